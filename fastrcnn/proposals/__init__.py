@@ -1,0 +1,15 @@
+"""Selective search: where an object may be (Uijlings et al., IJCV 2013; paper, section 2)."""
+
+from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy
+from fastrcnn.proposals.search import MODES, Proposals, SelectiveSearch, selective_search
+from fastrcnn.proposals.segments import COLOUR_SPACES
+
+__all__ = [
+    "COLOUR_SPACES",
+    "MODES",
+    "SIMILARITIES",
+    "Hierarchy",
+    "Proposals",
+    "SelectiveSearch",
+    "selective_search",
+]
