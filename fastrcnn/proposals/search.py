@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -93,8 +94,9 @@ def selective_search(
     work = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if shrink < 1 else image
     scale = np.array([width / size[0], height / size[1]] * 2, np.float32)
 
-    # OpenCV lets go of the interpreter while it segments, so threads do overlap.
-    with ThreadPoolExecutor() as pool:
+    # OpenCV lets go of the interpreter while it segments, so threads do overlap; more of them
+    # than processors would only queue for the interpreter.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         pixels = dict(
             zip(
                 settings.colour_spaces,

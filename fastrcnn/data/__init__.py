@@ -1,0 +1,51 @@
+"""Data sets: annotated pictures read from Pascal VOC folders and COCO JSON files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.coco import read_coco
+from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
+from fastrcnn.errors import DataError
+
+__all__ = [
+    "VOC_CLASSES",
+    "Annotation",
+    "Dataset",
+    "download_voc2007",
+    "open_dataset",
+    "read_coco",
+    "read_voc",
+]
+
+
+def open_dataset(path: str | Path, split: str) -> Dataset:
+    """A data set in whatever form it has at `path`.
+
+    A folder with ``ImageSets/Main`` is Pascal VOC, and any ``NAME.txt`` in there a split. Another
+    folder is searched for the split's COCO JSON under its usual names. A file is COCO JSON itself,
+    and one split.
+    Raises DataError where there is none of these, or as the readers do.
+    """
+    path = Path(path)
+    if path.is_file():
+        return read_coco(path)
+    if (path / "ImageSets" / "Main").is_dir():
+        return read_voc(path, split)
+    if not path.is_dir():
+        raise DataError(f"There is no data set at {path}: no such file or folder.")
+    names = [
+        f"{split}.json",
+        f"instances_{split}.json",
+        f"annotations/{split}.json",
+        f"annotations/instances_{split}.json",
+        f"{split}/_annotations.coco.json",
+    ]
+    for name in names:
+        if (path / name).is_file():
+            return read_coco(path / name)
+    raise DataError(
+        f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
+        f"split {split!r}, which would be {', '.join(names[:-1])} or {names[-1]}."
+    )

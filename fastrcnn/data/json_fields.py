@@ -1,0 +1,85 @@
+"""JSON that others wrote, read value by value, with errors that name the file and the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastrcnn.errors import DataError
+
+# Whole numbers in JSON may be of any length; no count or coordinate comes near this.
+_LIMIT = 1e12
+
+
+@dataclass(frozen=True)
+class Field:
+    """A value and where it stands, for instance ``images[3].width`` of `path`.
+
+    The methods give what the value is expected to be and raise DataError where it is not.
+    """
+
+    path: Path
+    place: str
+    value: object
+
+    def __getitem__(self, key: str) -> Field:
+        if not isinstance(self.value, dict):
+            raise self.error("an object")
+        place = f"{self.place}.{key}" if self.place else key
+        if key not in self.value:
+            raise DataError(f"{self.path} has no {place}.")
+        return Field(self.path, place, self.value[key])
+
+    def __contains__(self, key: str) -> bool:
+        return isinstance(self.value, dict) and key in self.value
+
+    def __iter__(self) -> Iterator[Field]:
+        if not isinstance(self.value, list):
+            raise self.error("a list")
+        for index, item in enumerate(self.value):
+            yield Field(self.path, f"{self.place}[{index}]", item)
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            raise self.error("a text")
+        return self.value
+
+    def whole(self) -> int:
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            raise self.error("a whole number")
+        return self.value
+
+    def number(self) -> float:
+        if (
+            isinstance(self.value, bool)
+            or not isinstance(self.value, (int, float))
+            or not -_LIMIT < self.value < _LIMIT
+        ):
+            raise self.error("a number")
+        return float(self.value)
+
+    def numbers(self, count: int) -> list[float]:
+        """A list of exactly `count` numbers."""
+        if not isinstance(self.value, list) or len(self.value) != count:
+            raise self.error(f"a list of {count} numbers")
+        return [item.number() for item in self]
+
+    def error(self, wanted: str) -> DataError:
+        shown = repr(self.value)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        return DataError(
+            f"{self.path}: {self.place or 'the document'} is {shown}; wanted {wanted}."
+        )
+
+
+def read_json(path: Path) -> Field:
+    """The whole document. Raises DataError where it cannot be read or is not JSON."""
+    try:
+        return Field(path, "", json.loads(path.read_bytes()))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    # RecursionError: brackets nested thousands deep.
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}.") from error

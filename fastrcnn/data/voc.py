@@ -1,0 +1,177 @@
+"""Pascal VOC folders: ``ImageSets/Main/SPLIT.txt``, ``Annotations/ID.xml``, ``JPEGImages/ID.jpg``.
+
+VOC counts pixels from 1 and includes the last one; here boxes start at 0 and exclude it, so that
+(xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from torchvision.datasets import VOCDetection
+
+from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.errors import DataError
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+
+
+def read_voc(root: str | Path, split: str, classes: Sequence[str] = VOC_CLASSES) -> Dataset:
+    """Every picture that ``ImageSets/Main/SPLIT.txt`` under `root` lists, in its order.
+
+    All annotations are read here, so that a bad one is found now and not hours into a run.
+    Raises DataError, naming file and field, for a missing split, annotation or picture, XML that
+    is broken or declares a document type, an unknown class, or a box outside its picture.
+    """
+    root = Path(root)
+    splits = root / "ImageSets" / "Main"
+    path = splits / f"{split}.txt"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in splits.glob("*.txt"))) or "none"
+        raise DataError(f"There is no split {split!r} in {splits}; found there: {known}.")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    # A class's own split, such as dog_val, has a second column that says whether it is in there.
+    image_ids = [line.split()[0] for line in lines if line.strip()]
+    labels = {name: label for label, name in enumerate(classes, start=1)}
+    annotations = tuple(_read_picture(root, image_id, labels) for image_id in image_ids)
+    return Dataset(f"{root.resolve().name} {split}", tuple(classes), annotations)
+
+
+def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "test")) -> Path:
+    """Fetch VOC2007 into `root` (about 450 MB a part) and give the folder for `read_voc`.
+
+    The file of trainval also holds the splits train and val. Raises DataError where the host
+    cannot be reached or what came is damaged.
+    """
+    for split in splits:
+        try:
+            VOCDetection(str(root), year="2007", image_set=split, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"VOC2007 {split} could not be downloaded to {root} ({error}); with internet "
+                f"access, try again, or unpack the archive there yourself."
+            ) from error
+    return Path(root) / "VOCdevkit" / "VOC2007"
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Refuses a document type before any entity in it, which could expand without end."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise DataError("it declares a document type, which no annotation needs")
+
+
+class _Element:
+    """An XML element whose errors say which file and field they are about."""
+
+    def __init__(self, path: Path, element: ElementTree.Element, place: str = "") -> None:
+        self.path = path
+        self.element = element
+        self.place = place
+
+    def child(self, name: str) -> _Element:
+        found = self.element.find(name)
+        if found is None:
+            raise DataError(f"{self.path} has no <{self.place}{name}>.")
+        return _Element(self.path, found, f"{self.place}{name}/")
+
+    def text(self, name: str) -> str:
+        return (self.child(name).element.text or "").strip()
+
+    def number(self, name: str) -> float:
+        text = self.text(name)
+        try:
+            return float(text)
+        except ValueError:
+            raise self.error(name, text, "a number") from None
+
+    def error(self, name: str, value: object, wanted: str) -> DataError:
+        return DataError(f"{self.path}: <{self.place}{name}> is {value!r}; it must be {wanted}.")
+
+
+def _read_picture(root: Path, image_id: str, known: dict[str, int]) -> Annotation:
+    path = root / "Annotations" / f"{image_id}.xml"
+    document = _Element(path, _parse(path))
+    size = document.child("size")
+    width, height = (_side(size, name) for name in ("width", "height"))
+
+    boxes, labels, difficult = [], [], []
+    for index, element in enumerate(document.element.findall("object"), start=1):
+        item = _Element(path, element, f"object[{index}]/")
+        name = item.text("name")
+        if name not in known:
+            raise item.error("name", name, f"one of {', '.join(known)}")
+        labels.append(known[name])
+        boxes.append(_box(item.child("bndbox"), width, height))
+        difficult.append(_flag(item, "difficult"))
+    return Annotation(
+        image_id=image_id,
+        path=_picture(root, image_id, document),
+        width=width,
+        height=height,
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        labels=np.array(labels, dtype=np.int64),
+        difficult=np.array(difficult, dtype=bool),
+    )
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return ElementTree.fromstring(content, ElementTree.XMLParser(target=_NoDoctype()))
+    # LookupError and ValueError: an encoding that does not exist or does not fit. DataError, which
+    # is a ValueError, comes from _NoDoctype.
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise DataError(f"{path} is not a readable XML annotation: {error}.") from error
+
+
+def _picture(root: Path, image_id: str, document: _Element) -> Path:
+    path = root / "JPEGImages" / f"{image_id}.jpg"
+    if path.is_file():
+        return path
+    # VOC itself has only .jpg; sets made in its likeness name other files in <filename>.
+    named = document.element.findtext("filename", default="").strip()
+    other = root / "JPEGImages" / Path(named).name
+    if not other.is_file():
+        raise DataError(f"{document.path}: its picture {path} does not exist.")
+    return other
+
+
+def _side(size: _Element, name: str) -> int:
+    value = size.number(name)
+    if not (value >= 1 and value.is_integer()):
+        raise size.error(name, value, "a whole number of pixels, 1 or more")
+    return int(value)
+
+
+def _flag(item: _Element, name: str) -> bool:
+    value = item.element.findtext(name, default="0").strip()
+    if value not in ("0", "1"):
+        raise item.error(name, value, "0 or 1")
+    return value == "1"
+
+
+def _box(bndbox: _Element, width: int, height: int) -> tuple[float, float, float, float]:
+    sides = []
+    for low, high, limit in (("xmin", "xmax", width), ("ymin", "ymax", height)):
+        first, last = bndbox.number(low), bndbox.number(high)
+        if not 1 <= first <= limit:
+            raise bndbox.error(low, first, f"inside the picture, 1 to {limit}")
+        if not first <= last <= limit:
+            raise bndbox.error(high, last, f"from {low} ({first:g}) to {limit}")
+        sides.append((first - 1, last))
+    (x1, x2), (y1, y2) = sides
+    return x1, y1, x2, y2

@@ -1,0 +1,66 @@
+"""Several processes, one run: what ``torchrun`` starts shares out its work through here.
+
+Without ``torchrun`` there is one process, of rank 0, and every call below is still right. Gloo
+carries the messages, on one machine or several, with or without a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def init() -> None:
+    """Join the other processes that ``torchrun`` started; nothing to do when there are none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _joined():
+        dist.init_process_group("gloo")
+
+
+def shutdown() -> None:
+    """Leave the group, if this process is in one."""
+    if _joined():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number; 0 is the one that prints and writes files."""
+    return dist.get_rank() if _joined() else 0
+
+
+def world_size() -> int:
+    """How many processes share the work."""
+    return dist.get_world_size() if _joined() else 1
+
+
+def gather_objects(item: T) -> list[T]:
+    """Every process's `item`, in order of rank, on every process."""
+    if not _joined():
+        return [item]
+    items: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(items, item)
+    return items
+
+
+def broadcast_object(item: T) -> T:
+    """Rank 0's `item`, on every process."""
+    if not _joined():
+        return item
+    items = [item]
+    dist.broadcast_object_list(items, src=0)
+    return items[0]
+
+
+def add_up(tensor: Tensor) -> Tensor:
+    """The sum of every process's `tensor`, in place and on every process."""
+    if _joined():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,166 @@
+"""Whatever a user hands in as a picture -> one (H, W, 3) uint8 RGB array, or one clear error."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from fastrcnn.errors import ImageError
+
+MAX_PIXELS = 50_000_000
+Source = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+# Pillow warns of large pictures, which MAX_PIXELS refuses at a lower size, and of damage, which is
+# an ImageError when it reaches the pixels and of no interest when it does not.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_16_TO_8_BITS = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
+
+
+def load_image(source: Source) -> np.ndarray:
+    """A file's path, its bytes, an open file, an array or a Pillow image -> (H, W, 3) uint8 RGB.
+
+    Files may be JPEG, PNG, WebP, BMP, GIF or TIFF; of several frames the first is taken, and the
+    orientation in their EXIF data is applied. Grey, palette, CMYK and 16-bit pictures become 8-bit
+    RGB; what is transparent is laid over white.
+
+    Arrays are (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha: uint16 over
+    its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
+
+    Raises ImageError for anything that is not a picture, is damaged or cut short, or has more than
+    ``MAX_PIXELS`` pixels, which is checked before they are decoded.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, "The array")
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, "The picture")
+    if isinstance(source, bytes):
+        return _from_file(io.BytesIO(source), "The file")
+    if not isinstance(source, (str, Path)):
+        return _from_file(source, "The file")
+    try:
+        # Only a plain file: a folder cannot be read, and a pipe or a device may never end.
+        if not Path(source).is_file():
+            raise ImageError(f"{source} is not a file; give the path of a picture.")
+        with Path(source).open("rb") as file:
+            return _from_file(file, str(source))
+    except OSError as error:
+        raise ImageError(f"{source} cannot be read: {error.strerror}.") from error
+
+
+# A hostile or damaged file can make Pillow's decoders raise nearly anything, which is why the two
+# functions below catch every Exception; whatever it is, the picture cannot be used.
+
+
+def _from_file(file: BinaryIO, name: str) -> np.ndarray:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except Exception as error:
+        raise ImageError(
+            f"{name} is not a picture that can be read; use JPEG, PNG, WebP, BMP, GIF or TIFF."
+        ) from error
+    return _from_pillow(image, name)
+
+
+def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name)
+    if 0 in image.size:
+        raise ImageError(f"{name} is {image.width} x {image.height}; it needs at least 1 pixel.")
+    try:
+        image.load()
+        orientation = _orientation(image)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        if image.mode.startswith("I") or image.mode == "F":
+            return _from_array(_deep_pixels(image, name), name)
+        return _opaque(image)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            f"{name} could not be decoded ({error}); use an intact JPEG, PNG, WebP, BMP, GIF or "
+            f"TIFF."
+        ) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # broken EXIF data, which says nothing of the pixels
+        return 1
+
+
+def _deep_pixels(image: Image.Image, name: str) -> np.ndarray:
+    """A grey picture of more than 8 bits -> (H, W) uint16 or float32."""
+    array = np.asarray(image)
+    if image.mode == "F":
+        return array
+    if array.min() < 0 or array.max() > 0xFFFF:
+        raise ImageError(f"{name} has more than 16 bits per pixel; save it with 8 or 16.")
+    return array.astype(np.uint16)
+
+
+def _opaque(image: Image.Image) -> np.ndarray:
+    """Over white where it is transparent."""
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _from_array(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
+        raise ImageError(
+            f"{name} has the shape {array.shape}; a picture is (height, width) or (height, width, "
+            f"channels) with 1 to 4 channels."
+        )
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise _too_large(name)
+    array = _to_8_bits(array, name)
+    if array.shape[2] in (2, 4):
+        return _opaque(Image.fromarray(array))
+    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C")
+
+
+def _to_8_bits(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return _16_TO_8_BITS[array]
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"{name} holds {array.dtype}; a picture holds real numbers.")
+    highest = 1 if array.dtype.kind in "bf" else 255
+    # Resampling overshoots 0 to 1 by a rounding error. Negated, so that NaN is refused too.
+    slack = 1e-3 if array.dtype.kind == "f" else 0
+    if not (array.min() >= -slack and array.max() <= highest + slack):
+        raise ImageError(
+            f"{name} goes from {array.min()} to {array.max()}; {array.dtype} pictures go from 0 to "
+            f"{highest}."
+        )
+    return np.rint(array.clip(0, highest) * (255 / highest)).astype(np.uint8)
+
+
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first.")

@@ -1,0 +1,145 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fastrcnn.data.annotation import Annotation
+from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache
+from fastrcnn.errors import DataError
+from fastrcnn.images import load_image
+from fastrcnn.model.backbones import Backbone, Geometry
+from fastrcnn.proposals import MODES, selective_search
+from tests.proposals.test_segments import picture
+
+SINGLE = MODES["single"]
+SMALL = Geometry(shorter=32, longer=64)
+
+
+def annotation(folder, name: str, seed: int) -> Annotation:
+    path = folder / f"{name}.png"
+    image = picture(seed)
+    cv2.imwrite(str(path), image[..., ::-1])
+    height, width = image.shape[:2]
+    empty = np.zeros((0, 4), np.float32)
+    labels = np.zeros(0, np.int64)
+    return Annotation(name, path, width, height, empty, labels, labels.astype(bool))
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    backbone = Backbone()
+    backbone.freeze("conv2_1")
+    return backbone
+
+
+def files(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*.npy")}
+
+
+def test_proposals_are_selective_searchs_and_come_from_disk_the_second_time(tmp_path, monkeypatch):
+    one = annotation(tmp_path, "one", 1)
+    cache = ProposalCache(SINGLE, tmp_path / "cache")
+    boxes = cache.get(one)
+    assert np.array_equal(boxes, selective_search(load_image(one.path), SINGLE).boxes)
+    monkeypatch.setattr("fastrcnn.data.cache.selective_search", None)
+    assert np.array_equal(ProposalCache(SINGLE, tmp_path / "cache").get(one), boxes)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_fill_makes_what_is_missing(tmp_path, workers):
+    several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]
+    cache = ProposalCache(SINGLE, tmp_path / "cache")
+    cache.get(several[1])
+    assert len(list(cache.fill(several, workers))) == 3
+    assert len(files(tmp_path / "cache")) == 3
+
+
+def test_another_setting_or_picture_is_another_file(tmp_path):
+    one = annotation(tmp_path, "one", 1)
+    ProposalCache(SINGLE, tmp_path / "cache").get(one)
+    ProposalCache(replace(SINGLE, seed=1), tmp_path / "cache").get(one)
+    assert len(files(tmp_path / "cache")) == 2
+    changed = annotation(tmp_path, "one", 2)
+    ProposalCache(SINGLE, tmp_path / "cache").get(changed)
+    assert len(files(tmp_path / "cache")) == 3
+
+
+def test_features_are_the_frozen_layers_output(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    cache = FeatureCache(backbone, SMALL, tmp_path / "cache")
+    assert cache.stop == "conv1_2"
+    for flip in (False, True):
+        image = load_image(one.path)[:, ::-1] if flip else load_image(one.path)
+        with torch.no_grad():
+            expected = backbone(backbone.preprocess(SMALL.resize(image)[0]), stop="conv1_2")
+        for _ in ("made", "read"):
+            maps, scale = cache.get(one, flip)
+            torch.testing.assert_close(maps, expected, rtol=1e-3, atol=1e-3)
+            assert scale == (48 / 60, 32 / 40)
+
+
+def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    other = Backbone()
+    other.load_state_dict(backbone.state_dict())
+    other.freeze("conv2_1")
+    FeatureCache(backbone, SMALL, tmp_path / "cache").get(one)
+    FeatureCache(other, SMALL, tmp_path / "cache").get(one)
+    assert len(files(tmp_path / "cache")) == 1
+    with torch.no_grad():
+        other.conv2_1[0].bias.add_(1)  # above the cut: nothing changes below
+    FeatureCache(other, SMALL, tmp_path / "cache").get(one)
+    assert len(files(tmp_path / "cache")) == 1
+    FeatureCache(other, Geometry(shorter=48, longer=64), tmp_path / "cache").get(one)
+    other.freeze("conv2_2")
+    FeatureCache(other, SMALL, tmp_path / "cache").get(one)
+    with torch.no_grad():
+        other.conv1_1[0].bias.add_(1)
+    FeatureCache(other, SMALL, tmp_path / "cache").get(one)
+    assert len(files(tmp_path / "cache")) == 4
+
+
+def test_with_nothing_frozen_the_picture_itself_is_given(tmp_path):
+    one = annotation(tmp_path, "one", 1)
+    cache = FeatureCache(Backbone(), SMALL, tmp_path / "cache")
+    pixels, _ = cache.get(one)
+    assert cache.stop is None and pixels.shape == (1, 3, 32, 48)
+    assert not files(tmp_path)
+
+
+def test_fill_with_flips_makes_both(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    assert len(list(FeatureCache(backbone, SMALL, tmp_path / "cache").fill([one], True))) == 1
+    assert len(files(tmp_path / "cache")) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", None])
+def test_a_damaged_file_is_made_again(tmp_path, damage):
+    one = annotation(tmp_path, "one", 1)
+    cache = ProposalCache(SINGLE, tmp_path / "cache")
+    boxes = cache.get(one)
+    (file,) = (tmp_path / "cache").rglob("*.npy")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    assert np.array_equal(cache.get(one), boxes)
+    assert file.read_bytes() == whole
+
+
+def test_errors_name_the_place(tmp_path, backbone):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="--cache"):
+        ProposalCache(SINGLE, tmp_path / "file")
+    one = annotation(tmp_path, "one", 1)
+    with pytest.raises(DataError, match="annotation says 61 x 40"):
+        FeatureCache(backbone, SMALL, tmp_path / "cache").get(replace(one, width=61))
+    one.path.unlink()
+    with pytest.raises(DataError, match=r"one\.png"):
+        ProposalCache(SINGLE, tmp_path / "cache").get(one)
+
+
+def test_the_default_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path))
+    assert default_cache() == tmp_path
