@@ -1,0 +1,136 @@
+"""Checkpoints: safetensors whose header says, in JSON, what the network is and how it came to be.
+
+Nothing in such a file is ever executed, so that one from anywhere can be opened: what is not a
+checkpoint of ours gives a CheckpointError that says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fastrcnn.errors import CheckpointError, RecipeError
+from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
+
+DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "fast_rcnn_vgg16_voc07.safetensors"
+_FORMAT_VERSION = 1
+_HEADER_KEY = "fastrcnn"
+_FLOATS = ("F16", "BF16", "F32")
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def save_checkpoint(
+    path: str | Path, model: FastRCNN, metadata: dict | None = None, half: bool = False
+) -> None:
+    """Write the model's weights and settings, and `metadata` (recipe, data, metrics, licences).
+
+    metadata: values that JSON can hold; "format_version" and "model" are ours. half: store 16-bit
+    floats, except tensors with values beyond their range (65504). A file that was there is replaced
+    in one step, so that a crash leaves the old or the new one, whole. Raises CheckpointError when
+    the file cannot be written, ValueError on metadata that JSON has no words for, NaN included.
+    """
+    path = Path(path)
+    header = dict(metadata or {})
+    header |= {"format_version": _FORMAT_VERSION, "model": model.config.to_dict()}
+    text = json.dumps(header, allow_nan=False)
+    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata={_HEADER_KEY: text})
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
+    """The model, ready to detect (in eval mode, float32), and the metadata it was saved with.
+
+    path: by default $FASTRCNN_CHECKPOINT, else the checkpoint that ships with the project. Raises
+    CheckpointError when there is no such file or it is not a whole checkpoint of this program.
+    """
+    path = Path(path or os.environ.get("FASTRCNN_CHECKPOINT") or DEFAULT_CHECKPOINT)
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"There is no checkpoint file {path}.")
+        with open(path, "rb") as file:
+            if file.read(4).startswith(_PICKLES):
+                raise CheckpointError(
+                    f"{path} is a PyTorch pickle, which can run code when it is opened; only "
+                    f"safetensors checkpoints made by this program are read."
+                )
+        with safe_open(path, framework="pt") as file:
+            metadata, config = _read_header(file.metadata())
+            # On the meta device nothing is allocated or initialised: the shapes are all we need.
+            with torch.device("meta"):
+                model = FastRCNN(config)
+            tensors = _read_tensors(file, model.state_dict())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+    except _Unusable as error:
+        raise CheckpointError(f"{path} is not a checkpoint of this program: {error}.") from error
+    except RecipeError as error:
+        raise CheckpointError(f"{path} has model settings that cannot work: {error}") from error
+    model.load_state_dict(tensors, assign=True)
+    return model.eval(), metadata
+
+
+class _Unusable(Exception):
+    """Why a safetensors file is none of ours."""
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    if half and tensor.is_floating_point():
+        halved = tensor.half()
+        return halved if halved.isfinite().all() else tensor
+    return tensor
+
+
+def _read_header(header: dict[str, str] | None) -> tuple[dict, ModelConfig]:
+    try:
+        values = json.loads((header or {})[_HEADER_KEY])
+    except KeyError as error:
+        raise _Unusable("its header does not describe a Fast R-CNN") from error
+    except (ValueError, RecursionError) as error:
+        raise _Unusable("its description is not JSON") from error
+    if not isinstance(values, dict):
+        raise _Unusable("its description is not a set of names and values")
+    version = values.pop("format_version", None)
+    if version != _FORMAT_VERSION:
+        raise _Unusable(f"it has format version {version!r}, and {_FORMAT_VERSION} is known here")
+    return values, ModelConfig.from_dict(values.pop("model", None))
+
+
+def _read_tensors(file: safe_open, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    names = set(file.keys())
+    if missing := sorted(expected.keys() - names):
+        raise _Unusable(f"{len(missing)} tensors are missing, {missing[0]} for one")
+    if extra := sorted(names - expected.keys()):
+        raise _Unusable(f"{len(extra)} tensors have no place in the network, {extra[0]!r} for one")
+    tensors = {}
+    for name, tensor in expected.items():
+        stored = file.get_slice(name)
+        shape, kind = list(stored.get_shape()), stored.get_dtype()
+        if shape != list(tensor.shape):
+            raise _Unusable(f"{name} has shape {shape}, not {list(tensor.shape)}")
+        if kind not in (_FLOATS if tensor.is_floating_point() else ("I64",)):
+            raise _Unusable(f"{name} holds {kind} numbers, which it should not")
+        # A copy, since what the file gives is a view of it, which would change if it did.
+        values = file.get_tensor(name).to(tensor.dtype, copy=True)
+        if not values.isfinite().all():
+            raise _Unusable(f"{name} has values that are not finite numbers")
+        tensors[name] = values
+    return tensors

@@ -1,0 +1,73 @@
+"""The part that every RoI goes through: fc6, fc7 and the two sibling outputs (section 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fastrcnn.model.svd import LowRankLinear
+
+
+class Head(nn.Module):
+    """Pooled features to class scores and box deltas. R RoIs, C channels, K classes, S x S bins.
+
+    classes: K, the background (0) counted. fc6_rank, fc7_rank: build that layer as two, the way
+    truncated SVD leaves it. divisor: the pooled features are divided by it, to bring VGG16's large
+    activations to the order of 1, which layers that start at random need. cls_score and bbox_pred
+    start as in the paper (section 2.3: normal, standard deviation 0.01 and 0.001, biases 0); fc6
+    and fc7, which the paper takes from ImageNet, as He et al. (2015) start layers before a ReLU.
+
+    bbox_mean, bbox_std: (4,) buffers, the statistics that the targets were normalised with (section
+    2.3); the identity until training sets them. Raises RecipeError when a rank is too large.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        pool_size: int,
+        fc6: int,
+        fc7: int,
+        classes: int,
+        *,
+        fc6_rank: int | None = None,
+        fc7_rank: int | None = None,
+        dropout: float = 0.5,
+        divisor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.divisor = divisor
+        self.fc6 = _hidden_layer(in_channels * pool_size**2, fc6, fc6_rank)
+        self.fc7 = _hidden_layer(fc6, fc7, fc7_rank)
+        self.dropout = nn.Dropout(dropout)
+        self.cls_score = nn.Linear(fc7, classes)
+        self.bbox_pred = nn.Linear(fc7, 4 * classes)
+        for layer, std in ((self.cls_score, 0.01), (self.bbox_pred, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+        self.register_buffer("bbox_mean", torch.zeros(4))
+        self.register_buffer("bbox_std", torch.ones(4))
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, C, S, S) -> cls_score (R, K) and bbox_pred (R, K, 4), tx ty tw th, normalised."""
+        x = pooled.flatten(1)  # (R, C S S)
+        if self.divisor != 1:
+            x = x / self.divisor
+        x = self.dropout(self.fc6(x).relu())
+        x = self.dropout(self.fc7(x).relu())
+        return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
+
+    def deltas(self, bbox_pred: Tensor) -> Tensor:
+        """Undo the normalisation of the targets: (R, K, 4) -> (R, K, 4)."""
+        return bbox_pred * self.bbox_std + self.bbox_mean
+
+
+def _hidden_layer(in_features: int, out_features: int, rank: int | None) -> nn.Module:
+    if rank is None:
+        layer = last = nn.Linear(in_features, out_features)
+    else:
+        layer = LowRankLinear(in_features, out_features, rank)
+        nn.init.kaiming_normal_(layer.first.weight, nonlinearity="linear")
+        last = layer.second
+    nn.init.kaiming_normal_(last.weight, nonlinearity="relu")
+    nn.init.zeros_(last.bias)
+    return layer

@@ -1,0 +1,301 @@
+"""RoI pooling: from a box of any size on the feature map to a grid of fixed size (section 2.1).
+
+Shapes: B images, R RoIs, C channels, a map of H' x W' cells, S x S bins (7 x 7).
+
+Three forms, one switch:
+
+* ``paper``: corners rounded to the nearest cell, both ends kept; bins from floor to ceil, each
+  giving its maximum; a bin that lies off the map gives 0. Equal to ``torchvision.ops.roi_pool``.
+* ``walkthrough``: the first corner floored and the last one ceiled, then adaptive max-pooling of
+  that crop. A box off the map takes the nearest cell.
+* ``align``: RoIAlign (He et al. 2017), the mean of 2 x 2 interpolated samples a bin, no rounding.
+
+Both maximum forms are the same question, asked R S^2 times: the largest value in a rectangle of
+cells. A sparse table answers it. It holds the maxima of all windows whose sides are powers of two;
+any rectangle is covered by four such windows, which may overlap, a maximum being none the worse
+for it. That beats one pass per RoI because the bins of 2,000 boxes are few different rectangles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align, roi_pool
+
+from fastrcnn.errors import RecipeError
+
+POOL_FORMS = ("paper", "walkthrough", "align")
+_RECTANGLES_AT_A_TIME = 512
+
+
+class RoIPool(nn.Module):
+    """Pools each RoI to `size` x `size` from a map of one cell per `stride` input pixels.
+
+    Raises RecipeError when `form` is none of ``paper``, ``walkthrough`` and ``align``.
+    """
+
+    def __init__(self, form: str = "paper", size: int = 7, stride: int = 16) -> None:
+        super().__init__()
+        if form not in POOL_FORMS:
+            raise RecipeError(f"Unknown RoI pooling {form!r}; there are {', '.join(POOL_FORMS)}.")
+        self.form = form
+        self.size = size
+        self.stride = stride
+
+    def extra_repr(self) -> str:
+        return f"{self.form!r}, size={self.size}, stride={self.stride}"
+
+    def forward(self, features: Tensor, rois: Tensor) -> Tensor:
+        """(B, C, H', W') and (R, 5) -> (R, C, S, S), of the map's dtype.
+
+        rois: image index, x1, y1, x2, y2 in pixels of the network input. Raises ValueError when
+        they have another shape or name an image that is not there.
+        """
+        return next(self.parts(features, rois, max(len(rois), 1)))
+
+    def parts(self, features: Tensor, rois: Tensor, count: int) -> Iterator[Tensor]:
+        """What `forward` gives, `count` RoIs at a time, at least once; for much less memory.
+
+        2,000 RoIs pool to 200 MB, and to have the system hand out that much takes longer than to
+        fill it. Raises ValueError as `forward` does.
+        """
+        check_rois(rois, len(features))
+        rois = _at_map_precision(rois, features)
+        exact, scale = features.to(rois.dtype), 1 / self.stride
+        differentiable = torch.is_grad_enabled() and features.requires_grad
+        if self.form == "align":
+            for part in rois.split(count):
+                pooled = roi_align(exact, part, self.size, scale, sampling_ratio=2, aligned=True)
+                yield pooled.to(features.dtype)
+        elif self.form == "paper" and (differentiable or features.is_cuda):
+            # torchvision's own: it has a gradient, and on a GPU nothing is faster.
+            for part in rois.split(count):
+                yield roi_pool(exact, part, self.size, scale).to(features.dtype)
+        elif differentiable:
+            for part in rois.split(count):
+                yield self.argmax(features, part)[0]
+        else:
+            ys, xs = self._bins(rois[:, 1:], *features.shape[2:])
+            largest, which = _rectangle_max(features, rois[:, 0].long(), ys, xs)
+            for part in which.split(count):
+                pooled = largest.index_select(0, part.flatten())  # (count S S, C)
+                yield pooled.view(*part.shape, largest.shape[1]).permute(0, 3, 1, 2)
+
+    def argmax(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool, and say which cell won each bin.
+
+        Returns the pooled (R, C, S, S) and, as int64 of that shape, the winning cell's index in
+        the flattened map, row x W' + column: the first in reading order among equals, and -1 where
+        the bin is empty. The gradient of a pooled value belongs to that cell alone (equation 4).
+        Raises ValueError as `forward` does, and for ``align``, where no cell wins.
+        """
+        check_rois(rois, len(features))
+        rois = _at_map_precision(rois, features)
+        if self.form == "paper":
+            exact, scale = features.to(rois.dtype), 1 / self.stride
+            # The public function drops the second result.
+            pooled, argmax = torch.ops.torchvision.roi_pool(
+                exact, rois, scale, self.size, self.size
+            )
+            return pooled.to(features.dtype), argmax.long()
+        # The sparse table forgets who won. One RoI after another is as fast for the few of a
+        # mini-batch, of which hardly two have the same size.
+        channels, height, width = features.shape[1:]
+        pooled = [features.new_zeros(0, channels, self.size, self.size)]
+        argmax = [pooled[0].long()]
+        cells = self.cells(rois[:, 1:], height, width)
+        for image, (x1, y1, x2, y2) in zip(rois[:, 0].long(), cells.tolist(), strict=True):
+            crop = features[image, None, :, y1:y2, x1:x2]
+            values, places = F.adaptive_max_pool2d(crop, self.size, return_indices=True)
+            rows, columns = places // (x2 - x1), places % (x2 - x1)
+            pooled.append(values)
+            argmax.append((rows + y1) * width + columns + x1)
+        return torch.cat(pooled), torch.cat(argmax)
+
+    def cells(self, boxes: Tensor, height: int, width: int) -> Tensor:
+        """(..., 4) boxes in input pixels -> (..., 4) int64 x1, y1, x2, y2 in cells of the map.
+
+        x2, y2 exclusive. Boxes with equal cells pool to equal values. In the ``paper`` form they
+        may reach outside the `height` x `width` map. Raises ValueError for ``align``.
+        """
+        exact = boxes * (1 / self.stride)
+        if self.form == "walkthrough":
+            limit = torch.tensor([width, height], device=boxes.device)
+            low = exact[..., :2].floor().long().clamp(min=0).minimum(limit - 1)
+            high = exact[..., 2:].ceil().long().minimum(limit).maximum(low + 1)
+        elif self.form == "paper":
+            low = _round_half_away(exact[..., :2])
+            high = (_round_half_away(exact[..., 2:]) + 1).maximum(low + 1)
+        else:
+            raise ValueError("RoIAlign samples between cells; only the maximum forms have cells.")
+        return torch.cat([low, high], dim=-1)
+
+    def bins(self, boxes: Tensor, height: int, width: int) -> Tensor:
+        """The cells that each bin looks at: (..., 4) boxes -> (..., S, S, 4) int64 x1, y1, x2, y2.
+
+        x2, y2 exclusive. A bin is empty where x1 >= x2 or y1 >= y2. Neighbouring bins share cells
+        when a side is no multiple of S. Boxes should have the dtype of the pooled map, since the
+        paper's form computes its bins in floating point. Raises ValueError for ``align``.
+        """
+        ys, xs = self._bins(boxes.reshape(-1, 4), height, width)
+        count, size = len(ys), self.size
+        y1, y2 = ys[:, :, None].expand(count, size, size, 2).unbind(-1)
+        x1, x2 = xs[:, None].expand(count, size, size, 2).unbind(-1)
+        return torch.stack([x1, y1, x2, y2], dim=-1).view(*boxes.shape[:-1], size, size, 4)
+
+    def _bins(self, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """(R, 4) -> the row ranges and the column ranges, each (R, S, 2)."""
+        x1, y1, x2, y2 = self.cells(boxes, height, width).unbind(-1)
+        sides = ((y1, y2, height), (x1, x2, width))
+        rows, columns = (self._split(*side, boxes.dtype) for side in sides)
+        return rows, columns
+
+    def _split(self, start: Tensor, end: Tensor, limit: int, dtype: torch.dtype) -> Tensor:
+        """Cut cells `start` to `end` into S ranges: floor to ceil, (R,) -> (R, S, 2)."""
+        index = torch.arange(self.size, device=start.device)
+        length = (end - start)[:, None]
+        if self.form == "walkthrough":
+            low = index * length // self.size
+            high = ((index + 1) * length + self.size - 1) // self.size
+        else:
+            # In floating point, as the original does: 7 x (57 / 7) exceeds 57, and the bin that
+            # ends there has a cell more.
+            step = length.to(dtype) / self.size
+            low = (index * step).floor().long()
+            high = ((index + 1) * step).ceil().long()
+        ranges = torch.stack([low, high], dim=-1) + start[:, None, None]
+        return ranges.clamp(0, limit)
+
+
+def check_rois(rois: Tensor, images: int) -> None:
+    """Raises ValueError unless `rois` is (R, 5) with the index of one of the images in front."""
+    if rois.ndim != 2 or rois.shape[1] != 5:
+        raise ValueError(f"rois must be (R, 5), image index and corners, not {tuple(rois.shape)}.")
+    if len(rois) and not (rois[:, 0].min() >= 0 and rois[:, 0].max() < images):
+        raise ValueError(f"Each RoI's image index must be 0 to {images - 1}, one of the batch.")
+
+
+def _at_map_precision(rois: Tensor, features: Tensor) -> Tensor:
+    # Half precision cannot hold pixel coordinates beyond 2048 (bfloat16: 256) exactly.
+    return rois.to(torch.float64 if features.dtype == torch.float64 else torch.float32)
+
+
+def _round_half_away(x: Tensor) -> Tensor:
+    """To the nearest whole number, halves away from zero as C does, not to even as torch does."""
+    whole = x.trunc()
+    return (whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0)).long()
+
+
+def _rectangle_max(maps: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest value of each channel in each different rectangle of cells; 0 if it has none.
+
+    maps (B, C, H', W'), batch (R,), ys and xs (R, S, 2) from first to exclusive last row or column
+    -> (U, C) for the U different rectangles, and (R, S, S), which of them each bin is.
+    """
+    images, channels, height, width = maps.shape
+    if len(batch) == 0:
+        return maps.new_zeros(0, channels), batch.new_zeros(0, ys.shape[1], ys.shape[1])
+
+    # Every different rectangle once: image, rows and columns packed into one number.
+    pack = (batch[:, None] * (height + 1) + ys[..., 0]) * (height + 1) + ys[..., 1]
+    pack = pack[:, :, None] * (width + 1) + xs[:, None, :, 0]
+    pack = pack * (width + 1) + xs[:, None, :, 1]  # (R, S, S)
+    pack, which = torch.unique(pack, return_inverse=True)
+    x2, pack = pack % (width + 1), pack // (width + 1)
+    x1, pack = pack % (width + 1), pack // (width + 1)
+    y2, pack = pack % (height + 1), pack // (height + 1)
+    y1, image = pack % (height + 1), pack // (height + 1)
+    is_empty = (y2 <= y1) | (x2 <= x1)
+    y1, x1 = (torch.where(is_empty, 0, first) for first in (y1, x1))
+    y2, x2 = (torch.where(is_empty, 1, last) for last in (y2, x2))
+
+    # table[i, j] holds at each cell the maximum of the 2^i x 2^j window that begins there.
+    i, j = _log2(y2 - y1), _log2(x2 - x1)
+    levels_y, levels_x = int(i.max()) + 1, int(j.max()) + 1
+    table = maps.new_empty(levels_y, levels_x, images, height, width, channels)
+    table[0, 0] = maps.permute(0, 2, 3, 1)
+    for level in range(1, levels_y):
+        _widen(table[level - 1, 0], 2 ** (level - 1), dim=1, out=table[level, 0])
+    for level in range(1, levels_x):
+        _widen(table[:, level - 1], 2 ** (level - 1), dim=3, out=table[:, level])
+
+    windows = table.view(-1, channels)
+    window = ((i * levels_x + j) * images + image) * height  # (unique,) times W', plus a cell
+    last_y, last_x = y2 - (1 << i), x2 - (1 << j)
+    corners = [(window + y) * width + x for y in (y1, last_y) for x in (x1, last_x)]
+    largest = maps.new_empty(len(window), channels)
+    # Some at a time, so that what is gathered is compared while it is in the processor's cache.
+    for block, *block_corners in zip(
+        largest.split(_RECTANGLES_AT_A_TIME),
+        *(c.split(_RECTANGLES_AT_A_TIME) for c in corners),
+        strict=True,
+    ):
+        torch.index_select(windows, 0, block_corners[0], out=block)
+        for corner in block_corners[1:]:
+            torch.maximum(block, windows.index_select(0, corner), out=block)
+    largest[is_empty] = 0
+    return largest, which
+
+
+def _log2(n: Tensor) -> Tensor:
+    """The exponent of the largest power of two that is at most n, exactly."""
+    return torch.frexp(n.double()).exponent.long() - 1
+
+
+def _widen(windows: Tensor, by: int, dim: int, out: Tensor) -> None:
+    """Windows twice as long: the larger of each and the one `by` cells on, where there is one."""
+    out.copy_(windows)
+    both = max(windows.shape[dim] - by, 0)
+    ahead = windows.narrow(dim, windows.shape[dim] - both, both)
+    torch.maximum(windows.narrow(dim, 0, both), ahead, out=out.narrow(dim, 0, both))
+
+
+def roi_pool_reference(
+    features: Tensor, rois: Tensor, size: int = 7, scale: float = 1 / 16
+) -> Tensor:
+    """The ``paper`` form, bin by bin, to be read rather than run.
+
+    features (B, C, H', W'), rois (R, 5) of the same dtype -> (R, C, size, size).
+    """
+    height, width = features.shape[2:]
+    pooled = features.new_zeros(len(rois), features.shape[1], size, size)
+    for r, roi in enumerate(rois):
+        x1, y1, x2, y2 = (_round_half_away(side).item() for side in roi[1:] * scale)
+        # A box has at least one cell; its last row and column are part of it.
+        bin_width = roi.new_tensor(max(x2 - x1 + 1, 1)) / size
+        bin_height = roi.new_tensor(max(y2 - y1 + 1, 1)) / size
+        for row in range(size):
+            top = y1 + int((row * bin_height).floor())
+            bottom = y1 + int(((row + 1) * bin_height).ceil())
+            top, bottom = (min(max(y, 0), height) for y in (top, bottom))
+            for column in range(size):
+                left = x1 + int((column * bin_width).floor())
+                right = x1 + int(((column + 1) * bin_width).ceil())
+                left, right = (min(max(x, 0), width) for x in (left, right))
+                if top < bottom and left < right:
+                    window = features[int(roi[0]), :, top:bottom, left:right]
+                    pooled[r, :, row, column] = window.amax(dim=(1, 2))
+    return pooled
+
+
+def walkthrough_roi_pool_reference(
+    features: Tensor, rois: Tensor, size: int = 7, scale: float = 1 / 16
+) -> Tensor:
+    """The ``walkthrough`` form as it is taught: crop each RoI, then adaptive max-pooling.
+
+    features (B, C, H', W'), rois (R, 5) of the same dtype -> (R, C, size, size).
+    """
+    height, width = features.shape[2:]
+    pooled = [features.new_zeros(0, features.shape[1], size, size)]
+    for roi in rois:
+        x1, y1 = (roi[1:3] * scale).floor().long().tolist()
+        x2, y2 = (roi[3:5] * scale).ceil().long().tolist()
+        # At least one cell, the nearest one where the box lies off the map.
+        x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
+        x2, y2 = max(min(x2, width), x1 + 1), max(min(y2, height), y1 + 1)
+        crop = features[int(roi[0]), :, y1:y2, x1:x2]
+        pooled.append(F.adaptive_max_pool2d(crop[None], size))
+    return torch.cat(pooled)

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torchvision.models import vgg16, vgg16_bn
+
+from fastrcnn.errors import CheckpointError, RecipeError
+from fastrcnn.model.backbones import (
+    IMAGENET_WEIGHTS,
+    LAYERS,
+    Backbone,
+    Geometry,
+    build_backbone,
+)
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    ramp = np.linspace(0, 255, 64 * 80 * 3).reshape(64, 80, 3)
+    noise = np.random.default_rng(0).normal(0, 40, ramp.shape)
+    return np.clip(ramp + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return build_backbone("vgg16").eval()
+
+
+def test_equals_torchvisions_vgg16_without_its_last_pool(backbone, photo):
+    reference = vgg16(weights=None).features[:-1]
+    tensors = load_file(IMAGENET_WEIGHTS)
+    convolutions = [m for m in reference if isinstance(m, torch.nn.Conv2d)]
+    for layer, convolution in zip(LAYERS, convolutions, strict=True):
+        convolution.load_state_dict(
+            {key: tensors[f"{layer}.{key}"].float() for key in ("weight", "bias")}
+        )
+    # By hand what Caffe fed the network: BGR, 0 to 255, minus the mean.
+    mean = np.array([103.939, 116.779, 123.68], np.float32)
+    x = torch.from_numpy((photo[..., ::-1] - mean).transpose(2, 0, 1)[None].astype(np.float32))
+    with torch.enable_grad():
+        ours, theirs = backbone(backbone.preprocess(photo)), reference(x)
+    assert ours.shape == (1, 512, 4, 5)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_fast_kernels_give_the_same_map(backbone, photo):
+    x = backbone.preprocess(photo).repeat(2, 1, 1, 1)
+    x[1] = x[1].flip(-1)
+    with torch.no_grad():
+        fast = backbone(x)
+    slow = backbone(x).detach()
+    assert (fast - slow).abs().max() < 2e-5 * slow.abs().max()
+
+
+def test_vgg16_bn_carries_the_same_function(backbone, photo):
+    folded = build_backbone("vgg16_bn").eval()
+    with torch.no_grad():
+        ours = folded(folded.preprocess(photo))
+        original = backbone(backbone.preprocess(photo))
+    # Zero padding means the mean colour in both; the two means differ by 0.005 of 255.
+    assert (ours - original).abs().max() < 1e-3 * original.abs().max()
+
+
+def test_running_in_two_parts_equals_running_whole(backbone, photo):
+    x = backbone.preprocess(photo)
+    with torch.no_grad():
+        whole = backbone(x)
+        for layer in LAYERS:
+            assert torch.equal(backbone(backbone(x, stop=layer), start=layer), whole)
+
+
+@pytest.mark.parametrize(
+    ("first_trainable", "last_frozen", "trainable"),
+    [
+        (None, None, 13),
+        ("conv1_1", None, 13),
+        ("conv3_1", "conv2_2", 9),
+        ("conv5_1", "conv4_3", 3),
+        ("fc6", "conv5_3", 0),
+    ],
+)
+def test_freezing_by_layer_name(first_trainable, last_frozen, trainable):
+    backbone = Backbone("vgg16_bn")
+    backbone.freeze(first_trainable)
+    assert backbone.last_frozen() == last_frozen
+    learning = {name.split(".")[0] for name, p in backbone.named_parameters() if p.requires_grad}
+    assert learning == set(LAYERS[13 - trainable :])
+
+
+def test_no_gradient_reaches_a_frozen_layer(photo):
+    backbone = build_backbone("vgg16")
+    backbone.freeze("conv5_1")
+    backbone(backbone.preprocess(photo)).sum().backward()
+    assert backbone.conv4_3[0].weight.grad is None
+    assert backbone.conv5_1[0].weight.grad.abs().sum() > 0
+
+
+def test_batch_norms_keep_their_statistics_in_training():
+    backbone = Backbone("vgg16_bn").train()
+    norm = backbone.conv1_1[1]
+    before = norm.running_mean.clone()
+    backbone(torch.randn(2, 3, 16, 16))
+    assert backbone.training and not norm.training
+    assert torch.equal(norm.running_mean, before)
+
+
+def test_torchvisions_weights_are_taken_over_exactly(monkeypatch, photo):
+    source = vgg16_bn(weights=None)
+    with torch.no_grad():
+        for buffer_name, buffer in source.named_buffers():
+            if "running_var" in buffer_name:
+                buffer.uniform_(0.5, 2)
+    monkeypatch.setattr(
+        "torchvision.models._api.WeightsEnum.get_state_dict",
+        lambda self, *args, **kwargs: source.state_dict(),
+    )
+    ours = build_backbone("vgg16_bn", "torchvision").eval()
+    x = ours.preprocess(photo)
+    torch.testing.assert_close(ours(x), source.eval().features[:-1](x))
+
+
+def test_torchvisions_caffe_features_become_the_caffe_convention(monkeypatch, photo):
+    source = vgg16(weights=None)
+    monkeypatch.setattr(
+        "torchvision.models._api.WeightsEnum.get_state_dict",
+        lambda self, *args, **kwargs: source.state_dict(),
+    )
+    ours = build_backbone("vgg16", "torchvision").eval()
+    mean = np.array([0.48235, 0.45882, 0.40784], np.float32) * 255
+    x = torch.from_numpy((photo - mean).transpose(2, 0, 1)[None].astype(np.float32))
+    theirs = source.features[:-1](x).detach()
+    # The two means differ by up to 0.7 of 255, which shows at the zero-padded border alone.
+    difference = (ours(ours.preprocess(photo)) - theirs).abs().max()
+    assert difference < 0.02 * theirs.abs().max()
+
+
+def test_no_internet_is_one_sentence(monkeypatch):
+    def offline(self, *args, **kwargs):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
+    with pytest.raises(CheckpointError, match="connect to the internet"):
+        build_backbone("vgg16_bn", "torchvision")
+
+
+def test_files_that_are_not_vgg16(tmp_path):
+    (tmp_path / "text").write_text("not weights")
+    with pytest.raises(CheckpointError, match="not a readable safetensors"):
+        build_backbone("vgg16", tmp_path / "text")
+    save_file({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part")
+    with pytest.raises(CheckpointError, match="conv1_1 is missing"):
+        build_backbone("vgg16", tmp_path / "part")
+    tensors = load_file(IMAGENET_WEIGHTS) | {"conv3_1.bias": torch.zeros(7)}
+    save_file(tensors, tmp_path / "shape")
+    with pytest.raises(CheckpointError, match=r"conv3_1.bias has shape \(7,\)"):
+        build_backbone("vgg16", tmp_path / "shape")
+    with pytest.raises(RecipeError, match="vgg16 and vgg16_bn"):
+        build_backbone("resnet50")
+
+
+@pytest.mark.parametrize(
+    ("size", "geometry", "expected"),
+    [
+        ((375, 500), Geometry(), (600, 800)),
+        ((500, 375), Geometry(), (800, 600)),
+        ((300, 900), Geometry(), (333, 1000)),
+        ((375, 500), Geometry(square=224), (224, 224)),
+        ((1, 5000), Geometry(), (16, 1000)),
+        ((1, 1), Geometry(), (600, 600)),
+    ],
+)
+def test_input_size(size, geometry, expected):
+    assert geometry.size(*size) == expected
+
+
+def test_resize_gives_the_scale_of_each_axis():
+    resized, (sx, sy) = Geometry(square=224).resize(np.zeros((100, 448, 3), np.uint8))
+    assert resized.shape == (224, 224, 3) and (sx, sy) == (0.5, 2.24)
+
+
+def test_settings_that_cannot_work():
+    with pytest.raises(RecipeError, match="shorter is 3"):
+        Geometry(shorter=3)
+    with pytest.raises(RecipeError, match="shorter is None"):
+        Geometry(shorter=None)
+    with pytest.raises(RecipeError, match="at least shorter"):
+        Geometry(shorter=600, longer=500)

@@ -1,0 +1,241 @@
+"""The network as a whole, on a backbone of two tiny layers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from fastrcnn.errors import RecipeError
+from fastrcnn.model import Backbone, FastRCNN, Geometry, ModelConfig, compress
+from tests.model.tiny import TinyBackbone, tiny_config, tiny_model
+
+ROIS = torch.tensor(
+    [[1.0, 3, 4, 60, 50], [0, 10, 10, 33, 47], [1, 0, 0, 79, 63], [0, 5, 5, 70, 60]]
+)
+
+
+class TestModelConfig:
+    def test_survives_json(self):
+        config = ModelConfig(
+            classes=("cat", "dog"),
+            backbone="vgg16_bn",
+            pool="walkthrough",
+            fc6=1024,
+            fc6_rank=64,
+            geometry=Geometry(square=224),
+            bbox_reg=False,
+        )
+        assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"classes": ()},
+            {"classes": ("cat", "cat")},
+            {"classes": ("cat", 3)},
+            {"classes": "cat"},
+            {"classes": ["cat"]},
+            {"pool": "mean"},
+            {"pool_size": 0},
+            {"fc6": 10**9},
+            {"fc6": 4096.0},
+            {"fc7": True},
+            {"fc6_rank": 0},
+            {"fc7_rank": "256"},
+            {"dropout": 1.0},
+            {"dropout": float("nan")},
+            {"divisor": 0},
+            {"divisor": "10"},
+            {"geometry": None},
+            {"bbox_reg": 1},
+        ],
+    )
+    def test_refuses_what_cannot_work(self, wrong):
+        with pytest.raises(RecipeError, match=next(iter(wrong))):
+            ModelConfig(**{"classes": ("cat",)} | wrong)
+
+    @pytest.mark.parametrize(
+        "wrong, words",
+        [
+            ({"fc8": 1}, "Unknown model setting 'fc8'"),
+            ({"geometry": {"short": 1}}, "Unknown model setting 'short'"),
+            ({"geometry": 600}, "names and values"),
+            ({"classes": {"cat": 1}}, "classes"),
+        ],
+    )
+    def test_from_dict_refuses(self, wrong, words):
+        with pytest.raises(RecipeError, match=words):
+            ModelConfig.from_dict({"classes": ["cat"]} | wrong)
+
+    def test_from_dict_needs_classes(self):
+        with pytest.raises(RecipeError, match="classes"):
+            ModelConfig.from_dict({})
+
+    def test_refuses_an_unknown_backbone_when_built(self):
+        with pytest.raises(RecipeError, match="resnet"):
+            FastRCNN(ModelConfig(classes=("cat",), backbone="resnet"))
+
+
+class TestForward:
+    def test_shapes(self):
+        scores, deltas = tiny_model()(torch.rand(2, 3, 64, 80), ROIS)
+        assert scores.shape == (4, 4)
+        assert deltas.shape == (4, 4, 4)
+
+    def test_images_of_different_sizes_keep_the_order_of_the_rois(self):
+        model = tiny_model().eval()
+        images = [torch.rand(1, 3, 64, 80), torch.rand(1, 3, 96, 112)]
+        scores, deltas = model(images, ROIS)
+        for r, roi in enumerate(ROIS):
+            alone = roi * torch.tensor([0.0, 1, 1, 1, 1])
+            one = model(images[int(roi[0])], alone[None])
+            torch.testing.assert_close(scores[r], one[0][0])
+            torch.testing.assert_close(deltas[r], one[1][0])
+
+    def test_cached_activations_go_on_where_they_stopped(self):
+        model = tiny_model().eval()
+        images = torch.rand(2, 3, 64, 80)
+        expected = model(images, ROIS)
+        cached = model.backbone(images, stop="conv1")
+        torch.testing.assert_close(model(cached, ROIS, start="conv1"), expected)
+        torch.testing.assert_close(model(list(cached.split(1)), ROIS, start="conv1"), expected)
+        features = model.backbone(images)
+        torch.testing.assert_close(model.forward_rois(features, ROIS), expected)
+
+    def test_refuses_rois_of_images_that_are_not_there(self):
+        with pytest.raises(ValueError, match="0 to 0"):
+            tiny_model()([torch.rand(1, 3, 64, 80)], ROIS)
+
+    def test_every_learning_layer_gets_a_gradient(self):
+        model = tiny_model()
+        scores, deltas = model(torch.rand(2, 3, 64, 80), ROIS)
+        (scores.square().sum() + deltas.square().sum()).backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None and parameter.grad.any(), name
+
+
+class TestPredict:
+    @pytest.mark.parametrize("pool", ["paper", "walkthrough", "align"])
+    def test_is_softmax_and_undone_normalisation(self, pool):
+        model = tiny_model(pool=pool).eval()
+        model.head.bbox_std.fill_(0.5)
+        features = model.backbone(torch.rand(2, 3, 64, 80))
+        scores, bbox_pred = model.forward_rois(features, ROIS)
+        probabilities, deltas = model.predict(features, ROIS)
+        torch.testing.assert_close(probabilities, scores.softmax(1))
+        torch.testing.assert_close(deltas, bbox_pred * 0.5)
+        assert not probabilities.requires_grad
+
+    def test_rois_on_the_same_cells_are_computed_once(self):
+        model = tiny_model().eval()
+        features = torch.rand(2, 8, 4, 5)
+        nudged = ROIS + torch.tensor([0.0, 0.3, -0.2, 0.1, 0.2])
+        rois = torch.cat([ROIS, nudged, ROIS.flip(0)])
+        seen = []
+        model.head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        probabilities, deltas = model.predict(features, rois)
+        assert sum(seen) == len(ROIS)
+        scores, bbox_pred = model.forward_rois(features, rois)
+        torch.testing.assert_close(probabilities, scores.softmax(1))
+        torch.testing.assert_close(deltas, bbox_pred)
+
+    def test_more_rois_than_the_head_sees_at_a_time(self):
+        model = tiny_model().eval()
+        features = torch.rand(1, 8, 20, 20)
+        corners = torch.rand(700, 2) * 200
+        rois = torch.cat([torch.zeros(700, 1), corners, corners + 120 * torch.rand(700, 2)], dim=1)
+        scores, _ = model.forward_rois(features, rois)
+        torch.testing.assert_close(model.predict(features, rois)[0], scores.softmax(1))
+
+    @pytest.mark.parametrize("pool", ["paper", "align"])
+    def test_no_rois(self, pool):
+        model = tiny_model(pool=pool).eval()
+        probabilities, deltas = model.predict(torch.rand(1, 8, 4, 5), torch.zeros(0, 5))
+        assert probabilities.shape == (0, 4)
+        assert deltas.shape == (0, 4, 4)
+
+    def test_no_deltas_without_box_regression(self):
+        model = tiny_model(bbox_reg=False).eval()
+        model.head.bbox_mean.fill_(1)
+        assert not model.predict(torch.rand(2, 8, 4, 5), ROIS)[1].any()
+
+    def test_refuses_training_mode(self):
+        with pytest.raises(RuntimeError, match="eval"):
+            tiny_model().predict(torch.rand(2, 8, 4, 5), ROIS)
+
+
+class TestFreeze:
+    @pytest.mark.parametrize(
+        "first, learning",
+        [
+            (None, ["conv1", "conv2", "fc6", "fc7", "cls_score", "bbox_pred"]),
+            ("conv2", ["conv2", "fc6", "fc7", "cls_score", "bbox_pred"]),
+            ("fc6", ["fc6", "fc7", "cls_score", "bbox_pred"]),
+            ("fc7", ["fc7", "cls_score", "bbox_pred"]),
+            ("cls_score", ["cls_score", "bbox_pred"]),
+            ("bbox_pred", ["bbox_pred"]),
+        ],
+    )
+    def test_everything_before_the_layer(self, first, learning):
+        model = tiny_model()
+        model.freeze("bbox_pred")  # what an earlier call froze is no hindrance
+        model.freeze(first)
+        assert [
+            layer
+            for layer in model.layers
+            if all(
+                parameter.requires_grad
+                for name, parameter in model.named_parameters()
+                if f".{layer}." in f".{name}"
+            )
+        ] == learning
+
+    def test_papers_choice_for_vgg16(self):
+        with torch.device("meta"):
+            model = FastRCNN(ModelConfig(classes=("cat",)))
+        model.freeze("conv3_1")
+        frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+        assert len(frozen) == 8
+        assert all(name.startswith(("backbone.conv1_", "backbone.conv2_")) for name in frozen)
+
+    def test_refuses_an_unknown_layer(self):
+        with pytest.raises(
+            RecipeError, match="'conv9' to train from; the layers are conv1, conv2, fc6"
+        ):
+            tiny_model().freeze("conv9")
+
+
+class TestCompress:
+    def test_copies_and_approximates(self):
+        model = tiny_model().eval()
+        features = torch.rand(2, 8, 4, 5)
+        before = model.predict(features, ROIS)
+        smaller = compress(model, 23, 7)
+        assert (smaller.config.fc6_rank, smaller.config.fc7_rank) == (23, 7)
+        assert smaller.head.fc6.rank == 23
+        assert not smaller.training
+        torch.testing.assert_close(smaller.predict(features, ROIS), before, atol=0.05, rtol=0.1)
+        assert model.config == tiny_config()
+        torch.testing.assert_close(model.predict(features, ROIS), before)
+
+    def test_its_configuration_builds_the_same_network(self):
+        smaller = compress(tiny_model(), 6, None)
+        rebuilt = FastRCNN(smaller.config, TinyBackbone())
+        rebuilt.load_state_dict(smaller.state_dict())
+        assert rebuilt.config.fc7_rank is None
+
+    def test_names_the_layer_and_its_limit(self):
+        with pytest.raises(RecipeError, match=r"fc7 cannot be compressed.*1 to 15"):
+            compress(tiny_model(), 4, 16)
+
+
+def test_vgg16_by_default():
+    with torch.device("meta"):
+        model = FastRCNN(ModelConfig(classes=("cat", "dog")))
+    assert isinstance(model.backbone, Backbone)
+    assert model.layers[0] == "conv1_1"
+    assert model.layers[-4:] == ("fc6", "fc7", "cls_score", "bbox_pred")
+    assert model.head.cls_score.out_features == 3
+    assert model.roi_pool.stride == 16

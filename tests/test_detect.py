@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import roi_pool
+
+from fastrcnn import boxes as box_ops
+from fastrcnn.detect import PER_CLASS, Detector, select
+from fastrcnn.detections import Detections
+from fastrcnn.errors import ImageError
+from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
+from fastrcnn.model.backbones import Geometry
+from fastrcnn.proposals import selective_search
+from tests.proposals.test_segments import picture
+
+CLASSES = ("ball", "box", "cone")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(0)
+    config = ModelConfig(CLASSES, fc6=16, fc7=16, geometry=Geometry(shorter=96, longer=160))
+    model = FastRCNN(config)
+    with torch.no_grad():  # the paper's initialisation is nearly indifferent: make it speak
+        model.head.cls_score.weight.mul_(100 / model.head.cls_score.weight.std())
+        model.head.bbox_pred.weight.mul_(20 / model.head.bbox_pred.weight.std())
+        model.head.bbox_std.fill_(0.1)
+    return Detector(model, search="single")
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return picture(5, 120, 160)
+
+
+def slow_nms(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[int]:
+    """Suppression as it is told: take the best, drop what overlaps it, go on."""
+    left = sorted(range(len(scores)), key=lambda i: -scores[i].item())
+    kept = []
+    while left:
+        best = left.pop(0)
+        kept.append(best)
+        overlap = box_ops.iou(boxes[best : best + 1], boxes)[0]
+        left = [i for i in left if overlap[i] <= limit]
+    return kept
+
+
+def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
+    trace = detector.trace(scene, score=0.3, nms=0.4)
+    assert torch.equal(trace.boxes, torch.from_numpy(selective_search(scene, "single").boxes))
+
+    model = detector.model
+    resized, (sx, sy) = model.config.geometry.resize(scene)
+    with torch.no_grad():
+        maps = model.backbone(model.backbone.preprocess(resized))
+        rois = torch.cat(
+            [torch.zeros(len(trace.boxes), 1), trace.boxes * torch.tensor([sx, sy, sx, sy])], dim=1
+        )
+        scores, raw = model.head(roi_pool(maps, rois, 7, 1 / 16))
+    torch.testing.assert_close(trace.features, maps)
+    torch.testing.assert_close(trace.probabilities, scores.softmax(dim=1), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(trace.deltas, raw * 0.1, atol=1e-4, rtol=1e-3)
+    for label in range(4):
+        regressed = box_ops.clip(box_ops.decode(trace.boxes, trace.deltas[:, label]), 120, 160)
+        torch.testing.assert_close(trace.regressed[:, label], regressed)
+
+    expected = []
+    for label in (1, 2, 3):
+        passing = (trace.probabilities[:, label] >= 0.3).nonzero().flatten()
+        class_boxes = trace.regressed[passing, label]
+        class_scores = trace.probabilities[passing, label]
+        for i in slow_nms(class_boxes, class_scores, 0.4):
+            expected.append((class_scores[i].item(), label, class_boxes[i].tolist()))
+    found = trace.detections
+    assert len(found) == len(expected) > 2
+    assert sorted(expected, key=lambda e: (-e[0], e[1])) == [
+        (score, label, box)
+        for score, label, box in zip(
+            found.scores.tolist(), found.labels.tolist(), found.boxes.tolist(), strict=True
+        )
+    ]
+    assert set(trace.seconds) == {"read", "proposals", "features", "head", "nms"}
+
+
+def test_what_is_known_already_is_not_computed_again(detector, scene, monkeypatch):
+    first = detector.trace(scene)
+    monkeypatch.setattr("fastrcnn.detect.selective_search", None)
+    second = detector.trace(
+        scene, boxes=first.boxes.numpy(), features=(first.features, first.scale)
+    )
+    assert second.proposals is None
+    assert torch.equal(first.probabilities, second.probabilities)
+
+
+def test_proposals_limit_takes_the_best_ranked(detector, scene):
+    assert len(detector.trace(scene, proposals=7).boxes) == 7
+
+
+@pytest.mark.parametrize("boxes", [np.zeros((0, 4)), []])
+def test_no_proposals_give_no_detections(detector, scene, boxes):
+    trace = detector.trace(scene, boxes=boxes, retry=0.0)
+    assert len(trace.detections) == 0
+    assert trace.probabilities.shape == (0, 4) and trace.regressed.shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (30, 30)])
+def test_degenerate_pictures_are_answered(detector, size):
+    trace = detector.trace(np.full((*size, 3), 200, np.uint8), score=0.0)
+    assert len(trace.boxes) == 1 and len(trace.detections) == 3
+    assert np.isfinite(trace.detections.boxes).all()
+
+
+def test_boxes_stay_in_the_picture(detector, scene):
+    boxes = detector(scene, score=0.0).boxes
+    assert boxes.min() >= 0
+    assert boxes[:, [0, 2]].max() <= 160 and boxes[:, [1, 3]].max() <= 120
+
+
+def test_retry_keeps_the_single_best_when_nothing_passes(detector, scene):
+    probabilities = detector.trace(scene).probabilities[:, 1:]
+    best = probabilities.max().item()
+    assert len(detector(scene, score=1.01)) == 0
+    kept = detector(scene, score=1.01, retry=0.0)
+    assert len(kept) == 1 and kept.scores[0] == pytest.approx(best)
+    assert len(detector(scene, score=1.01, retry=1.01)) == 0
+
+
+def test_at_most_a_hundred_of_a_class():
+    count = PER_CLASS + 50
+    probabilities = torch.rand(count, 2).softmax(dim=1)
+    boxes = torch.arange(count).float()[:, None] * 10 + torch.tensor([0.0, 0, 5, 5])
+    found = select(probabilities, boxes[:, None].expand(-1, 2, -1), ("thing",), 0.0, 0.3)
+    assert len(found) == PER_CLASS
+    best = probabilities[:, 1].sort(descending=True).values[:PER_CLASS]
+    assert found.scores.tolist() == best.tolist()
+
+
+def test_suppression_is_per_class():
+    probabilities = torch.tensor([[0.1, 0.5, 0.4], [0.1, 0.4, 0.5]])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]])[:, None].expand(-1, 3, -1)
+    found = select(probabilities, boxes, ("cat", "dog"), 0.2, 0.3)
+    assert sorted(found.names) == ["cat", "dog"] and found.scores.tolist() == [0.5, 0.5]
+
+
+def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):
+    save_checkpoint(tmp_path / "d.safetensors", detector.model, {"recipe": "test"})
+    loaded = Detector.from_checkpoint(tmp_path / "d.safetensors", search="single")
+    assert loaded.classes == CLASSES and loaded.metadata["recipe"] == "test"
+    assert loaded(scene, score=0.1).to_list() == detector(scene, score=0.1).to_list()
+
+
+def test_a_file_that_is_no_picture(detector, tmp_path):
+    (tmp_path / "a.jpg").write_text("no")
+    with pytest.raises(ImageError, match=r"a\.jpg"):
+        detector(tmp_path / "a.jpg")
+
+
+def test_detections_as_plain_values():
+    found = Detections(
+        np.array([[1, 2, 3.456, 4], [0, 0, 9, 9]], np.float32),
+        np.array([0.9, 0.25], np.float32),
+        np.array([2, 1]),
+        ("cat", "dog"),
+    )
+    assert found.to_list() == [
+        {"label": "dog", "score": 0.9, "box": [1.0, 2.0, 3.46, 4.0]},
+        {"label": "cat", "score": 0.25, "box": [0.0, 0.0, 9.0, 9.0]},
+    ]
+    assert found.above(0.5).names == ["dog"] == found.first(1).names
