@@ -1,0 +1,46 @@
+"""Training: recipes, targets, sampling, the multi-task loss, the trainer (paper, section 2.3)."""
+
+from fastrcnn.training.batches import Sample
+from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
+from fastrcnn.training.plots import plot_losses, read_metrics
+from fastrcnn.training.recipes import LAPTOP, PAPER, RECIPES, WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training.records import (
+    CheckpointSaved,
+    EpochEnd,
+    Finished,
+    Progress,
+    Record,
+    Step,
+    Validation,
+)
+from fastrcnn.training.sampling import sample_rois
+from fastrcnn.training.targets import Targets, label_proposals, target_statistics
+from fastrcnn.training.trainer import Trainer, build_model
+
+__all__ = [
+    "LAPTOP",
+    "PAPER",
+    "RECIPES",
+    "WALKTHROUGH",
+    "CheckpointSaved",
+    "EpochEnd",
+    "Finished",
+    "Loss",
+    "Progress",
+    "Recipe",
+    "Record",
+    "Sample",
+    "Step",
+    "Targets",
+    "Trainer",
+    "Validation",
+    "build_model",
+    "label_proposals",
+    "multi_task_loss",
+    "plot_losses",
+    "read_metrics",
+    "sample_rois",
+    "smooth_l1",
+    "target_statistics",
+    "with_settings",
+]

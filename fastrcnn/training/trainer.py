@@ -1,0 +1,538 @@
+"""The training loop (paper, section 2.3), as an iterator of records.
+
+Nothing runs until the next record is asked for, so that pausing is not asking, and the terminal,
+the plots and the page are readers of the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fastrcnn import distributed
+from fastrcnn.data import Dataset
+from fastrcnn.data.cache import FeatureSource, ProposalSource
+from fastrcnn.errors import CheckpointError, DataError, RecipeError
+from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
+from fastrcnn.training.batches import (
+    MiniBatches,
+    Picture,
+    Stream,
+    generator,
+    split_validation,
+)
+from fastrcnn.training.loss import Loss, multi_task_loss
+from fastrcnn.training.plots import plot_losses, read_metrics
+from fastrcnn.training.recipes import Recipe
+from fastrcnn.training.records import (
+    CheckpointSaved,
+    EpochEnd,
+    Finished,
+    Progress,
+    Record,
+    Step,
+    Validation,
+)
+from fastrcnn.training.state import (
+    flatten_optimizer,
+    load_state,
+    restore_optimizer,
+    save_state,
+)
+from fastrcnn.training.targets import Targets, target_statistics
+
+_FORMAT_VERSION = 1
+_STATISTICS_PICTURES = 500  # enough for the mean and spread of four numbers
+_PLOT_SECONDS = 10.0  # drawing takes most of a second, an epoch of a small data set less
+_PACE = 0.05  # weight of the newest step in the running mean that the time left comes from
+
+# torch's random numbers, which dropout uses, are one stream per process. Whoever sets its seed
+# holds this until done, so that runs in several threads do not disturb each other.
+_RANDOM = threading.Lock()
+
+
+@dataclass
+class _Position:
+    """Where a run is.
+
+    iteration: how many are done. averaged: of how many the average holds the weights. epoch_sums:
+    total, class and box loss of the epoch's steps so far, which are epoch_steps many. metrics_size:
+    bytes written to the metrics.
+    """
+
+    iteration: int = 0
+    averaged: int = 0
+    epoch_sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    epoch_steps: int = 0
+    metrics_size: int = 0
+
+
+def build_model(
+    recipe: Recipe, classes: tuple[str, ...], weights: str | Path | None = None
+) -> FastRCNN:
+    """The network as training starts: ImageNet convolutions and a random head, frozen as asked.
+
+    weights: see `build_backbone`. The same recipe gives the same head.
+    """
+    backbone = build_backbone(recipe.backbone, weights)
+    with _seeded(recipe.seed):
+        model = FastRCNN(recipe.model_config(classes), backbone)
+    model.freeze(recipe.first_trainable)
+    return model
+
+
+class Trainer(Iterator[Record]):
+    """Trains `model`; each `next` does a step's work, or a picture's, and tells of it.
+
+    recipe: the settings; `model` is one that `build_model` made of them.
+    train, val: the pictures. Without `val`, the recipe's validation_fraction of `train` is set
+    apart; where that is 0 there is no validation.
+    out: the run's folder. ``metrics.jsonl`` gets every step, validation and epoch, ``loss.png`` the
+    curves at each epoch's end, ``state.safetensors`` what resuming needs, ``model.safetensors`` the
+    result.
+    features, proposals: what is known of each picture beforehand; the features are those of the
+    model's last frozen layer.
+    resume: go on from the state in `out`, if there is one. The losses are then those of an unbroken
+    run, bit for bit (on a CPU, with as many threads and processes): the state holds the weights,
+    the optimizer and the iteration, and all that is random follows from the seed and the iteration.
+
+    Under ``torchrun`` the pictures of each mini-batch are shared out among the processes, and the
+    result is that of one process but for rounding and other dropout masks. Rank 0 writes the files.
+
+    Raises RecipeError, DataError or CheckpointError, here or from `next`; RecipeError also when
+    the loss is no longer a finite number.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: FastRCNN,
+        train: Dataset,
+        val: Dataset | None = None,
+        *,
+        out: str | Path,
+        features: FeatureSource,
+        proposals: ProposalSource,
+        resume: bool = False,
+    ) -> None:
+        if val is None and recipe.validation_fraction:
+            train, val = split_validation(train, recipe.validation_fraction, recipe.seed)
+        self.recipe = recipe
+        self.model = model
+        self.train = train
+        self.val = val
+        self.out = Path(out)
+        self._at = _Position()
+        self._rank, self._world = distributed.rank(), distributed.world_size()
+        if recipe.images_per_batch % self._world:
+            raise RecipeError(
+                f"images_per_batch ({recipe.images_per_batch}) must be a multiple of the number of "
+                f"processes ({self._world})."
+            )
+        for dataset in (train, val):
+            if dataset is not None and dataset.classes != model.config.classes:
+                raise DataError(f"The classes of {dataset.name} are not those of the network.")
+        model.freeze(recipe.first_trainable)
+        if not recipe.bbox_reg:
+            model.head.bbox_pred.requires_grad_(False)
+        if features.stop != model.backbone.last_frozen():
+            raise RecipeError(
+                f"The features are those of {features.stop}, but the network's last frozen layer "
+                f"is {model.backbone.last_frozen()}; freeze the backbone before making them."
+            )
+        self._device = next(model.head.parameters()).device
+        self._network = _Network(model, features.stop, recipe.precision, self._device)
+        # With every convolution frozen, no graph is built below the head.
+        frozen = features.stop == model.backbone.layers[-1]
+        self._batches = MiniBatches(
+            recipe, train, features, proposals, self._network.pool if frozen else None
+        )
+        self.iterations = recipe.iterations or recipe.epochs * self._batches.per_epoch
+        self._learner: nn.Module = self._network
+        if self._world > 1:
+            self._learner = DistributedDataParallel(self._network, broadcast_buffers=False)
+        self._trainable = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        self._optimizer = _optimizer(recipe, self._trainable)
+        self._average: dict[str, Tensor] = {}
+        self._pace: float | None = None
+        self._plotted = -math.inf
+        self._state_path = self.out / "state.safetensors"
+        self._metrics_path = self.out / "metrics.jsonl"
+        self._open(resume)
+        self._records = self._run()
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    @property
+    def iteration(self) -> int:
+        """How many of `iterations` are done."""
+        return self._at.iteration
+
+    def close(self) -> None:
+        """End the run where it is and let go of its thread and files; the last state stays."""
+        self._records.close()
+
+    # The loop
+
+    def _run(self) -> Iterator[Record]:
+        self._cut_metrics()
+        with ThreadPoolExecutor(1) as thread:
+            if self._at.iteration == 0 and self.recipe.normalise_targets:
+                yield from self._measure_targets()
+            ready = self._prefetch(thread, self._at.iteration)
+            saved = time.monotonic()
+            while self._at.iteration < self.iterations:
+                started = time.monotonic()
+                pictures = ready.result()
+                ready = self._prefetch(thread, self._at.iteration + 1)
+                yield self._write(self._step(pictures, started))
+                last = self._at.iteration == self.iterations
+                if not last and self._at.iteration % self._batches.per_epoch == 0:
+                    yield from self._end_epoch()
+                if last or time.monotonic() - saved >= 60 * self.recipe.checkpoint_minutes:
+                    if self._rank == 0:
+                        yield self._save_state()
+                    saved = time.monotonic()
+            # From here on everything follows from the state that was just saved.
+            with torch.no_grad():
+                for name, average in self._average.items():
+                    self._trainable[name].copy_(average)
+            yield from self._end_epoch()
+            yield self._finish()
+
+    def _prefetch(self, thread: ThreadPoolExecutor, iteration: int) -> Future[list[Picture]]:
+        if iteration >= self.iterations:
+            return Future()
+        return thread.submit(self._batches.batch, iteration, self._rank, self._world)
+
+    def _measure_targets(self) -> Iterator[Progress]:
+        """Set what box targets are normalised with (see `target_statistics`)."""
+        order = generator(self.recipe.seed, Stream.STATISTICS).permutation(len(self.train))
+        chosen = order[:_STATISTICS_PICTURES].tolist()
+        found: list[Targets] = []
+        for done, index in enumerate(chosen, start=1):
+            found.append(self._batches.label(self.train[index])[1])
+            yield Progress("targets", done, len(chosen))
+        mean, std = target_statistics(found)
+        self.model.head.bbox_mean.copy_(mean)
+        self.model.head.bbox_std.copy_(std)
+
+    def _step(self, pictures: list[Picture], started: float) -> Step:
+        recipe = self.recipe
+        lr = recipe.learning_rate(self._at.iteration, self.iterations)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr * group["lr_factor"]
+        self.model.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        dropout = generator(recipe.seed, Stream.DROPOUT, self._at.iteration, self._rank)
+        with _seeded(int(dropout.integers(2**63)), self._device):
+            outputs = self._learner(pictures)
+        labels = torch.cat([picture.labels for picture in pictures])
+        counts = torch.stack([(labels > 0).sum(), (labels == 0).sum()])
+        foreground, background = distributed.add_up(counts).tolist()
+        # Gradients are averaged over the processes; dividing by the share of the RoIs that each
+        # would have if all had as many makes that the mean over all RoIs.
+        count = max(foreground + background, 1) / self._world
+        loss = self._loss(outputs, pictures, count)
+        values = torch.stack([part.detach() for part in loss]).double().cpu() / self._world
+        total, cls, loc = distributed.add_up(values).tolist()
+        self._check_finite(total, lr)
+        loss.total.backward()
+        self._optimizer.step()
+        self._at.iteration += 1
+        self._update_average()
+        for index, value in enumerate((total, cls, loc)):
+            self._at.epoch_sums[index] += value
+        self._at.epoch_steps += 1
+        seconds = time.monotonic() - started
+        pace = seconds if self._pace is None else self._pace
+        self._pace = pace + _PACE * (seconds - pace)
+        return Step(
+            iteration=self._at.iteration,
+            iterations=self.iterations,
+            epoch=self._epoch(),
+            loss=total,
+            loss_cls=cls,
+            loss_loc=loc,
+            lr=lr,
+            foreground=foreground,
+            background=background,
+            seconds=seconds,
+            seconds_left=self._pace * (self.iterations - self._at.iteration),
+            batch=tuple(picture.sample for picture in pictures),
+        )
+
+    def _loss(self, outputs: tuple[Tensor, Tensor], pictures: list[Picture], count: float) -> Loss:
+        head = self.model.head
+        labels = torch.cat([picture.labels for picture in pictures]).to(self._device)
+        deltas = torch.cat([picture.deltas for picture in pictures]).to(self._device)
+        targets = (deltas - head.bbox_mean) / head.bbox_std
+        return multi_task_loss(*outputs, labels, targets, self._loc_weight(), count)
+
+    def _loc_weight(self) -> float:
+        return self.recipe.loc_weight if self.recipe.bbox_reg else 0.0
+
+    def _check_finite(self, loss: float, lr: float) -> None:
+        if not math.isfinite(loss):
+            raise RecipeError(
+                f"The loss is {loss} after {self._at.iteration} iterations: the training diverged; "
+                f"lower lr (now {lr:g}), or give a longer warmup or a larger divisor."
+            )
+
+    def _update_average(self) -> None:
+        """The mean of the weights over the last iterations, which is steadier than the last."""
+        if self._at.iteration <= self.iterations - round(
+            self.recipe.average_last * self.iterations
+        ):
+            return
+        self._at.averaged += 1
+        for name, parameter in self._trainable.items():
+            if self._at.averaged == 1:
+                self._average[name] = parameter.detach().clone()
+            else:
+                self._average[name].lerp_(parameter.detach(), 1 / self._at.averaged)
+
+    def _epoch(self) -> int:
+        return math.ceil(self._at.iteration / self._batches.per_epoch)
+
+    def _end_epoch(self) -> Iterator[Record]:
+        if self.val is not None:
+            yield from self._validate(self.val)
+        means = [value / self._at.epoch_steps for value in self._at.epoch_sums]
+        self._at.epoch_sums, self._at.epoch_steps = [0.0, 0.0, 0.0], 0
+        record = self._write(EpochEnd(self._at.iteration, self._epoch(), *means))
+        now = time.monotonic()
+        if self._rank == 0 and (
+            self._at.iteration == self.iterations or now - self._plotted >= _PLOT_SECONDS
+        ):
+            plot_losses(read_metrics(self._metrics_path), self.out / "loss.png")
+            self._plotted = now
+        yield record
+
+    def _validate(self, val: Dataset) -> Iterator[Record]:
+        sums = torch.zeros(3, dtype=torch.float64)
+        for index in range(self._rank, len(val), self._world):
+            picture = self._batches.validation_picture(val[index], index)
+            self.model.eval()
+            with torch.no_grad():
+                loss = self._loss(self._network([picture]), [picture], 1)
+            sums += torch.tensor([loss.cls, loss.loc, len(picture.labels)], dtype=torch.float64)
+            yield Progress("validation", index + 1, len(val))
+        cls, loc, count = distributed.add_up(sums).tolist()
+        cls, loc = cls / max(count, 1), loc / max(count, 1)
+        total = cls + self._loc_weight() * loc
+        self._check_finite(
+            total, self.recipe.learning_rate(self._at.iteration - 1, self.iterations)
+        )
+        yield self._write(Validation(self._at.iteration, self._epoch(), total, cls, loc))
+
+    def _finish(self) -> Finished:
+        path = self.out / "model.safetensors"
+        if self._rank == 0:
+            data = {"train": self.train.name, "train_pictures": len(self.train)}
+            if self.val is not None:
+                data |= {"val": self.val.name, "val_pictures": len(self.val)}
+            metadata = {
+                "recipe": asdict(self.recipe),
+                "data": data,
+                "iterations": self._at.iteration,
+            }
+            save_checkpoint(path, self.model.eval(), metadata)
+        return Finished(self._at.iteration, path)
+
+    # Files
+
+    def _open(self, resume: bool) -> None:
+        """Make the folder, or go on from the state in it; every process gets rank 0's."""
+        found = None
+        if self._rank == 0:
+            try:
+                self.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataError(
+                    f"The run's folder {self.out} cannot be made: {error.strerror}."
+                ) from error
+            if self._state_path.exists():
+                if not resume:
+                    raise RecipeError(
+                        f"{self.out} holds a run already; resume it, or name another folder."
+                    )
+                found = load_state(self._state_path)
+        found = distributed.broadcast_object(found)
+        if found is not None:
+            self._restore(*found)
+
+    def _save_state(self) -> CheckpointSaved:
+        with self._metrics_path.open("ab") as file:
+            os.fsync(file.fileno())
+            self._at.metrics_size = file.tell()
+        tensors = {
+            **_prefixed("model", self.model.state_dict()),
+            **_prefixed("optimizer", flatten_optimizer(self._optimizer)),
+            **_prefixed("average", self._average),
+        }
+        header = {
+            "format_version": _FORMAT_VERSION,
+            **self._identity(),
+            "position": asdict(self._at),
+        }
+        save_state(self._state_path, tensors, header)
+        return CheckpointSaved(self._at.iteration, self._state_path)
+
+    def _restore(self, tensors: dict[str, Tensor], header: dict) -> None:
+        if header.get("format_version") != _FORMAT_VERSION:
+            raise CheckpointError(
+                f"{self._state_path} is of another version of this program; start anew."
+            )
+        now = self._identity()
+        changed = [
+            key for key, value in now["recipe"].items() if header["recipe"].get(key) != value
+        ]
+        if changed:
+            was = ", ".join(f"{key}={header['recipe'].get(key)}" for key in changed)
+            raise RecipeError(
+                f"The run in {self.out} was started with {was}; resume it with the same settings, "
+                f"or name another folder."
+            )
+        if header["data"] != now["data"]:
+            raise DataError(
+                f"The run in {self.out} was started on other data; resume it with the same, or "
+                f"name another folder."
+            )
+        self.model.load_state_dict(_unprefixed("model", tensors))
+        restore_optimizer(self._optimizer, _unprefixed("optimizer", tensors))
+        self._average = {
+            name: tensor.to(self._device)
+            for name, tensor in _unprefixed("average", tensors).items()
+        }
+        self._at = _Position(**header["position"])
+
+    def _identity(self) -> dict:
+        """What must be the same for a run to be gone on with, as JSON has it."""
+        recipe = asdict(self.recipe)
+        del recipe["checkpoint_minutes"]
+        digest = hashlib.sha256(repr(self.train.classes).encode())
+        for dataset in (self.train, self.val):
+            for annotation in dataset or ():
+                digest.update(annotation.image_id.encode())
+                digest.update(annotation.boxes.tobytes() + annotation.labels.tobytes())
+        return json.loads(json.dumps({"recipe": recipe, "data": digest.hexdigest()}))
+
+    def _cut_metrics(self) -> None:
+        """Drop what was written after the state that the run goes on from."""
+        if self._rank == 0:
+            with self._metrics_path.open("ab") as file:
+                file.truncate(min(self._at.metrics_size, file.tell()))
+
+    def _write(self, record: Record) -> Record:
+        if self._rank == 0:
+            values = {
+                field.name: getattr(record, field.name)
+                for field in fields(record)
+                if field.name not in ("batch", "iterations", "seconds_left")
+            }
+            event = {Step: "step", Validation: "validation", EpochEnd: "epoch"}[type(record)]
+            with self._metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, **values}) + "\n")
+        return record
+
+
+class _Network(nn.Module):
+    """The model on a list of pictures of different sizes, from their features on."""
+
+    def __init__(
+        self, model: FastRCNN, start: str | None, precision: str, device: torch.device
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self._start = start
+        self._device = device
+        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
+
+    def forward(self, pictures: list[Picture]) -> tuple[Tensor, Tensor]:
+        """cls_score (R, K) and bbox_pred (R, K, 4), float32, the pictures' RoIs one after another.
+
+        Each picture goes through the convolutions alone, since no two have the same shape.
+        """
+        pooled = [
+            self.pool(picture.features, picture.rois) if picture.pooled is None else picture.pooled
+            for picture in pictures
+        ]
+        with self._precision():
+            cls_score, bbox_pred = self.model.head(torch.cat(pooled))
+        return cls_score.float(), bbox_pred.float()
+
+    def pool(self, features: Tensor, rois: Tensor) -> Tensor:
+        """(1, C, h, w) after the layer where the features stop, (r, 5) -> (r, C, 7, 7)."""
+        with self._precision():
+            maps = self.model.backbone(features.to(self._device), start=self._start)
+        return self.model.roi_pool(maps.float(), rois.to(self._device))
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the processor computes in bfloat16; others imitate it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """Weights and biases in groups of their own; `lr_factor` is theirs on top of the schedule."""
+    biases = [value for name, value in trainable.items() if name.endswith(".bias")]
+    weights = [value for name, value in trainable.items() if not name.endswith(".bias")]
+    decay = recipe.weight_decay
+    groups = [
+        {"params": weights, "lr_factor": 1.0, "weight_decay": decay},
+        {
+            "params": biases,
+            "lr_factor": recipe.bias_lr_factor,
+            "weight_decay": decay if recipe.bias_decay else 0.0,
+        },
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, fused=True)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, recipe.lr, fused=True)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """torch's random numbers from `seed` on, and afterwards where they were."""
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _RANDOM, torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }

@@ -1,0 +1,150 @@
+"""A training run small enough to be repeated: made-up features, a two-layer backbone.
+
+As a program it trains or goes on: ``python -m tests.training.tiny OUT PICTURES key=value ...``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastrcnn import distributed
+from fastrcnn.data import Annotation, Dataset
+from fastrcnn.model import FastRCNN
+from fastrcnn.training import Recipe, Trainer, with_settings
+
+CLASSES = ("square", "disc")
+WIDTH, HEIGHT = 64, 48
+RECIPE = Recipe(
+    fc6=12,
+    fc7=12,
+    rois_per_batch=16,
+    flip=True,
+    first_trainable="conv2",
+    lr=0.01,
+    schedule="constant",
+    iterations=12,
+    precision="float32",
+)
+
+
+class Backbone(nn.Module):
+    name = "tiny"
+    layers = ("conv1", "conv2")
+    channels = 4
+    stride = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, 2, 1)
+        self.conv2 = nn.Conv2d(4, 4, 3, 2, 1)
+
+    def forward(self, x: Tensor, start: str | None = None) -> Tensor:
+        for layer in self.layers[0 if start is None else self.layers.index(start) + 1 :]:
+            x = getattr(self, layer)(x).relu()
+        return x
+
+    def freeze(self, first_trainable: str | None) -> None:
+        learns = first_trainable is None
+        for layer in self.layers:
+            learns = learns or layer == first_trainable
+            getattr(self, layer).requires_grad_(learns)
+
+    def last_frozen(self) -> str | None:
+        frozen = [name for name in self.layers if not getattr(self, name).weight.requires_grad]
+        return frozen[-1] if frozen else None
+
+
+class Features:
+    """Maps where objects show as rectangles in the channel of their class, with some noise.
+
+    They belong to a network input that is twice as wide as the picture. Counts what is asked for.
+    """
+
+    def __init__(self, stop: str | None) -> None:
+        self.stop = stop
+        self.asked = 0
+        self._shape = {
+            None: (1, 3, HEIGHT, 2 * WIDTH),
+            "conv1": (1, 4, HEIGHT // 2, WIDTH),
+            "conv2": (1, 4, HEIGHT // 4, WIDTH // 2),
+        }[stop]
+
+    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
+        self.asked += 1
+        random = np.random.default_rng(int(annotation.image_id))
+        maps = torch.from_numpy(random.random(self._shape, np.float32)) / 4
+        cells = [self._shape[3] / WIDTH, self._shape[2] / HEIGHT] * 2
+        for label, box in zip(annotation.labels, annotation.boxes, strict=True):
+            x1, y1, x2, y2 = (box * cells).round().astype(int)
+            maps[0, label, y1:y2, x1:x2] += 1
+        return maps.flip(3) if flip else maps, (2.0, 1.0)
+
+
+class Proposals:
+    """Boxes around the objects, some near and some far."""
+
+    def get(self, annotation: Annotation) -> np.ndarray:
+        random = np.random.default_rng(int(annotation.image_id) + 1000)
+        around = annotation.boxes[random.integers(len(annotation.boxes), size=60)]
+        boxes = around + random.normal(0, 5, around.shape).astype(np.float32)
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 2)
+        return boxes
+
+
+def dataset(count: int = 7, first: int = 0) -> Dataset:
+    annotations = []
+    for index in range(first, first + count):
+        random = np.random.default_rng(index)
+        corners = random.uniform(0, 20, (2, 2))
+        sizes = random.uniform(15, 25, (2, 2))
+        annotations.append(
+            Annotation(
+                image_id=str(index),
+                path=Path(f"{index}.png"),
+                width=WIDTH,
+                height=HEIGHT,
+                boxes=np.concatenate([corners, corners + sizes], axis=1).astype(np.float32),
+                labels=random.integers(1, 3, 2),
+                difficult=np.array([False, index % 2 == 0]),
+            )
+        )
+    return Dataset(f"tiny from {first}", CLASSES, tuple(annotations))
+
+
+def trainer(
+    out: Path,
+    *settings: str,
+    pictures: int = 7,
+    val: Dataset | None = None,
+    resume: bool = False,
+) -> Trainer:
+    recipe = with_settings(RECIPE, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = FastRCNN(recipe.model_config(CLASSES), Backbone())
+    model.freeze(recipe.first_trainable)
+    features = Features(model.backbone.last_frozen())
+    return Trainer(
+        recipe,
+        model,
+        dataset(pictures),
+        val,
+        out=out,
+        features=features,
+        proposals=Proposals(),
+        resume=resume,
+    )
+
+
+if __name__ == "__main__":
+    out, pictures, *chosen = sys.argv[1:]
+    torch.set_num_threads(1)
+    distributed.init()
+    for _ in trainer(Path(out), *chosen, pictures=int(pictures), resume=True):
+        pass
+    distributed.shutdown()
