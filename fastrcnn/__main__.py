@@ -1,0 +1,649 @@
+"""The command line: `python -m fastrcnn COMMAND --help`.
+
+Answers go to standard output, progress and errors to standard error. Exit code 0 is success, 1 an
+input that could not be used, 2 a command line that could not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from fastrcnn import distributed
+from fastrcnn.bench import compare_recall
+from fastrcnn.data import Dataset, open_dataset
+from fastrcnn.data.cache import FeatureCache, ProposalCache
+from fastrcnn.detect import Detector, Trace
+from fastrcnn.draw import draw_boxes, draw_detections
+from fastrcnn.errors import FastRCNNError, ImageError, RecipeError
+from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
+from fastrcnn.images import load_image
+from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
+from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.report import picture_record
+from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
+from fastrcnn.training.records import (
+    CheckpointSaved,
+    EpochEnd,
+    Finished,
+    Progress,
+    Step,
+    Validation,
+)
+from fastrcnn.training.trainer import Trainer, build_model
+
+T = TypeVar("T")
+
+_DRAWN_PROPOSALS = 100
+_DATA_HELP = (
+    "a Pascal VOC folder (JPEGImages, Annotations, ImageSets/Main), or a COCO JSON file or a "
+    "folder of them"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except FastRCNNError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output (head, say) has gone; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+# What each command does
+
+
+def _detect(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    if options.save is not None:
+        _make_folder(options.save)
+    detector = Detector.from_checkpoint(options.checkpoint)
+    records, drawn, failed = [], set(), False
+    for photo in _progress(options.photos, "detecting"):
+        try:
+            trace = detector.trace(
+                photo,
+                score=options.score,
+                nms=options.nms,
+                proposals=options.proposals,
+                retry=options.retry,
+            )
+        except ImageError as error:
+            _say(f"error: {error}")
+            failed = True
+            continue
+        height, width = trace.image.shape[:2]
+        records.append(picture_record(photo, height, width, trace.detections, trace.seconds))
+        if options.save is not None:
+            _save_picture(
+                _unused(options.save, Path(photo).stem, drawn),
+                draw_detections(trace.image, trace.detections),
+            )
+        if options.json != "-":
+            tqdm.write(_describe(photo, trace))
+    _write_json(records, options.json)
+    return int(failed)
+
+
+def _proposals(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    image = load_image(options.photo)
+    start = time.perf_counter()
+    boxes = selective_search(image, options.mode, seed=options.seed).boxes
+    seconds = time.perf_counter() - start
+    height, width = image.shape[:2]
+    if options.json != "-":
+        print(f"{options.photo}: {len(boxes)} proposals in {seconds:.1f} s")
+    if options.save is not None:
+        _save_picture(options.save, draw_boxes(image, boxes[:_DRAWN_PROPOSALS]))
+    _write_json(
+        {
+            "image": options.photo,
+            "width": width,
+            "height": height,
+            "boxes": [[round(float(x), 2) for x in box] for box in boxes],
+        },
+        options.json,
+    )
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.recipe not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise RecipeError(f"There is no recipe {options.recipe!r}; there are {known}.")
+    recipe = with_settings(RECIPES[options.recipe], options.set)
+    distributed.init()
+    try:
+        train, val = _training_pictures(options, recipe)
+        model = build_model(recipe, train.classes, options.backbone_weights)
+        if options.init is not None:
+            _copy_weights(options.init, model)
+        features = FeatureCache(model.backbone, model.config.geometry, options.cache)
+        proposals = ProposalCache(MODES[recipe.proposals_mode], options.cache)
+        trainer = Trainer(
+            recipe,
+            model,
+            train,
+            val,
+            out=options.out,
+            features=features,
+            proposals=proposals,
+            resume=options.resume,
+        )
+        _fill_caches(trainer, features, proposals)
+        return _follow(trainer)
+    finally:
+        distributed.shutdown()
+
+
+def _training_pictures(
+    options: argparse.Namespace, recipe: Recipe
+) -> tuple[Dataset, Dataset | None]:
+    train = open_dataset(options.data, options.split)[: options.limit]
+    # The recipe sets validation pictures apart itself, or a lone COCO file has no other split.
+    if recipe.validation_fraction or options.data.is_file():
+        return train, None
+    return train, open_dataset(options.data, options.val_split)[: options.val_limit]
+
+
+def _copy_weights(path: Path, model: FastRCNN) -> None:
+    source, _ = load_checkpoint(path)
+    for name in ("classes", "backbone", "pool_size", "fc6", "fc7", "fc6_rank", "fc7_rank"):
+        theirs, ours = getattr(source.config, name), getattr(model.config, name)
+        if theirs != ours:
+            raise RecipeError(
+                f"{path} cannot be the start of this training: its {name} is {theirs}, the "
+                f"recipe's and data's {ours}."
+            )
+    model.load_state_dict(source.state_dict())
+
+
+def _fill_caches(trainer: Trainer, features: FeatureCache, proposals: ProposalCache) -> None:
+    """Make what the trainer will ask for, each process its share, with a bar for each kind."""
+    mine = slice(distributed.rank(), None, distributed.world_size())
+    train, val = list(trainer.train)[mine], list(trainer.val or ())[mine]
+    for label, count, making in (
+        ("proposals", len(train) + len(val), proposals.fill([*train, *val])),
+        ("features", len(train), features.fill(train, trainer.recipe.flip)),
+        ("features", len(val), features.fill(val)),
+    ):
+        for _ in _progress(making, label, total=count):
+            pass
+    distributed.gather_objects(None)  # all wait for the slowest
+
+
+def _follow(trainer: Trainer) -> int:
+    """Run the training and tell how it goes."""
+    first = distributed.rank() == 0
+    terminal = sys.stderr.isatty()
+    saved, validation = trainer.iteration, ""
+    bar = tqdm(
+        total=trainer.iterations,
+        initial=trainer.iteration,
+        desc="training",
+        disable=not first,
+        file=sys.stderr,
+        # In a log, a line a minute will do.
+        mininterval=0.1 if terminal else 60,
+    )
+    with bar:
+        try:
+            for record in trainer:
+                match record:
+                    case Step():
+                        bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
+                        bar.update()
+                    case Progress():
+                        stage = f"{record.stage} {record.done}/{record.total}"
+                        bar.set_postfix_str(stage, refresh=terminal)
+                    case Validation():
+                        validation = f"; validation {_losses(record)}"
+                    case EpochEnd() if first:
+                        _say(f"epoch {record.epoch}: training {_losses(record)}{validation}")
+                    case CheckpointSaved():
+                        saved = record.iteration
+                    case Finished() if first:
+                        _say(f"The trained detector is in {record.path}.")
+        except KeyboardInterrupt:
+            trainer.close()
+            if first:
+                _say(f"Interrupted; --resume goes on after iteration {saved}.")
+            return 130
+    return 0
+
+
+def _losses(record: EpochEnd | Validation) -> str:
+    return f"{record.loss:.4f} (class {record.loss_cls:.4f}, box {record.loss_loc:.4f})"
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    distributed.init()
+    try:
+        dataset = open_dataset(options.data, options.split)[: options.limit]
+        if options.detections is not None:
+            found = load_detections(options.detections, dataset)
+            evaluation = score_detections(found, dataset)
+        else:
+            detector = Detector.from_checkpoint(options.checkpoint)
+            evaluation, _ = evaluate(
+                partial(
+                    detector, score=options.score, nms=options.nms, proposals=options.proposals
+                ),
+                dataset,
+                partial(_progress, label="evaluating"),
+            )
+        if distributed.rank() == 0:
+            if options.json != "-":
+                _print_evaluation(evaluation)
+            _write_json(evaluation.to_json_dict(), options.json)
+    finally:
+        distributed.shutdown()
+    return 0
+
+
+def _compress(options: argparse.Namespace) -> int:
+    model, metadata = load_checkpoint(options.checkpoint)
+    smaller = compress(model, options.fc6_rank, options.fc7_rank)
+    # Its scores were measured before, and are not the new file's.
+    metadata["before_compression"] = {"metrics": metadata.pop("metrics", None)}
+    save_checkpoint(options.out, smaller, metadata, half=options.half)
+    before, after = (sum(p.numel() for p in m.head.parameters()) for m in (model, smaller))
+    print(f"{options.out}: the head's {before:,} numbers became {after:,}")
+    return 0
+
+
+def _recall(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    dataset = open_dataset(options.data, options.split)[: options.limit]
+    progress = partial(_progress, label="searching")
+    rows = list(compare_recall(dataset, options.mode, options.proposals, options.iou, progress))
+    if options.json != "-":
+        print(
+            f"{len(dataset)} pictures of {dataset.name}, at most {options.proposals} boxes each, "
+            f"recall at IoU {options.iou}"
+        )
+        print(f"{'':20}{'recall':>8}{'MABO':>8}{'boxes':>8}{'s/picture':>11}")
+        for row in rows:
+            print(
+                f"{row.method:20}{row.recall:8.4f}{row.mean_best_overlap:8.4f}{row.boxes:8.0f}"
+                f"{row.seconds_per_image:11.2f}"
+            )
+    _write_json([vars(row) for row in rows], options.json)
+    return 0
+
+
+# What they share
+
+
+def _progress(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """A progress bar with the time left, on a terminal and in the first process only."""
+    hidden = True if distributed.rank() else None
+    return tqdm(items, desc=label, total=total, unit=" pictures", disable=hidden, file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    """A line on standard error that leaves a progress bar whole."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def _check_target(target: str | None) -> None:
+    """Refuse, before the work is done, a file that could not be written after it."""
+    if target not in (None, "-") and not Path(target).parent.is_dir():
+        raise FastRCNNError(f"{target} cannot be written: its folder does not exist.")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FastRCNNError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _write_json(value: object, target: str | None) -> None:
+    if target is None:
+        return
+    text = json.dumps(value, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FastRCNNError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _unused(folder: Path, stem: str, used: set[Path]) -> Path:
+    """A name in `folder` for a drawn picture; two photographs may have the same name."""
+    path, number = folder / f"{stem}.png", 2
+    while path in used:
+        path, number = folder / f"{stem}-{number}.png", number + 1
+    used.add(path)
+    return path
+
+
+def _save_picture(path: Path, image: np.ndarray) -> None:
+    try:
+        Image.fromarray(image).save(path)
+    except (OSError, ValueError) as error:
+        raise FastRCNNError(f"{path} cannot be written: {error}.") from error
+
+
+def _describe(photo: str, trace: Trace) -> str:
+    seconds = sum(trace.seconds.values())
+    lines = [f"{photo}: {len(trace.detections)} found in {seconds:.1f} s"]
+    for found in trace.detections.to_list():
+        x1, y1, x2, y2 = (round(corner) for corner in found["box"])
+        lines.append(f"  {found['label']:<12} {found['score']:.3f}  {x1},{y1} to {x2},{y2}")
+    return "\n".join(lines)
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    for name, value in sorted(evaluation.ap.items()):
+        print(f"{name:<14} {'-' if math.isnan(value) else f'{value:.3f}'}")
+    print(
+        f"mAP over {evaluation.images} pictures: {evaluation.map_area:.3f} (area under the curve), "
+        f"{evaluation.map_11point:.3f} (11-point), {evaluation.map_coco:.3f} (IoU 0.5 to 0.95)"
+    )
+
+
+# The options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrcnn",
+        description="Fast R-CNN: find the objects in photographs, and train what finds them.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    detect = _command(
+        commands,
+        "detect",
+        _detect,
+        "find the objects in photographs",
+        "Find the objects in photographs: what each is, how sure the network is, and the box "
+        "around it. A photograph that cannot be read is reported and the others are done; the "
+        "exit code is then 1.",
+    )
+    detect.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="JPEG, PNG, WebP, BMP, GIF, TIFF"
+    )
+    _add_json(detect, "the detections")
+    detect.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write each photograph with its boxes drawn into this folder, as PNG",
+    )
+    _add_detector(detect, score=0.5)
+    detect.add_argument(
+        "--retry",
+        type=_share,
+        metavar="SCORE",
+        help="where nothing reaches --score, give the best box that reaches this",
+    )
+
+    proposals = _command(
+        commands,
+        "proposals",
+        _proposals,
+        "show where selective search would look",
+        "Run selective search alone: the boxes in which the detector would look for objects, "
+        "best first. No network is involved.",
+    )
+    proposals.add_argument("photo", metavar="PHOTO", help="JPEG, PNG, WebP, BMP, GIF or TIFF")
+    _add_mode(proposals)
+    proposals.add_argument(
+        "--seed",
+        type=_whole,
+        help="of the random numbers in the ranking; the same seed, the same order",
+    )
+    _add_json(proposals, "the boxes")
+    proposals.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help=f"write the photograph with the best {_DRAWN_PROPOSALS} boxes drawn",
+    )
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a detector on annotated pictures",
+        "Train a detector. The run's folder gets a checkpoint every few minutes, metrics.jsonl, "
+        "the loss curves loss.png, and at the end model.safetensors, which the other commands "
+        "take as --checkpoint. Under torchrun the pictures of each batch are shared out among "
+        "its processes.",
+    )
+    train.add_argument(
+        "--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}"
+    )
+    _add_data(train, "train", "the split to learn from")
+    train.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the run's folder, made if need be"
+    )
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the run's folder"
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the recipe, such as epochs=2; may be given several times",
+    )
+    train.add_argument(
+        "--limit", type=_count, metavar="N", help="learn from the first N pictures only"
+    )
+    train.add_argument(
+        "--val-split",
+        default="val",
+        metavar="NAME",
+        help="the split for the validation pass, unless the recipe sets aside a share of the "
+        "training pictures (default: val)",
+    )
+    train.add_argument(
+        "--val-limit", type=_count, metavar="N", help="validate on the first N pictures only"
+    )
+    train.add_argument(
+        "--backbone-weights",
+        metavar="FILE",
+        help="VGG16 convolution weights to start from (default: those that come with the project); "
+        '"torchvision" downloads torchvision\'s',
+    )
+    train.add_argument(
+        "--init",
+        metavar="CHECKPOINT",
+        help="start from a trained model's weights instead, its last layers too",
+    )
+    train.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where proposals and frozen layers' features are kept (default: $FASTRCNN_CACHE or "
+        "~/.cache/fastrcnn)",
+    )
+
+    evaluate = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "measure a detector's average precision",
+        "Run a detector over annotated pictures and print its average precision per class and "
+        "their mean, as the Pascal VOC challenges define it. Under torchrun the pictures are "
+        "shared out among its processes.",
+    )
+    _add_data(evaluate, "val", "the split to measure on")
+    evaluate.add_argument("--limit", type=_count, metavar="N", help="the first N pictures only")
+    evaluate.add_argument(
+        "--detections",
+        metavar="FILE",
+        help="score these detections, written by detect --json, and run no model",
+    )
+    _add_json(evaluate, "the figures")
+    _add_detector(evaluate, score=0.01)
+
+    compress = _command(
+        commands,
+        "compress",
+        _compress,
+        "make a detector smaller and faster by truncated SVD",
+        "Replace each of the two large fully connected layers by two smaller ones, its truncated "
+        "SVD (section 3.1 of the paper, which uses ranks 1024 and 256 for 4096-wide layers).",
+    )
+    compress.add_argument(
+        "--fc6-rank", type=_count, required=True, metavar="K", help="singular values kept of fc6"
+    )
+    compress.add_argument(
+        "--fc7-rank", type=_count, required=True, metavar="K", help="singular values kept of fc7"
+    )
+    compress.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the new checkpoint"
+    )
+    compress.add_argument("--half", action="store_true", help="store 16-bit numbers: half the size")
+    _add_checkpoint(compress)
+
+    recall = _command(
+        commands,
+        "recall",
+        _recall,
+        "measure how many objects the proposals reach, beside OpenCV's",
+        "Run our selective search and OpenCV's own (switchToSelectiveSearchFast) on the same "
+        "annotated pictures. Recall is the share of the objects that some box overlaps by at "
+        "least --iou; MABO is the mean over classes of the average best overlap.",
+    )
+    _add_data(recall, "val", "the split to measure on")
+    recall.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="the first N pictures (default: 200)"
+    )
+    _add_mode(recall)
+    recall.add_argument(
+        "--proposals",
+        type=_count,
+        default=2000,
+        metavar="N",
+        help="boxes a picture (default: 2000)",
+    )
+    recall.add_argument(
+        "--iou", type=_share, default=0.5, help="overlap that counts as reached (default: 0.5)"
+    )
+    _add_json(recall, "the figures")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    short: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=short, description=description)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help=f"write {what} as JSON; - is standard output, which then gets nothing else",
+    )
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="the trained detector (default: the one that comes with the project)",
+    )
+
+
+def _add_detector(parser: argparse.ArgumentParser, score: float) -> None:
+    parser.add_argument(
+        "--score",
+        type=_share,
+        default=score,
+        help=f"leave out what scores less, 0 to 1 (default: {score})",
+    )
+    parser.add_argument(
+        "--nms",
+        type=_share,
+        default=0.3,
+        metavar="IOU",
+        help="of two boxes of one class that overlap more, keep the better (default: 0.3)",
+    )
+    parser.add_argument(
+        "--proposals",
+        type=_count,
+        default=2000,
+        metavar="N",
+        help="how many of selective search's boxes are looked at (default: 2000)",
+    )
+    _add_checkpoint(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser, split: str, what: str) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA_HELP)
+    parser.add_argument("--split", default=split, metavar="NAME", help=f"{what} (default: {split})")
+
+
+def _add_mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mode",
+        choices=sorted(MODES),
+        default="fast",
+        help="how many ways of grouping are pooled: single is quickest, quality finds most "
+        "(default: fast)",
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 0 or more")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
