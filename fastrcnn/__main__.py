@@ -169,7 +169,8 @@ def _training_pictures(
 
 def _copy_weights(path: Path, model: FastRCNN) -> None:
     source, _ = load_checkpoint(path)
-    for name in ("classes", "backbone", "pool_size", "fc6", "fc7", "fc6_rank", "fc7_rank"):
+    same = ("classes", "backbone", "divisor", "pool_size", "fc6", "fc7", "fc6_rank", "fc7_rank")
+    for name in same:
         theirs, ours = getattr(source.config, name), getattr(model.config, name)
         if theirs != ours:
             raise RecipeError(
@@ -516,10 +517,16 @@ def _parser() -> argparse.ArgumentParser:
         "SVD (section 3.1 of the paper, which uses ranks 1024 and 256 for 4096-wide layers).",
     )
     compress.add_argument(
-        "--fc6-rank", type=_count, required=True, metavar="K", help="singular values kept of fc6"
+        "--fc6-rank",
+        type=_count,
+        metavar="K",
+        help="singular values kept of fc6 (default: it stays as it is)",
     )
     compress.add_argument(
-        "--fc7-rank", type=_count, required=True, metavar="K", help="singular values kept of fc7"
+        "--fc7-rank",
+        type=_count,
+        metavar="K",
+        help="singular values kept of fc7 (default: it stays as it is)",
     )
     compress.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the new checkpoint"

@@ -38,7 +38,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path):
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=True,
-        timeout=300,
+        timeout=600,
     )
     list(trainer(tmp_path / "one", *settings, pictures=9))
     one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,10 @@ from fastrcnn.proposals import SelectiveSearch, selective_search
 # Raise these when the code below them changes what it computes.
 _FEATURES_VERSION = 1
 _PROPOSALS_VERSION = 1
+
+# Below this layer a map is many times the size of its picture (10 MB each after conv2_2), and
+# computing it again costs less than the disk would hold.
+_FIRST_KEPT = "conv3_3"
 
 
 def default_cache() -> Path:
@@ -129,7 +134,9 @@ class ProposalCache:
                 self.get(annotation)
                 yield
             return
-        with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, fresh, cv2.setNumThreads, (1,)) as pool:
             for _ in pool.map(self._make, missing, chunksize=4):
                 yield
 
@@ -140,8 +147,9 @@ class ProposalCache:
 class FeatureCache:
     """The frozen lower layers, run once per picture (and once more for its mirror image).
 
-    Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. With nothing
-    frozen there is nothing to keep, and `get` gives the preprocessed picture.
+    Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
+    frozen below conv3_3 only is computed each time, and with nothing frozen `get` gives the
+    preprocessed picture.
     """
 
     def __init__(self, backbone: Backbone, geometry: Geometry, root: Path | None = None) -> None:
@@ -149,7 +157,8 @@ class FeatureCache:
         self._backbone = backbone
         self._geometry = geometry
         self._arrays = None
-        if self.stop is not None:
+        layers = backbone.layers
+        if self.stop is not None and layers.index(self.stop) >= layers.index(_FIRST_KEPT):
             made_by = asdict(geometry) | {
                 "version": _FEATURES_VERSION,
                 "backbone": backbone.name,
@@ -163,15 +172,10 @@ class FeatureCache:
         height, width = self._geometry.size(annotation.height, annotation.width)
         scale = (width / annotation.width, height / annotation.height)
         if self._arrays is None:
-            return self._pixels(annotation, flip), scale
-
-        def make() -> np.ndarray:
-            with torch.inference_mode():
-                maps = self._backbone(self._pixels(annotation, flip), stop=self.stop)
-            return maps.half().numpy()
-
+            return self._compute(annotation, flip), scale
         path = self._arrays.path(annotation.path, "-flipped" if flip else "")
-        return torch.from_numpy(self._arrays.get(path, make)).float(), scale
+        maps = self._arrays.get(path, lambda: self._compute(annotation, flip).half().numpy())
+        return torch.from_numpy(maps).float(), scale
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
         """Make what is missing; yields once per picture, for progress."""
@@ -183,7 +187,7 @@ class FeatureCache:
                         self.get(annotation, flip)
             yield
 
-    def _pixels(self, annotation: Annotation, flip: bool) -> Tensor:
+    def _compute(self, annotation: Annotation, flip: bool) -> Tensor:
         image = load_image(annotation.path)
         if image.shape[:2] != (annotation.height, annotation.width):
             raise DataError(
@@ -192,7 +196,11 @@ class FeatureCache:
             )
         if flip:
             image = image[:, ::-1]
-        return self._backbone.preprocess(self._geometry.resize(image)[0])
+        pixels = self._backbone.preprocess(self._geometry.resize(image)[0])
+        if self.stop is None:
+            return pixels
+        with torch.no_grad():
+            return self._backbone(pixels, stop=self.stop)
 
 
 def _digest(backbone: Backbone, stop: str) -> str:

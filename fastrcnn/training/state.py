@@ -25,7 +25,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(tensors, part, metadata={_HEADER_KEY: json.dumps(header)})
-        with open(part, "rb") as file:
+        with open(part, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, SafetensorError) as error:

@@ -323,7 +323,8 @@ class Trainer(Iterator[Record]):
         if self._rank == 0 and (
             self._at.iteration == self.iterations or now - self._plotted >= _PLOT_SECONDS
         ):
-            plot_losses(read_metrics(self._metrics_path), self.out / "loss.png")
+            with self._writing():
+                plot_losses(read_metrics(self._metrics_path), self.out / "loss.png")
             self._plotted = now
         yield record
 
@@ -364,12 +365,8 @@ class Trainer(Iterator[Record]):
         """Make the folder, or go on from the state in it; every process gets rank 0's."""
         found = None
         if self._rank == 0:
-            try:
+            with self._writing():
                 self.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DataError(
-                    f"The run's folder {self.out} cannot be made: {error.strerror}."
-                ) from error
             if self._state_path.exists():
                 if not resume:
                     raise RecipeError(
@@ -380,8 +377,18 @@ class Trainer(Iterator[Record]):
         if found is not None:
             self._restore(*found)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"The run's folder {self.out} cannot be written ({error.strerror}); make room, or "
+                f"name another."
+            ) from error
+
     def _save_state(self) -> CheckpointSaved:
-        with self._metrics_path.open("ab") as file:
+        with self._writing(), self._metrics_path.open("ab") as file:
             os.fsync(file.fileno())
             self._at.metrics_size = file.tell()
         tensors = {
@@ -402,12 +409,10 @@ class Trainer(Iterator[Record]):
             raise CheckpointError(
                 f"{self._state_path} is of another version of this program; start anew."
             )
-        now = self._identity()
-        changed = [
-            key for key, value in now["recipe"].items() if header["recipe"].get(key) != value
-        ]
+        before, now = header["recipe"], self._identity()
+        changed = [key for key, value in now["recipe"].items() if before.get(key) != value]
         if changed:
-            was = ", ".join(f"{key}={header['recipe'].get(key)}" for key in changed)
+            was = ", ".join(f"{key}={before.get(key)}" for key in changed)
             raise RecipeError(
                 f"The run in {self.out} was started with {was}; resume it with the same settings, "
                 f"or name another folder."
@@ -417,7 +422,15 @@ class Trainer(Iterator[Record]):
                 f"The run in {self.out} was started on other data; resume it with the same, or "
                 f"name another folder."
             )
-        self.model.load_state_dict(_unprefixed("model", tensors))
+        weights = _unprefixed("model", tensors)
+        for name, tensor in self.model.backbone.named_parameters(prefix="backbone"):
+            # The features are those of the weights at hand, so these must not be exchanged now.
+            if not tensor.requires_grad and not torch.equal(tensor.cpu(), weights[name]):
+                raise RecipeError(
+                    f"The run in {self.out} was started with other weights in the frozen layers; "
+                    f"resume it with the same, or name another folder."
+                )
+        self.model.load_state_dict(weights)
         restore_optimizer(self._optimizer, _unprefixed("optimizer", tensors))
         self._average = {
             name: tensor.to(self._device)
@@ -439,7 +452,7 @@ class Trainer(Iterator[Record]):
     def _cut_metrics(self) -> None:
         """Drop what was written after the state that the run goes on from."""
         if self._rank == 0:
-            with self._metrics_path.open("ab") as file:
+            with self._writing(), self._metrics_path.open("ab") as file:
                 file.truncate(min(self._at.metrics_size, file.tell()))
 
     def _write(self, record: Record) -> Record:
@@ -450,7 +463,7 @@ class Trainer(Iterator[Record]):
                 if field.name not in ("batch", "iterations", "seconds_left")
             }
             event = {Step: "step", Validation: "validation", EpochEnd: "epoch"}[type(record)]
-            with self._metrics_path.open("a", encoding="utf-8") as file:
+            with self._writing(), self._metrics_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"event": event, **values}) + "\n")
         return record
 

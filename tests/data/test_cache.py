@@ -31,7 +31,7 @@ def annotation(folder, name: str, seed: int) -> Annotation:
 def backbone() -> Backbone:
     torch.manual_seed(0)
     backbone = Backbone()
-    backbone.freeze("conv2_1")
+    backbone.freeze("conv4_1")
     return backbone
 
 
@@ -70,11 +70,11 @@ def test_another_setting_or_picture_is_another_file(tmp_path):
 def test_features_are_the_frozen_layers_output(tmp_path, backbone):
     one = annotation(tmp_path, "one", 1)
     cache = FeatureCache(backbone, SMALL, tmp_path / "cache")
-    assert cache.stop == "conv1_2"
+    assert cache.stop == "conv3_3"
     for flip in (False, True):
         image = load_image(one.path)[:, ::-1] if flip else load_image(one.path)
         with torch.no_grad():
-            expected = backbone(backbone.preprocess(SMALL.resize(image)[0]), stop="conv1_2")
+            expected = backbone(backbone.preprocess(SMALL.resize(image)[0]), stop="conv3_3")
         for _ in ("made", "read"):
             maps, scale = cache.get(one, flip)
             torch.testing.assert_close(maps, expected, rtol=1e-3, atol=1e-3)
@@ -85,21 +85,32 @@ def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbon
     one = annotation(tmp_path, "one", 1)
     other = Backbone()
     other.load_state_dict(backbone.state_dict())
-    other.freeze("conv2_1")
+    other.freeze("conv4_1")
     FeatureCache(backbone, SMALL, tmp_path / "cache").get(one)
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 1
     with torch.no_grad():
-        other.conv2_1[0].bias.add_(1)  # above the cut: nothing changes below
+        other.conv4_1[0].bias.add_(1)  # above the cut: nothing changes below
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 1
     FeatureCache(other, Geometry(shorter=48, longer=64), tmp_path / "cache").get(one)
-    other.freeze("conv2_2")
+    other.freeze("conv4_2")
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     with torch.no_grad():
         other.conv1_1[0].bias.add_(1)
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 4
+
+
+def test_large_maps_of_low_layers_are_computed_and_not_kept(tmp_path):
+    one = annotation(tmp_path, "one", 1)
+    backbone = Backbone()
+    backbone.freeze("conv3_1")
+    cache = FeatureCache(backbone, SMALL, tmp_path / "cache")
+    maps, _ = cache.get(one)
+    assert cache.stop == "conv2_2" and maps.shape == (1, 128, 8, 12) and not maps.requires_grad
+    assert len(list(cache.fill([one]))) == 1
+    assert not files(tmp_path)
 
 
 def test_with_nothing_frozen_the_picture_itself_is_given(tmp_path):

@@ -114,6 +114,7 @@ def test_epochs_and_iterations_take_each_others_place():
         ("shorter=4", ["shorter"]),
         ("lr_steps=1,x", ["lr_steps", "commas"]),
         ("seed=-1", ["seed"]),
+        (f"seed={2**63}", ["seed"]),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_with_its_name(setting, words):

@@ -334,7 +334,7 @@ def test_a_killed_run_can_be_resumed(tmp_path: Path):
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(_lines(tmp_path / "killed")) < wait:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -407,6 +407,17 @@ def test_a_run_is_resumed_with_its_own_settings_and_data(tmp_path: Path):
     assert again.iteration == 1
 
 
+def test_a_run_is_resumed_with_the_weights_its_features_were_made_with(tmp_path: Path):
+    run = trainer(tmp_path, "iterations=1")
+    list(run)
+    settings = {"out": tmp_path, "proposals": Proposals(), "features": run._batches._features}
+    run.model.backbone.conv2.weight.data += 1  # learns, so that the state's own is put back
+    Trainer(run.recipe, run.model, run.train, **settings, resume=True)
+    run.model.backbone.conv1.weight.data += 1
+    with pytest.raises(RecipeError, match="frozen layers"):
+        Trainer(run.recipe, run.model, run.train, **settings, resume=True)
+
+
 def test_a_damaged_state_is_refused(tmp_path: Path):
     (tmp_path / "state.safetensors").write_bytes(b"\x80\x04nonsense")
     with pytest.raises(CheckpointError, match="not the state"):
@@ -450,9 +461,13 @@ def test_other_classes_than_the_networks_are_refused(tmp_path: Path):
         trainer(tmp_path, val=other)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
+    run = trainer(tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        list(run)
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be made"):
+    with pytest.raises(DataError, match="cannot be written"):
         trainer(tmp_path / "file" / "run")
 
 

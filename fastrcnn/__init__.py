@@ -1,0 +1,52 @@
+"""Fast R-CNN, from a picture to its detections, with every step open to the eye.
+
+>>> from fastrcnn import Detector
+>>> detector = Detector.from_checkpoint()
+>>> detections = detector("assets/horses.jpg")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastrcnn.detect import Detector, Trace
+    from fastrcnn.detections import Detections
+    from fastrcnn.errors import FastRCNNError
+    from fastrcnn.images import load_image
+    from fastrcnn.model import FastRCNN, ModelConfig, load_checkpoint, save_checkpoint
+    from fastrcnn.proposals import selective_search
+
+_HOMES = {
+    "Detections": "detections",
+    "Detector": "detect",
+    "FastRCNN": "model",
+    "FastRCNNError": "errors",
+    "ModelConfig": "model",
+    "Trace": "detect",
+    "load_checkpoint": "model",
+    "load_image": "images",
+    "save_checkpoint": "model",
+    "selective_search": "proposals",
+}
+
+__all__ = [
+    "Detections",
+    "Detector",
+    "FastRCNN",
+    "FastRCNNError",
+    "ModelConfig",
+    "Trace",
+    "load_checkpoint",
+    "load_image",
+    "save_checkpoint",
+    "selective_search",
+]
+
+
+def __getattr__(name: str) -> object:
+    # torch takes seconds to import: that waits until something that needs it is asked for.
+    if name in _HOMES:
+        return getattr(import_module(f"fastrcnn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'fastrcnn' has no attribute {name!r}")
