@@ -160,8 +160,8 @@ class Backbone(nn.Module):
 def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     """The 3x3 convolution, on the fastest path that this processor has.
 
-    NNPACK's Winograd kernels do these layers 1.5 to 2 times faster than oneDNN's direct ones on
-    AVX2 processors, to about 1e-5 of the largest value; below some 40 rows oneDNN is ahead.
+    NNPACK's Winograd kernels do these layers faster than oneDNN's direct ones on AVX2 processors,
+    to about 1e-5 of the largest value; below some 40 rows oneDNN is ahead.
     """
     if (
         not torch.is_grad_enabled()
