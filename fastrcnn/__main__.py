@@ -139,7 +139,9 @@ def _train(options: argparse.Namespace) -> int:
         model = build_model(recipe, train.classes, options.backbone_weights)
         if options.init is not None:
             _copy_weights(options.init, model)
-        features = FeatureCache(model.backbone, model.config.geometry, options.cache)
+        features = FeatureCache(
+            model.backbone, model.config.geometry, options.cache, recipe.flip_maps
+        )
         proposals = ProposalCache(MODES[recipe.proposals_mode], options.cache)
         trainer = Trainer(
             recipe,

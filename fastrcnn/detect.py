@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
-from fastrcnn.proposals import Proposals, SelectiveSearch, selective_search
+from fastrcnn.model.roi_pool import RoIPool
+from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
 PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
@@ -50,6 +52,68 @@ class Trace:
     regressed: Tensor
     detections: Detections
     seconds: dict[str, float]
+
+
+class Stage(NamedTuple):
+    """What is known of a picture when `name` is done: segments, proposals, features or detections.
+
+    image: (H, W, 3) uint8 RGB. trace: the whole, once there are detections.
+    """
+
+    name: str
+    image: np.ndarray
+    segmentations: tuple[Segmentation, ...] = ()
+    proposals: Proposals | None = None
+    features: Tensor | None = None
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One box, looked at closely: its RoI pooling cell by cell, and what the head makes of it.
+
+    S x S bins (7 x 7 in the paper). Coordinates on the map are in cells: cell c spans c to c + 1.
+
+    form: of the RoI pooling. box: (4,) float32 in pixels of the picture.
+    exact: (4,) float32, the box on the map before any rounding.
+    cells: (4,) int64, x1 y1 x2 y2 as rounded, x2 and y2 exclusive; None for ``align``.
+    bins: (S, S, 4), the part of the map that each bin looks at: whole cells, int64, or for
+    ``align``, which does not round, float32.
+    pooled: (C, S, S). argmax: (C, S, S) int64, the winning cell as row x W' + column, -1 for an
+    empty bin; None for ``align``, where no cell wins.
+    probabilities: (K,). deltas: (K, 4). regressed: (K, 4), in pixels of the picture.
+    """
+
+    form: str
+    box: Tensor
+    exact: Tensor
+    cells: Tensor | None
+    bins: Tensor
+    pooled: Tensor
+    argmax: Tensor | None
+    probabilities: Tensor
+    deltas: Tensor
+    regressed: Tensor
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What became of every box that reached the score, class by class. M candidates.
+
+    proposals, labels: (M,) int64, which proposal and as which class, within a class best first.
+    scores: (M,). boxes: (M, 4), regressed. kept: (M,) bool.
+    suppressed_by: (M,) int64, the candidate that non-maximum suppression kept instead, or -1. What
+    is neither kept nor suppressed is over the limit of detections per class.
+    overlaps: (M,) the IoU with that candidate, else 0.
+    """
+
+    proposals: Tensor
+    labels: Tensor
+    scores: Tensor
+    boxes: Tensor
+    kept: Tensor
+    suppressed_by: Tensor
+    overlaps: Tensor
 
 
 class Detector:
@@ -109,42 +173,131 @@ class Detector:
         above this is kept (the walk-through's way). boxes, features: what is already known of the
         picture, to be used instead of computing it. Raises ImageError.
         """
+        stages = self._stages(
+            image,
+            score=score,
+            nms=nms,
+            proposals=proposals,
+            retry=retry,
+            boxes=boxes,
+            features=features,
+        )
+        *_, last = stages
+        assert last.trace is not None
+        return last.trace
+
+    def stages(
+        self, image: Source, *, score: float = 0.5, nms: float = 0.3, proposals: int = 2000
+    ) -> Iterator[Stage]:
+        """`trace`, one stage after another, for who wants to see each as soon as it is there."""
+        # Inference mode must not stay on while whoever asked works on what it was given.
+        stages = self._stages(image, score=score, nms=nms, proposals=proposals)
+        while True:
+            with torch.inference_mode():
+                stage = next(stages, None)
+            if stage is None:
+                return
+            yield stage
+
+    def _stages(
+        self,
+        image: Source,
+        *,
+        score: float,
+        nms: float,
+        proposals: int,
+        retry: float | None = None,
+        boxes: np.ndarray | None = None,
+        features: tuple[Tensor, tuple[float, float]] | None = None,
+    ) -> Iterator[Stage]:
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
             image = load_image(image)
-        height, width = image.shape[:2]
+        segmentations: tuple[Segmentation, ...] = ()
         found = None
         if boxes is None:
+            search = search_stages(image, self.search)
+            with _timed(seconds, "segments"):
+                segmentations = next(search)
+            yield Stage("segments", image, segmentations)
             with _timed(seconds, "proposals"):
-                found = selective_search(image, self.search)
+                (found,) = search
             boxes = found.boxes
         boxes = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
+        yield Stage("proposals", image, segmentations, found)
         with _timed(seconds, "features"):
             if features is None:
                 resized, scale = self.model.config.geometry.resize(image)
                 features = self.model.backbone(self.model.backbone.preprocess(resized)), scale
             maps, scale = features
+        yield Stage("features", image, segmentations, found, maps)
         with _timed(seconds, "head"):
-            rois = torch.zeros((len(boxes), 5))
-            rois[:, 1:] = boxes * torch.tensor([*scale, *scale])
-            probabilities, deltas = self.model.predict(maps, rois)
+            scores = self._score(image, boxes, maps, scale)
         with _timed(seconds, "nms"):
-            regressed = box_ops.clip(box_ops.decode(boxes, deltas), height, width)
+            probabilities, _, regressed = scores
             detections = select(probabilities, regressed, self.classes, score, nms)
             if retry is not None and not len(detections):
                 best = select(probabilities, regressed, self.classes, retry, nms)
                 detections = best.first(1)
-        return Trace(
-            image=image,
-            proposals=found,
-            boxes=boxes,
-            features=maps,
-            scale=scale,
-            probabilities=probabilities,
-            deltas=deltas,
-            regressed=regressed,
-            detections=detections,
-            seconds=seconds,
+        trace = Trace(image, found, boxes, maps, scale, *scores, detections, seconds)
+        yield Stage("detections", image, segmentations, found, maps, trace)
+
+    @torch.inference_mode()
+    def score(self, trace: Trace, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes of one's own, scored like proposals: probabilities, deltas and regressed boxes.
+
+        boxes: (R, 4) in pixels of the trace's picture. The results have the shapes of the trace's.
+        """
+        return self._score(trace.image, boxes.float(), trace.features, trace.scale)
+
+    def _score(
+        self, image: np.ndarray, boxes: Tensor, features: Tensor, scale: tuple[float, float]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        probabilities, deltas = self.model.predict(features, _rois(boxes, scale))
+        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), *image.shape[:2])
+
+    @torch.inference_mode()
+    def inspect(self, trace: Trace, box: Tensor, form: str | None = None) -> Inspection:
+        """What RoI pooling and the head do to one box, (4,) in pixels of the trace's picture.
+
+        form: "paper", "walkthrough" or "align"; by default the network's own. Raises RecipeError
+        for another.
+        """
+        own = self.model.roi_pool
+        pool = RoIPool(form or own.form, own.size, own.stride)
+        boxes = box.float().view(1, 4)
+        rois = _rois(boxes, trace.scale)
+        exact = rois[:, 1:] / pool.stride
+        cells = argmax = None
+        if pool.form == "align":
+            pooled = pool(trace.features, rois)
+            steps = torch.linspace(0, 1, pool.size + 1)
+            xs = exact[0, 0] + steps * (exact[0, 2] - exact[0, 0])
+            ys = exact[0, 1] + steps * (exact[0, 3] - exact[0, 1])
+            corners = torch.stack(torch.meshgrid(ys, xs, indexing="ij")[::-1], dim=-1)
+            bins = torch.cat([corners[:-1, :-1], corners[1:, 1:]], dim=-1)
+        else:
+            height, width = trace.features.shape[2:]
+            pooled, argmax = pool.argmax(trace.features, rois)
+            cells = pool.cells(rois[0, 1:], height, width)
+            bins = pool.bins(rois[0, 1:], height, width)
+            argmax = argmax[0]
+        scores, bbox_pred = self.model.head(pooled)
+        deltas = self.model.head.deltas(bbox_pred)
+        if not self.model.config.bbox_reg:
+            deltas = torch.zeros_like(deltas)
+        regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])
+        return Inspection(
+            form=pool.form,
+            box=boxes[0],
+            exact=exact[0],
+            cells=cells,
+            bins=bins,
+            pooled=pooled[0],
+            argmax=argmax,
+            probabilities=scores.softmax(dim=1)[0],
+            deltas=deltas[0],
+            regressed=regressed[0],
         )
 
 
@@ -156,14 +309,11 @@ def select(
     probabilities: (R, K). regressed: (R, K, 4). At most 100 a class are kept, best first.
     """
     boxes, scores, labels = [], [], []
-    for label in range(1, probabilities.shape[1]):
-        candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
-        class_boxes = regressed[candidates, label]
-        class_scores = probabilities[candidates, label]
-        kept = suppress(class_boxes, class_scores, nms)[:PER_CLASS]
-        boxes.append(class_boxes[kept])
-        scores.append(class_scores[kept])
-        labels.append(torch.full((len(kept),), label))
+    for label, candidates, kept in _by_class(probabilities, regressed, score, nms):
+        chosen = candidates[kept]
+        boxes.append(regressed[chosen, label])
+        scores.append(probabilities[chosen, label])
+        labels.append(torch.full((len(chosen),), label))
     order = torch.argsort(torch.cat(scores), descending=True, stable=True)
     return Detections(
         torch.cat(boxes)[order].numpy(),
@@ -171,6 +321,57 @@ def select(
         torch.cat(labels)[order].numpy(),
         classes,
     )
+
+
+def decide(probabilities: Tensor, regressed: Tensor, score: float, nms: float) -> Decisions:
+    """What `select` does, with the reasons: every candidate, and which box suppressed it.
+
+    probabilities: (R, K). regressed: (R, K, 4).
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    before = 0
+    for label, candidates, kept in _by_class(probabilities, regressed, score, nms, limit=None):
+        scores = probabilities[candidates, label]
+        order = torch.argsort(scores, descending=True, stable=True)
+        candidates, scores = candidates[order], scores[order]
+        boxes = regressed[candidates, label]
+        place = torch.argsort(order)  # of each candidate in the new order
+        winners = place[kept]  # ascending: NMS gives the best first
+        is_kept = torch.zeros(len(order), dtype=torch.bool)
+        is_kept[winners[:PER_CLASS]] = True
+        overlaps = box_ops.iou(boxes, boxes[winners])
+        # The first kept box that is ahead and overlaps too much is the one that suppressed it.
+        ahead = winners[None] < torch.arange(len(order))[:, None]
+        # In double, as torchvision compares: a float32 of 0.3 is above 0.3.
+        over = (overlaps.double() > nms) & ahead
+        first = over.int().argmax(dim=1) if len(winners) else torch.zeros(len(order)).long()
+        is_suppressed = over.any(dim=1)
+        is_suppressed[winners] = False
+        suppressed_by = torch.where(is_suppressed, winners[first] + before, -1)
+        overlap = torch.where(is_suppressed, overlaps.gather(1, first[:, None])[:, 0], 0.0)
+        labels = torch.full((len(order),), label)
+        parts.append((candidates, labels, scores, boxes, is_kept, suppressed_by, overlap))
+        before += len(order)
+    return Decisions(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _by_class(
+    probabilities: Tensor,
+    regressed: Tensor,
+    score: float,
+    nms: float,
+    limit: int | None = PER_CLASS,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Each class: its label, the proposals that reach the score, and which of them NMS keeps."""
+    for label in range(1, probabilities.shape[1]):
+        candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
+        kept = suppress(regressed[candidates, label], probabilities[candidates, label], nms)
+        yield label, candidates, kept[:limit]
+
+
+def _rois(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
+    """(R, 4) in pixels of the picture -> (R, 5) in pixels of the network input."""
+    return torch.cat([boxes.new_zeros(len(boxes), 1), boxes * torch.tensor([*scale, *scale])], 1)
 
 
 @contextmanager

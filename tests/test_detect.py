@@ -4,9 +4,9 @@ import torch
 from torchvision.ops import roi_pool
 
 from fastrcnn import boxes as box_ops
-from fastrcnn.detect import PER_CLASS, Detector, select
+from fastrcnn.detect import PER_CLASS, Detector, decide, select
 from fastrcnn.detections import Detections
-from fastrcnn.errors import ImageError
+from fastrcnn.errors import ImageError, RecipeError
 from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
 from fastrcnn.model.backbones import Geometry
 from fastrcnn.proposals import selective_search
@@ -78,12 +78,133 @@ def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
             found.scores.tolist(), found.labels.tolist(), found.boxes.tolist(), strict=True
         )
     ]
-    assert set(trace.seconds) == {"read", "proposals", "features", "head", "nms"}
+    assert set(trace.seconds) == {"read", "segments", "proposals", "features", "head", "nms"}
+
+
+def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
+    segments, proposals, features, detections = detector.stages(scene, score=0.3)
+    assert [s.name for s in (segments, proposals, features, detections)] == [
+        *("segments", "proposals", "features", "detections")
+    ]
+    assert segments.segmentations and segments.proposals is None
+    assert proposals.proposals is not None and proposals.features is None
+    assert features.features is not None and features.trace is None
+    assert not torch.is_inference_mode_enabled()
+    trace = detector.trace(scene, score=0.3)
+    assert detections.trace.detections.to_list() == trace.detections.to_list()
+    assert detections.trace.proposals is proposals.proposals
+    assert detections.trace.features is features.features
+    labels = segments.segmentations[0].segments.labels
+    assert detections.trace.proposals.hierarchies[0].labels is labels
+
+
+def test_ones_own_boxes_are_scored_as_proposals_are(detector, scene):
+    trace = detector.trace(scene)
+    for ours, theirs in zip(
+        detector.score(trace, trace.boxes[3:7]),
+        (trace.probabilities, trace.deltas, trace.regressed),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs[3:7])
+
+
+@pytest.mark.parametrize("form", [None, "walkthrough", "align"])
+def test_a_box_looked_at_closely(detector, scene, form):
+    trace = detector.trace(scene)
+    for index in (0, len(trace.boxes) // 2, len(trace.boxes) - 1):
+        box = trace.boxes[index]
+        seen = detector.inspect(trace, box, form)
+        sx, sy = trace.scale
+        scaled = box * torch.tensor([sx, sy, sx, sy])
+        torch.testing.assert_close(seen.exact, scaled / 16)
+        if form is None:
+            assert seen.form == "paper"
+            torch.testing.assert_close(seen.probabilities, trace.probabilities[index])
+            torch.testing.assert_close(seen.deltas, trace.deltas[index])
+            torch.testing.assert_close(seen.regressed, trace.regressed[index], atol=1e-3, rtol=0)
+        if form == "align":
+            assert seen.cells is None and seen.argmax is None
+            corners = torch.cat([seen.bins[0, 0, :2], seen.bins[-1, -1, 2:]])
+            torch.testing.assert_close(corners, seen.exact)
+            torch.testing.assert_close(seen.bins[2, 3, 2:], seen.bins[3, 4, :2])
+            continue
+        for row in range(7):
+            for column in range(7):
+                x1, y1, x2, y2 = seen.bins[row, column].tolist()
+                if x1 >= x2 or y1 >= y2:  # beyond the map's last cell
+                    assert not seen.pooled[:, row, column].any()
+                    assert (seen.argmax[:, row, column] == -1).all()
+                    continue
+                window = trace.features[0, :, y1:y2, x1:x2]
+                assert torch.equal(seen.pooled[:, row, column], window.amax(dim=(1, 2)))
+                won = seen.argmax[:, row, column]
+                assert torch.equal(
+                    trace.features[0].flatten(1).gather(1, won[:, None])[:, 0],
+                    seen.pooled[:, row, column],
+                )
+
+
+def test_an_unknown_form_of_pooling_is_refused(detector, scene):
+    trace = detector.trace(scene)
+    with pytest.raises(RecipeError, match="bilinear"):
+        detector.inspect(trace, trace.boxes[0], "bilinear")
+
+
+def random_candidates(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities and boxes on a coarse grid, so that equal scores and overlaps do occur."""
+    random = torch.Generator().manual_seed(seed)
+    probabilities = torch.randint(0, 8, (count, 4), generator=random) / 8
+    corners = torch.randint(0, 6, (count, 4, 2), generator=random)
+    sides = torch.randint(1, 6, (count, 4, 2), generator=random)
+    return probabilities, torch.cat([corners, corners + sides], dim=2).float() * 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("score", "nms"), [(0.5, 0.3), (0.1, 0.5), (0.0, 0.25)])
+def test_decisions_are_those_of_select_with_their_reasons(seed, score, nms):
+    probabilities, regressed = random_candidates(seed, 40)
+    made = decide(probabilities, regressed, score, nms)
+    found = select(probabilities, regressed, CLASSES, score, nms)
+    order = torch.argsort(made.scores[made.kept], descending=True, stable=True)
+    assert made.boxes[made.kept][order].tolist() == found.boxes.tolist()
+    assert made.labels[made.kept][order].tolist() == found.labels.tolist()
+    assert len(made.scores) == (probabilities[:, 1:] >= score).sum()
+    for i, by in enumerate(made.suppressed_by.tolist()):
+        proposal, label = made.proposals[i], made.labels[i]
+        assert made.scores[i] == probabilities[proposal, label]
+        assert torch.equal(made.boxes[i], regressed[proposal, label])
+        overlap = box_ops.iou(made.boxes[i : i + 1], made.boxes)[0]
+        better = [
+            j
+            for j in range(i)
+            if made.kept[j] and made.labels[j] == label and overlap[j].item() > nms
+        ]
+        assert bool(made.kept[i]) == (by == -1) == (not better)
+        if better:
+            assert by == better[0] and made.overlaps[i] == overlap[by]
+        else:
+            assert made.overlaps[i] == 0
+
+
+def test_what_is_over_the_limit_is_neither_kept_nor_suppressed():
+    count = PER_CLASS + 3
+    probabilities = torch.linspace(0.9, 0.5, count)[:, None].expand(-1, 2)
+    boxes = torch.arange(count).float()[:, None] * 10 + torch.tensor([0.0, 0, 5, 5])
+    made = decide(probabilities, boxes[:, None].expand(-1, 2, -1), 0.1, 0.3)
+    assert made.kept.tolist() == [True] * PER_CLASS + [False] * 3
+    assert made.suppressed_by.tolist() == [-1] * count
+
+
+def test_no_candidates_no_decisions():
+    made = decide(torch.zeros(3, 4), torch.zeros(3, 4, 4), 0.5, 0.3)
+    assert all(len(column) == 0 for column in vars(made).values())
+    empty = decide(torch.zeros(0, 4), torch.zeros(0, 4, 4), 0.5, 0.3)
+    assert all(len(column) == 0 for column in vars(empty).values())
 
 
 def test_what_is_known_already_is_not_computed_again(detector, scene, monkeypatch):
     first = detector.trace(scene)
-    monkeypatch.setattr("fastrcnn.detect.selective_search", None)
+    monkeypatch.setattr("fastrcnn.detect.search_stages", None)
     second = detector.trace(
         scene, boxes=first.boxes.numpy(), features=(first.features, first.scale)
     )

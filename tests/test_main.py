@@ -52,7 +52,7 @@ def test_json_to_standard_output_is_all_there_is_and_is_what_the_detector_finds(
     assert len(expected) > 0
     assert record["detections"] == expected.to_list()
     assert (record["image"], record["width"], record["height"]) == (str(photo), 160, 120)
-    assert set(record["seconds"]) == {"read", "proposals", "features", "head", "nms"}
+    assert set(record["seconds"]) == {"read", "segments", "proposals", "features", "head", "nms"}
     assert all(seconds > 0 for seconds in record["seconds"].values())
 
 

@@ -149,13 +149,20 @@ class FeatureCache:
 
     Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
     frozen below conv3_3 only is computed each time, and with nothing frozen `get` gives the
-    preprocessed picture.
+    preprocessed picture. flip_maps: the mirror image's map is the kept map mirrored.
     """
 
-    def __init__(self, backbone: Backbone, geometry: Geometry, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        geometry: Geometry,
+        root: Path | None = None,
+        flip_maps: bool = False,
+    ) -> None:
         self.stop = backbone.last_frozen()
         self._backbone = backbone
         self._geometry = geometry
+        self._flip_maps = flip_maps
         self._arrays = None
         layers = backbone.layers
         if self.stop is not None and layers.index(self.stop) >= layers.index(_FIRST_KEPT):
@@ -173,6 +180,8 @@ class FeatureCache:
         scale = (width / annotation.width, height / annotation.height)
         if self._arrays is None:
             return self._compute(annotation, flip), scale
+        if flip and self._flip_maps:
+            return self.get(annotation)[0].flip(3), scale
         path = self._arrays.path(annotation.path, "-flipped" if flip else "")
         maps = self._arrays.get(path, lambda: self._compute(annotation, flip).half().numpy())
         return torch.from_numpy(maps).float(), scale
@@ -181,7 +190,7 @@ class FeatureCache:
         """Make what is missing; yields once per picture, for progress."""
         for annotation in annotations:
             if self._arrays is not None:
-                for flip in (False, True)[: 1 + flips]:
+                for flip in (False, True)[: 1 + (flips and not self._flip_maps)]:
                     path = self._arrays.path(annotation.path, "-flipped" if flip else "")
                     if not path.exists():
                         self.get(annotation, flip)

@@ -1,7 +1,14 @@
 """Selective search: where an object may be (Uijlings et al., IJCV 2013; paper, section 2)."""
 
 from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy
-from fastrcnn.proposals.search import MODES, Proposals, SelectiveSearch, selective_search
+from fastrcnn.proposals.search import (
+    MODES,
+    Proposals,
+    Segmentation,
+    SelectiveSearch,
+    search_stages,
+    selective_search,
+)
 from fastrcnn.proposals.segments import COLOUR_SPACES
 
 __all__ = [
@@ -10,6 +17,8 @@ __all__ = [
     "SIMILARITIES",
     "Hierarchy",
     "Proposals",
+    "Segmentation",
     "SelectiveSearch",
+    "search_stages",
     "selective_search",
 ]

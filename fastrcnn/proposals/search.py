@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,13 @@ import numpy as np
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy, group
-from fastrcnn.proposals.segments import COLOUR_SPACES, histogram_bins, measure, segment
+from fastrcnn.proposals.segments import (
+    COLOUR_SPACES,
+    Segments,
+    histogram_bins,
+    measure,
+    segment,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,15 @@ MODES = {
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """The starting segments of one colour space and threshold; every strategy groups these."""
+
+    colour_space: str
+    threshold: int
+    segments: Segments
+
+
+@dataclass(frozen=True)
 class Proposals:
     """The ranked boxes of a picture and the hierarchies that they came from.
 
@@ -88,6 +104,15 @@ def selective_search(
     settings = _settings(mode)
     if seed is not None:
         settings = replace(settings, seed=seed)
+    *_, proposals = search_stages(image, settings)
+    return proposals
+
+
+def search_stages(
+    image: np.ndarray, mode: str | SelectiveSearch = "fast"
+) -> Iterator[tuple[Segmentation, ...] | Proposals]:
+    """`selective_search` in its two stages: first the segmentations, then the proposals."""
+    settings = _settings(mode)
     height, width = image.shape[:2]
     shrink = min(1.0, settings.work_size / max(height, width))
     size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
@@ -97,17 +122,18 @@ def selective_search(
     # OpenCV lets go of the interpreter while it segments, so threads do overlap; more of them
     # than processors would only queue for the interpreter.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pixels = dict(
-            zip(
-                settings.colour_spaces,
-                pool.map(lambda space: _prepare(work, space), settings.colour_spaces),
-                strict=True,
-            )
+        spaces = settings.colour_spaces
+        pixels = dict(zip(spaces, pool.map(lambda name: _prepare(work, name), spaces), strict=True))
+        runs = [(space, k) for space in spaces for k in settings.thresholds]
+        segmentations = tuple(
+            pool.map(lambda run: _segmentation(*pixels[run[0]], *run, settings.sigma), runs)
         )
-        runs = [(space, k) for space in settings.colour_spaces for k in settings.thresholds]
-        found = pool.map(lambda run: _hierarchies(*pixels[run[0]], *run, settings, scale), runs)
+        yield segmentations
+        found = pool.map(
+            lambda start: _hierarchies(start, settings.strategies, scale), segmentations
+        )
         hierarchies = tuple(hierarchy for several in found for hierarchy in several)
-    return _rank(hierarchies, settings, scale)
+    yield _rank(hierarchies, settings, scale)
 
 
 def _settings(mode: str | SelectiveSearch) -> SelectiveSearch:
@@ -123,27 +149,31 @@ def _prepare(work: np.ndarray, space: str) -> tuple[np.ndarray, np.ndarray, np.n
     return pixels, *histogram_bins(pixels)
 
 
-def _hierarchies(
+def _segmentation(
     pixels: np.ndarray,
     colour_bins: np.ndarray,
     texture_bins: np.ndarray,
     space: str,
     threshold: int,
-    settings: SelectiveSearch,
-    scale: np.ndarray,
+    sigma: float,
+) -> Segmentation:
+    labels = segment(pixels, threshold, sigma, threshold)
+    return Segmentation(space, threshold, measure(labels, colour_bins, texture_bins))
+
+
+def _hierarchies(
+    start: Segmentation, strategies: tuple[str, ...], scale: np.ndarray
 ) -> list[Hierarchy]:
     """One segmentation, grouped by each strategy."""
-    labels = segment(pixels, threshold, settings.sigma, threshold)
-    segments = measure(labels, colour_bins, texture_bins)
     hierarchies = []
-    for strategy in settings.strategies:
-        merges, similarities, boxes, sizes = group(segments, strategy)
+    for strategy in strategies:
+        merges, similarities, boxes, sizes = group(start.segments, strategy)
         hierarchies.append(
             Hierarchy(
-                colour_space=space,
-                threshold=threshold,
+                colour_space=start.colour_space,
+                threshold=start.threshold,
                 strategy=strategy,
-                labels=labels,
+                labels=start.segments.labels,
                 merges=merges,
                 similarities=similarities,
                 boxes=boxes * scale,

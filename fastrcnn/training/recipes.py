@@ -28,24 +28,27 @@ class Recipe:
     """The settings of a training run; the defaults are the paper's (sections 2.2, 2.3 and 4).
 
     Network
-        backbone, pool, fc6, fc7, dropout, divisor: see ModelConfig. shorter, longer, square: see
-        Geometry. bbox_reg: learn to regress boxes; without it only the classes are learned.
+        backbone, pool, fc6, fc7, fc6_rank, dropout, divisor: see ModelConfig. shorter, longer,
+        square: see Geometry. bbox_reg: learn to regress boxes; without it only the classes are
+        learned.
     Mini-batch
         images_per_batch is N and rois_per_batch R, of all N pictures together. An RoI whose best
         IoU with an object is at least fg_iou is foreground, one in [bg_iou_low, bg_iou_high) is
         background, any other is not used. fg_fraction: the share of foreground. replacement: an RoI
         may be drawn twice, and a picture with one of either kind gives its full share of it.
         add_ground_truth: the objects' own boxes join the proposals. use_difficult: learn the
-        objects marked difficult too. flip: every picture is also used mirrored.
+        objects marked difficult too. flip: every picture is also used mirrored. flip_maps: then
+        the kept map of the frozen layers is mirrored, not the picture; that saves computing and
+        keeping a second one, and is not quite the same, since no filter is its own mirror image.
     Loss
         loc_weight is lambda. normalise_targets: box targets get zero mean and unit variance.
     Solver
         first_trainable: the lowest layer that learns, by its name in the network, None for all.
-        bias_lr_factor: how much faster biases learn. bias_decay: whether weight_decay holds for
-        biases too. schedule: "step" multiplies lr by lr_decay at each iteration in lr_steps;
-        "one_cycle" goes down to nothing along a cosine; these and "constant" can start with a
-        warm-up over the share `warmup` of all iterations. Exactly one of epochs and iterations is
-        given.
+        bias_lr_factor, conv_lr_factor: how much faster biases and convolutions learn. bias_decay:
+        whether weight_decay holds for biases too. schedule: "step" multiplies lr by lr_decay at
+        each iteration in lr_steps; "one_cycle" goes down to nothing along a cosine; these and
+        "constant" can start with a warm-up over the share `warmup` of all iterations. Exactly one
+        of epochs and iterations is given.
     Run
         validation_fraction: the share of the training pictures that is set apart for validation
         where no validation pictures are given. proposals_mode: of selective search; the best
@@ -60,6 +63,7 @@ class Recipe:
     pool: str = "paper"
     fc6: int = 4096
     fc7: int = 4096
+    fc6_rank: int | None = None
     dropout: float = 0.5
     divisor: float = 1.0
     shorter: int = 600
@@ -77,6 +81,7 @@ class Recipe:
     add_ground_truth: bool = True
     use_difficult: bool = True
     flip: bool = True
+    flip_maps: bool = False
 
     loc_weight: float = 1.0
     normalise_targets: bool = True
@@ -87,6 +92,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0005
     bias_lr_factor: float = 2.0
+    conv_lr_factor: float = 1.0
     # The paper's text decays biases too; its released solver does not (decay_mult: 0). The
     # published results came from the solver, so that is the default.
     bias_decay: bool = False
@@ -123,7 +129,10 @@ class Recipe:
             positive += " iterations"
         for name in positive.split():
             self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("loc_weight", "weight_decay", "bias_lr_factor", "checkpoint_minutes", "seed"):
+        zero_or_more = (
+            "loc_weight weight_decay bias_lr_factor conv_lr_factor checkpoint_minutes seed"
+        )
+        for name in zero_or_more.split():
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("seed", self.seed < 2**63, "below 2 to the power of 63")
         for name in ("fg_fraction", "fg_iou", "bg_iou_low", "bg_iou_high", "average_last"):
@@ -168,6 +177,7 @@ class Recipe:
             pool=self.pool,
             fc6=self.fc6,
             fc7=self.fc7,
+            fc6_rank=self.fc6_rank,
             dropout=self.dropout,
             divisor=self.divisor,
             geometry=Geometry(self.shorter, self.longer, self.square),

@@ -511,22 +511,22 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def _optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """Weights and biases in groups of their own; `lr_factor` is theirs on top of the schedule."""
-    biases = [value for name, value in trainable.items() if name.endswith(".bias")]
-    weights = [value for name, value in trainable.items() if not name.endswith(".bias")]
-    decay = recipe.weight_decay
-    groups = [
-        {"params": weights, "lr_factor": 1.0, "weight_decay": decay},
-        {
-            "params": biases,
-            "lr_factor": recipe.bias_lr_factor,
-            "weight_decay": decay if recipe.bias_decay else 0.0,
-        },
-    ]
+    """Weights and biases of convolutions and head in groups; `lr_factor` is theirs on top of lr."""
+    groups: dict[tuple[bool, bool], dict] = {}
+    for name, parameter in trainable.items():
+        is_conv, is_bias = name.startswith("backbone."), name.endswith(".bias")
+        group = groups.setdefault((is_conv, is_bias), {"params": []})
+        group["params"].append(parameter)
+        group["lr_factor"] = (recipe.conv_lr_factor if is_conv else 1.0) * (
+            recipe.bias_lr_factor if is_bias else 1.0
+        )
+        group["weight_decay"] = 0.0 if is_bias and not recipe.bias_decay else recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, fused=True)
+        return torch.optim.SGD(
+            list(groups.values()), recipe.lr, momentum=recipe.momentum, fused=True
+        )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, recipe.lr, fused=True)
+    return kind(list(groups.values()), recipe.lr, fused=True)
 
 
 @contextmanager

@@ -127,6 +127,17 @@ def test_fill_with_flips_makes_both(tmp_path, backbone):
     assert len(files(tmp_path / "cache")) == 2
 
 
+def test_with_flip_maps_the_kept_map_is_mirrored_and_no_second_one_made(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    cache = FeatureCache(backbone, SMALL, tmp_path / "cache", flip_maps=True)
+    assert len(list(cache.fill([one], True))) == 1
+    assert len(files(tmp_path / "cache")) == 1
+    maps, scale = cache.get(one)
+    mirrored, same_scale = cache.get(one, flip=True)
+    assert torch.equal(mirrored, maps.flip(3)) and same_scale == scale
+    assert not torch.equal(mirrored, maps)
+
+
 @pytest.mark.parametrize("damage", [b"", b"half", None])
 def test_a_damaged_file_is_made_again(tmp_path, damage):
     one = annotation(tmp_path, "one", 1)

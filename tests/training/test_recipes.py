@@ -54,7 +54,8 @@ def test_every_recipe_builds_its_network_settings():
     for recipe in RECIPES.values():
         config = recipe.model_config(("cat", "dog"))
         assert config.classes == ("cat", "dog")
-        assert (config.fc6, config.divisor) == (recipe.fc6, recipe.divisor)
+        assert (config.fc6, config.fc6_rank) == (recipe.fc6, recipe.fc6_rank)
+        assert config.divisor == recipe.divisor
         assert config.geometry.shorter == recipe.shorter
         assert config.geometry.square == recipe.square
 

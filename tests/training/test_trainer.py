@@ -144,7 +144,7 @@ def test_the_loss_falls_and_validation_follows(tmp_path: Path):
 def test_one_sgd_step_is_the_papers_update(tmp_path: Path):
     changed = {}
     for factor, decay in ((1, "false"), (2, "false"), (2, "true")):
-        settings = ("iterations=1", "dropout=0", "lr=0.1", "weight_decay=0.3")
+        settings = ("iterations=1", "dropout=0", "lr=0.1", "weight_decay=0.3", "conv_lr_factor=0.5")
         settings = (*settings, f"bias_lr_factor={factor}", f"bias_decay={decay}")
         run = trainer(tmp_path / f"{factor}{decay}", *settings)
         before = weights(run)
@@ -155,7 +155,7 @@ def test_one_sgd_step_is_the_papers_update(tmp_path: Path):
         after = weights(run)
         for name, gradient in gradients.items():
             bias = name.endswith(".bias")
-            rate = 0.1 * (factor if bias else 1)
+            rate = 0.1 * (factor if bias else 1) * (0.5 if name.startswith("backbone.") else 1)
             decayed = 0.3 * before[name] if decay == "true" or not bias else 0
             assert torch.allclose(after[name], before[name] - rate * (gradient + decayed)), name
         changed[factor, decay] = after["head.fc7.bias"] - before["head.fc7.bias"]
