@@ -1,0 +1,40 @@
+"""Values from a browser or a program, checked. Each raises FastRCNNError, one sentence."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fastrcnn.errors import FastRCNNError
+
+
+def box(values: object, height: int, width: int) -> Tensor:
+    """x1, y1, x2, y2 -> (4,) float32, cut to the picture, with at least a pixel on it."""
+    if isinstance(values, list) and len(values) == 4 and all(_is_number(v) for v in values):
+        x1, y1, x2, y2 = (float(v) for v in values)
+        cut = [max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))]
+        if cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1:
+            return torch.tensor(cut)
+    raise FastRCNNError(
+        f"A box is x1, y1, x2, y2 with at least one pixel inside the picture of {width} x {height}."
+    )
+
+
+def whole(value: object, name: str, count: int) -> int:
+    """A whole number from 0 to count - 1."""
+    if not _is_number(value) or value != int(value) or not 0 <= value < count:
+        raise FastRCNNError(f"{name} must be a whole number from 0 to {count - 1}.")
+    return int(value)
+
+
+def share(value: object, name: str) -> float:
+    """A number from 0 to 1."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise FastRCNNError(f"{name} must be a number from 0 to 1.")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

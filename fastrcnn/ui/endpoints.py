@@ -1,0 +1,112 @@
+"""What programs may ask of the page: /detect, /proposals and /pool, by `gradio_client`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from fastrcnn.detect import Detector
+from fastrcnn.draw import draw_detections
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
+from fastrcnn.model.roi_pool import POOL_FORMS
+from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.report import picture_record
+from fastrcnn.ui import asked
+
+
+def build(detector: Detector) -> None:
+    """Add the endpoints to an open `gr.Blocks`; nothing of them is seen on the page."""
+
+    def detect(image: dict | None, score: float, nms: float) -> tuple[dict, np.ndarray]:
+        """Find the objects in a picture.
+
+        Returns the detections, in the form of `python -m fastrcnn detect --json`, and the picture
+        with them drawn. score: the least probability of a detection, 0 to 1. nms: of two boxes of
+        one class that overlap by more than this IoU, the better is kept.
+        """
+        with _told():
+            name, data = _read(image)
+            trace = detector.trace(
+                data, score=asked.share(score, "score"), nms=asked.share(nms, "nms")
+            )
+        height, width = trace.image.shape[:2]
+        record = picture_record(name, height, width, trace.detections, trace.seconds)
+        return record, draw_detections(trace.image, trace.detections)
+
+    def proposals(image: dict | None, mode: str) -> dict:
+        """Selective search's boxes for a picture, best first, as x1, y1, x2, y2 in its pixels.
+
+        mode: "single", "fast" or "quality".
+        """
+        with _told():
+            name, data = _read(image)
+            pixels = load_image(data)
+            boxes = selective_search(pixels, mode).boxes
+        height, width = pixels.shape[:2]
+        return {
+            "image": name,
+            "width": width,
+            "height": height,
+            "boxes": np.round(boxes.astype(float), 2).tolist(),
+        }
+
+    def pool(image: dict | None, box: list, channel: float, form: str) -> list:
+        """The 7 x 7 values that RoI pooling gives for one box and one channel of the feature map.
+
+        box: [x1, y1, x2, y2] in pixels of the picture. channel: 0 to 511. form: "paper",
+        "walkthrough" or "align".
+        """
+        with _told():
+            _, data = _read(image)
+            trace = detector.trace(data, boxes=np.zeros((0, 4), np.float32))
+            corners = asked.box(box, *trace.image.shape[:2])
+            number = asked.whole(channel, "channel", trace.features.shape[1])
+            seen = detector.inspect(trace, corners, form)
+        return np.round(seen.pooled[number].double().numpy(), 5).tolist()
+
+    with gr.Row(visible=False):
+        image = gr.Image(label="image", type="filepath", image_mode=None)
+        score = gr.Number(0.5, label="score")
+        nms = gr.Number(0.3, label="nms")
+        mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
+        box = gr.JSON(label="box")
+        channel = gr.Number(0, label="channel")
+        form = gr.Dropdown(list(POOL_FORMS), value="paper", label="form")
+        answer, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
+        boxes, pooled = gr.JSON(label="proposals"), gr.JSON(label="pooled values")
+        for function, inputs, outputs in (
+            (detect, [image, score, nms], [answer, drawn]),
+            (proposals, [image, mode], boxes),
+            (pool, [image, box, channel, form], pooled),
+        ):
+            gr.Button().click(
+                function,
+                inputs,
+                outputs,
+                preprocess=False,
+                api_name=function.__name__,
+                concurrency_limit=1,
+                concurrency_id="analysis",
+            )
+
+
+def _read(image: dict | None) -> tuple[str, bytes]:
+    """The file's name and bytes; Gradio has checked that it is one that was uploaded."""
+    if not image:
+        raise FastRCNNError("No picture was given; send one, with gradio_client's handle_file.")
+    path = Path(image["path"])
+    return image.get("orig_name") or path.name, path.read_bytes()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Our errors reach the caller as they are, without a traceback."""
+    try:
+        yield
+    except FastRCNNError as error:
+        raise gr.Error(str(error), print_exception=False) from error

@@ -1,0 +1,240 @@
+"""The Explore tab: every step of the detector on one photograph, linked to one chosen box.
+
+An upload or an example starts an analysis. Its stages reach the browser as small notes, the value
+of the lens: which picture (a token), which stage, what it is called. The lens then asks the
+functions of `_Server` for what it shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from fastrcnn.detect import Detector, Trace, decide, select
+from fastrcnn.draw import draw_detections
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.report import picture_record
+from fastrcnn.ui import asked as check
+from fastrcnn.ui import views
+from fastrcnn.ui.analyses import Analyses, Analysis
+from fastrcnn.ui.examples import Example, thumbnail
+from fastrcnn.ui.lens import build_lens
+
+_INTRODUCTION = """
+# Fast R-CNN, opened up
+
+How does a computer find objects in a photograph? Use one of your own or click an example, and
+follow one box through every step. Nothing leaves this computer's page: every number is the
+network's own.
+"""
+
+
+def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
+    """Build the tab inside an open `gr.Blocks`; returns the pictures that it keeps."""
+    analyses = Analyses(detector)
+    server = _Server(analyses)
+
+    def upload(file: dict | None, request: gr.Request) -> Iterator[dict]:
+        if file is None:
+            return
+        path = Path(file["path"])
+        analysis = Analysis(file.get("orig_name") or path.name)
+        # Bytes, so that an error does not name the server's own folders.
+        yield from analyse(analysis, path.read_bytes(), request)
+
+    def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
+        example = examples.get(str(event._data.get("name")))
+        if example is None:
+            yield {"error": "There is no such example; choose one of the photographs shown."}
+            return
+        yield from analyse(Analysis(example.path.name, example=example), example.path, request)
+
+    def analyse(analysis: Analysis, picture: Path | bytes, request: gr.Request) -> Iterator[dict]:
+        token = analyses.open(request.session_hash, analysis)
+        note = {
+            "token": token,
+            "name": analysis.name,
+            "example": analysis.example and analysis.example.name,
+        }
+        yield note | {"stage": "read"}
+        try:
+            for stage in analyses.analyse(analysis, picture):
+                yield note | {"stage": stage.name}
+        except FastRCNNError as error:
+            analyses.close(request.session_hash)
+            yield {"error": str(error)}
+
+    with gr.Row(equal_height=True):
+        gr.Markdown(_INTRODUCTION, elem_id="introduction")
+        photo = gr.Image(
+            label="Your photograph",
+            type="filepath",
+            image_mode=None,
+            sources=["upload", "webcam", "clipboard"],
+            buttons=[],
+            height=130,
+            min_width=300,
+            alt_text="The photograph to look at",
+            elem_id="photo",
+        )
+    lens = build_lens(
+        server.functions(),
+        classes=list(detector.classes),
+        pool=detector.model.roi_pool.form,
+        examples=[
+            {"name": name, "src": views.data_url(thumbnail(example), "JPEG", quality=80)}
+            for name, example in examples.items()
+        ],
+    )
+    options = {
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+        "concurrency_limit": 1,
+        "concurrency_id": "analysis",
+        "api_visibility": "private",
+    }
+    # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
+    photo.change(upload, photo, lens, preprocess=False, **options)
+    lens.example(choose, None, lens, **options)
+    return analyses
+
+
+def _answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    """A function for the browser: what is asked wrongly is answered in one sentence."""
+
+    @wraps(question)
+    def answer(asked: dict) -> dict:
+        try:
+            if not isinstance(asked, dict):
+                raise FastRCNNError("A question to the server is a set of names and values.")
+            return question(asked)
+        except FastRCNNError as error:
+            return {"error": str(error)}
+
+    return answer
+
+
+class _Server:
+    """What the browser may ask about its picture; each question names it by its token."""
+
+    def __init__(self, analyses: Analyses) -> None:
+        self._analyses = analyses
+        self._detector = analyses.detector
+
+    def functions(self) -> list[Callable]:
+        questions = (
+            *(self.picture, self.segments, self.proposals, self.box),
+            *(self.mosaic, self.decisions, self.truth, self.takeaway),
+        )
+        return [_answering(question) for question in questions]
+
+    def picture(self, asked: dict) -> dict:
+        """The photograph, the objects known to be on it, and what each stage took."""
+        analysis = self._analyses.get(asked.get("token"))
+        if analysis.stage is None:
+            raise FastRCNNError("The picture is still being read; ask again in a moment.")
+        example = analysis.example
+        return views.picture(analysis.stage.image) | {
+            "objects": list(example.objects) if example else [],
+        }
+
+    def segments(self, asked: dict) -> dict:
+        """One run of the grouping: its starting segments and, once there are any, its merges."""
+        stage = self._analyses.get(asked.get("token")).stage
+        found = stage.proposals if stage else None
+        starts = stage.segmentations if stage else ()
+        runs = views.runs(starts, found)
+        index = check.whole(asked.get("run", 0), "run", len(runs))
+        if found is not None and found.hierarchies:
+            shown = views.hierarchy(found.hierarchies[index])
+        else:
+            shown = views.segments(starts[index].segments.labels)
+        return shown | {"runs": runs, "run": index}
+
+    def proposals(self, asked: dict) -> dict:
+        stage = self._analyses.get(asked.get("token")).stage
+        if stage is None or stage.proposals is None:
+            raise FastRCNNError("The proposals are not there yet; ask again in a moment.")
+        trace = stage.trace
+        boxes = stage.proposals.boxes if trace is None else trace.boxes.numpy()
+        return views.proposals(boxes, stage.proposals) | {
+            "runs": views.runs(stage.segmentations, stage.proposals)
+        }
+
+    def box(self, asked: dict) -> dict:
+        """A proposal (its index) or a box of one's own (four numbers), looked at closely."""
+        trace = self._trace(asked)
+        channel = asked.get("channel")
+        if channel is not None:
+            channel = check.whole(channel, "channel", trace.features.shape[1])
+        index, box = _chosen(asked, trace)
+        seen = self._detector.inspect(trace, box, asked.get("form"))
+        stride = self._detector.model.roi_pool.stride
+        shown = views.inspection(seen, trace, stride, channel) | {"index": index}
+        if index is not None and seen.form == self._detector.model.roi_pool.form:
+            shown |= views.scores(
+                trace.probabilities[index], trace.deltas[index], trace.regressed[index]
+            )
+        return shown
+
+    def mosaic(self, asked: dict) -> dict:
+        trace = self._trace(asked)
+        _, box = _chosen(asked, trace)
+        return views.mosaic(self._detector.inspect(trace, box, asked.get("form")))
+
+    def decisions(self, asked: dict) -> dict:
+        trace = self._trace(asked)
+        score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
+        made = decide(trace.probabilities, trace.regressed, score, nms)
+        best, label = trace.probabilities[:, 1:].max(dim=1)
+        return views.decisions(made) | {
+            "best_scores": views.numbers(best, 5),
+            "best_labels": (label + 1).tolist(),
+            "seconds": {name: round(value, 4) for name, value in trace.seconds.items()},
+        }
+
+    def truth(self, asked: dict) -> dict:
+        trace = self._trace(asked)
+        boxes = asked.get("boxes")
+        if not isinstance(boxes, list) or len(boxes) > 100:
+            raise FastRCNNError("True boxes are a list of at most 100.")
+        size = trace.image.shape[:2]
+        truths = [check.box(box, *size) for box in boxes]
+        return {
+            "objects": views.truth(
+                trace.boxes, torch.stack(truths) if truths else torch.zeros(0, 4)
+            )
+        }
+
+    def takeaway(self, asked: dict) -> dict:
+        """The drawn picture as PNG and the detections as the command line writes them."""
+        analysis = self._analyses.get(asked.get("token"))
+        trace = self._trace(asked)
+        score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
+        found = select(trace.probabilities, trace.regressed, self._detector.classes, score, nms)
+        height, width = trace.image.shape[:2]
+        record = picture_record(analysis.name, height, width, found, trace.seconds)
+        if asked.get("kind") == "json":
+            return {"name": f"{Path(analysis.name).stem}.json", "text": json.dumps([record]) + "\n"}
+        drawn = draw_detections(trace.image, found)
+        return {"name": f"{Path(analysis.name).stem}.png", "src": views.data_url(drawn, "PNG")}
+
+    def _trace(self, asked: dict) -> Trace:
+        stage = self._analyses.get(asked.get("token")).stage
+        if stage is None or stage.trace is None:
+            raise FastRCNNError("The picture is still being analysed; ask again in a moment.")
+        return stage.trace
+
+
+def _chosen(asked: dict, trace: Trace) -> tuple[int | None, Tensor]:
+    box = asked.get("box")
+    if isinstance(box, list):
+        return None, check.box(box, *trace.image.shape[:2])
+    index = check.whole(box, "box", len(trace.boxes))
+    return index, trace.boxes[index]

@@ -1,0 +1,88 @@
+// The method in six short steps. Each lights up the live part that it speaks of.
+
+const LESSONS = [
+  {
+    title: "Where could an object be?",
+    what: "Selective search joins alike neighbouring regions until one is left, and keeps the box of every region on the way.",
+    why: "An object is mostly one thing in colour or texture, at a size that nobody knows beforehand; a hierarchy has all sizes.",
+    formula: "s(a, b) = s_colour + s_texture + s_size + s_fill, each 0 to 1",
+    try: "Press Play and watch two regions fuse; then step with the small arrows and read their four similarities.",
+    tab: "grouping", lights: ".merge-told",
+  },
+  {
+    title: "Two thousand guesses",
+    what: "Several groupings, in two colour spaces, are pooled and ranked. Most boxes are wrong; it is enough that one of them fits.",
+    why: "Looking at 2,000 boxes is far less work than at the millions that a picture has.",
+    formula: "recall = objects with a proposal of IoU \u2265 0.5 / all objects",
+    try: "Move the slider from 2,000 boxes down to 50, and watch the recall of the marked objects fall.",
+    tab: "proposals", lights: ".truth",
+  },
+  {
+    title: "One look at the photograph",
+    what: "VGG16's thirteen convolutions turn the whole photograph into 512 maps, once. Every box is cut out of the same maps.",
+    why: "R-CNN ran the network on each box by itself, 2,000 times; sharing the maps made Fast R-CNN some 200 times faster to run.",
+    formula: "a cell of the map = 16 x 16 pixels of the network's input",
+    try: "Click through the strip of channels: which part of the object does each answer to?",
+    tab: "pooling", lights: ".strip",
+  },
+  {
+    title: "Any box becomes 7 x 7",
+    what: "RoI pooling lays a 7 x 7 grid over the box on the map; of each bin only the largest value is kept.",
+    why: "The layers that follow need the same number of inputs for every box, however large or long it is.",
+    formula: "a bin is about h/7 x w/7 cells; y = the largest x in the bin",
+    try: "Point at a bin: its cells light up on the map, and its pixels on the photograph. Then switch the rounding.",
+    tab: "pooling", lights: ".maps",
+  },
+  {
+    title: "Two answers at once",
+    what: "fc6 and fc7 read the 7 x 7 x 512 numbers; one output names the class, the other moves the box.",
+    why: "Trained together, with one loss, the two help each other: L = L_cls + \u03bb [u \u2265 1] L_loc.",
+    formula: "p = softmax(scores);  G = (Pw dx + Px, Ph dy + Py, Pw exp(dw), Ph exp(dh))",
+    try: "Drag a box around half of an object: do the deltas know where the other half is?",
+    tab: "head", lights: ".formula",
+  },
+  {
+    title: "One box for each object",
+    what: "Hundreds of boxes may find the same object. The best of a class stays; those that overlap it too much go.",
+    why: "Without it every object would be reported many times.",
+    formula: "drop a box when IoU with a better one of its class > 0.3",
+    try: "Raise the allowed overlap to 0.9 and count the boxes; choose one and see whom it had suppressed.",
+    tab: "result", lights: ".nms",
+  },
+];
+
+let lesson = 0;
+
+function openLesson(next) {
+  lesson = next;
+  showLesson();
+  openTab(LESSONS[lesson].tab);
+  light(LESSONS[lesson].lights);
+}
+
+function light(selector) {
+  for (const lit of $$(".lit")) lit.classList.remove("lit");
+  const part = $(selector);
+  const shown = part.matches("input") ? part.closest("label") : part;
+  shown.classList.add("lit");
+}
+
+function showLesson() {
+  const { title, what, why, formula, try: task } = LESSONS[lesson];
+  $(".lessons").replaceChildren(
+    make("h3", {}, `Learn ${lesson + 1} of ${LESSONS.length}: ${title}`),
+    make(
+      "dl", {},
+      make("dt", {}, "What"), make("dd", {}, what),
+      make("dt", {}, "Why"), make("dd", {}, why),
+      make("dt", {}, "Formula"), make("dd", { class: "rule" }, formula),
+      make("dt", {}, "Try this"), make("dd", {}, task),
+    ),
+    make(
+      "div", { class: "player" },
+      make("button", { class: "lesson-back", disabled: lesson === 0, onclick: () => openLesson(lesson - 1) }, "Back"),
+      make("button", { class: "lesson-show", onclick: () => openLesson(lesson) }, "Show me"),
+      make("button", { class: "lesson-next", disabled: lesson === LESSONS.length - 1, onclick: () => openLesson(lesson + 1) }, "Next"),
+    ),
+  );
+}

@@ -1,0 +1,112 @@
+// Tabs, links, and the start.
+
+const tabs = $$('[role="tab"]');
+
+function showTab() {
+  for (const tab of tabs) {
+    const open = tab.dataset.tab === state.tab;
+    tab.setAttribute("aria-selected", String(open));
+    tab.tabIndex = open ? 0 : -1;
+    $(`#lens-${tab.dataset.tab}`).hidden = !open;
+  }
+}
+for (const tab of tabs) tab.addEventListener("click", () => openTab(tab.dataset.tab));
+$(".tabs").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const at = tabs.findIndex((tab) => tab.dataset.tab === state.tab);
+  const next = tabs[(at + step + tabs.length) % tabs.length];
+  openTab(next.dataset.tab);
+  next.focus();
+});
+// Until a step is chosen the page goes along with the analysis.
+function openTab(tab) {
+  change({ tab, follows: false });
+}
+on(["stage"], () => {
+  const tab = { segments: "grouping", proposals: "proposals", detections: "result" }[state.stage];
+  if (state.follows && tab) change({ tab });
+});
+
+on(["tab"], () => {
+  stopMerges();
+  showTab();
+});
+
+on(["decisions"], () => {
+  const made = state.decisions;
+  if (!made) return;
+  const stages = Object.entries(made.seconds).map(([name, value]) => `${name} ${fixed(value, 2)} s`);
+  const total = Object.values(made.seconds).reduce((a, b) => a + b, 0);
+  say(`${state.name}: analysed in ${fixed(total, 1)} s (${stages.join(", ")}).`);
+});
+
+// The link: which example, step, box, channel, rounding and sliders. An upload has none: nobody
+// else has the photograph.
+function link() {
+  const parts = new URLSearchParams({ example: state.example, tab: state.tab });
+  if (state.chosen?.box) parts.set("box", state.chosen.box.join(","));
+  else if (state.chosen) parts.set("rank", state.chosen.index + 1);
+  if (state.channel !== null) parts.set("channel", state.channel);
+  if (state.form !== props.pool) parts.set("pool", state.form);
+  parts.set("score", state.score);
+  parts.set("nms", state.nms);
+  return `${location.origin}${location.pathname}#${parts}`;
+}
+
+$(".copy-link").addEventListener("click", async () => {
+  const told = $(".link-told");
+  if (!state.example) {
+    told.textContent = "Only examples have a link: your own photograph is on nobody else's machine.";
+    return;
+  }
+  history.replaceState(null, "", link());
+  try {
+    await navigator.clipboard.writeText(link());
+    told.textContent = "Copied; the address bar has it too.";
+  } catch {
+    told.textContent = "The link is in the address bar.";
+  }
+});
+
+// What a link asks for, once the proposals are there.
+let wanted = new URLSearchParams(location.hash.slice(1));
+
+function number(text, low, high) {
+  const value = text === null || text === "" ? NaN : Number(text);
+  return value >= low && value <= high ? value : null;
+}
+
+on(["stage"], () => {
+  if (state.stage !== "detections") return;
+  if (wanted === null) return;
+  if (wanted.get("example") === state.example) {
+    const changes = {};
+    const rank = number(wanted.get("rank"), 1, 1e6);
+    const box = (wanted.get("box") ?? "").split(",").map(Number);
+    if (box.length === 4 && box.every(Number.isFinite)) changes.chosen = { box };
+    else if (Number.isInteger(rank)) changes.chosen = { index: rank - 1 };
+    const channel = number(wanted.get("channel"), 0, 1e6);
+    if (Number.isInteger(channel)) changes.channel = channel;
+    if (["paper", "walkthrough", "align"].includes(wanted.get("pool"))) changes.form = wanted.get("pool");
+    if (tabs.some((tab) => tab.dataset.tab === wanted.get("tab"))) Object.assign(changes, { tab: wanted.get("tab"), follows: false });
+    for (const name of ["score", "nms"]) {
+      const value = number(wanted.get(name), 0.05, 0.95);
+      if (value !== null) changes[name] = value;
+    }
+    for (const radio of $$('input[name="lens-form"]')) radio.checked = radio.value === (changes.form ?? state.form);
+    change(changes);
+  }
+  wanted = null;
+});
+
+watch("value", () => receive(props.value));
+new MutationObserver(drawSoon).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+
+showTab();
+showSliders();
+showLesson();
+const first = props.examples.find(({ name }) => name === wanted.get("example")) ?? props.examples[0];
+if (first) openExample(first.name);
+else say("Choose a photograph to begin.");

@@ -1,0 +1,247 @@
+// The photograph, with what the open step has to say drawn on it, and all that a pointer does to it.
+
+const scene = $(".scene");
+let drag = null; // {from, to} in pixels of the photograph
+let lastClick = null;
+
+const chosenBox = () => {
+  if (!state.chosen) return null;
+  return state.chosen.box || state.proposals?.boxes[state.chosen.index] || null;
+};
+
+// Indices of the proposals that are shown.
+function visible() {
+  if (!state.proposals) return [];
+  const { boxes, sources } = state.proposals;
+  const wanted = sourceRuns();
+  const indices = [];
+  for (let i = 0; i < Math.min(state.shown, boxes.length); i++) {
+    if (wanted === null || wanted.has(sources[i][0])) indices.push(i);
+  }
+  return indices;
+}
+
+const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+
+function boxesAt([x, y]) {
+  const { boxes } = state.proposals;
+  return visible()
+    .filter((i) => boxes[i][0] <= x && x < boxes[i][2] && boxes[i][1] <= y && y < boxes[i][3])
+    .sort((i, j) => area(boxes[i]) - area(boxes[j]));
+}
+
+const drawSoon = soon(drawScene);
+
+function sceneScale() {
+  const room = $(".photo").clientWidth;
+  const { width, height } = state.picture;
+  const tallest = Math.max(240, Math.min(640, window.innerHeight * 0.72));
+  return Math.min(room / width, tallest / height);
+}
+
+function drawScene() {
+  if (!state.picture) {
+    const context = canvasContext(scene, Math.max($(".photo").clientWidth, 1), 240);
+    context.clearRect(0, 0, scene.width, scene.height);
+    return;
+  }
+  const { width, height, image } = state.picture;
+  const scale = sceneScale();
+  const context = canvasContext(scene, width * scale, height * scale);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width * scale, height * scale);
+  // From here on in pixels of the photograph.
+  const ratio = window.devicePixelRatio || 1;
+  context.setTransform(ratio * scale, 0, 0, ratio * scale, 0, 0);
+  const pen = new Pen(context, scale);
+  ({
+    grouping: drawGrouping, proposals: drawProposals, pooling: drawPatch,
+    head: drawRegression, result: drawResult,
+  })[state.tab](context, pen);
+  if (drag) {
+    pen.box(dragBox(), { colour: "#ffffff", width: 4 });
+    pen.box(dragBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
+  }
+}
+
+// Lines of so many screen pixels, whatever the size of the photograph.
+class Pen {
+  constructor(context, scale) {
+    this.context = context;
+    this.pixel = 1 / scale;
+  }
+
+  box([x1, y1, x2, y2], { colour, width = 2, dash = [], fill = null }) {
+    const { context, pixel } = this;
+    if (fill) {
+      context.fillStyle = fill;
+      context.fillRect(x1, y1, x2 - x1, y2 - y1);
+    }
+    context.setLineDash(dash.map((length) => length * pixel));
+    context.lineWidth = width * pixel;
+    context.strokeStyle = colour;
+    context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    context.setLineDash([]);
+  }
+
+  // A box that stands out on any ground.
+  outlined(box, colour, width = 3) {
+    this.box(box, { colour: "#000000", width: width + 3 });
+    this.box(box, { colour: "#ffffff", width: width + 1.5 });
+    this.box(box, { colour, width });
+  }
+
+  label(text, x, y, colour) {
+    const { context, pixel } = this;
+    context.font = `600 ${13 * pixel}px system-ui, sans-serif`;
+    const width = context.measureText(text).width + 8 * pixel;
+    const top = Math.max(y - 18 * pixel, 0);
+    const left = Math.max(Math.min(x, state.picture.width - width), 0);
+    context.fillStyle = "#181818";
+    context.fillRect(left, top, width, 18 * pixel);
+    context.fillStyle = colour;
+    context.fillRect(left, top, 4 * pixel, 18 * pixel);
+    context.fillStyle = "#ffffff";
+    context.fillText(text, left + 6 * pixel, top + 13.5 * pixel);
+  }
+
+  arrow([x1, y1], [x2, y2], colour) {
+    const { context, pixel } = this;
+    const length = Math.hypot(x2 - x1, y2 - y1);
+    const angle = Math.atan2(y2 - y1, x2 - x1);
+    for (const [stroke, width] of [["#ffffff", 5], [colour, 2.5]]) {
+      context.strokeStyle = stroke;
+      context.lineWidth = width * pixel;
+      context.beginPath();
+      context.moveTo(x1, y1);
+      context.lineTo(x2, y2);
+      const head = Math.min(10 * pixel, length);
+      for (const turn of [-2.6, 2.6]) {
+        context.moveTo(x2, y2);
+        context.lineTo(x2 + head * Math.cos(angle + turn), y2 + head * Math.sin(angle + turn));
+      }
+      context.stroke();
+    }
+  }
+}
+
+function drawChosen(pen) {
+  const box = chosenBox();
+  if (box) pen.outlined(box, ORANGE);
+}
+
+// Where boxes of other colours are the subject.
+function drawChosenApart(pen) {
+  const box = chosenBox();
+  if (!box) return;
+  pen.box(box, { colour: "#000000", width: 4 });
+  pen.box(box, { colour: "#ffffff", width: 2.5, dash: [9, 5] });
+  pen.label(state.chosen.box ? "your own box" : `chosen: rank ${state.chosen.index + 1}`, box[0], box[3] + 18 * pen.pixel, "#ffffff");
+}
+
+// The pointer and the keys
+
+function pointOf(event) {
+  const { left, top } = scene.getBoundingClientRect();
+  const scale = sceneScale();
+  return [(event.clientX - left) / scale, (event.clientY - top) / scale];
+}
+
+function dragBox() {
+  const { width, height } = state.picture;
+  const xs = [drag.from[0], drag.to[0]].map((x) => Math.min(Math.max(x, 0), width));
+  const ys = [drag.from[1], drag.to[1]].map((y) => Math.min(Math.max(y, 0), height));
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+
+scene.addEventListener("pointerdown", (event) => {
+  if (!state.picture || event.button !== 0) return;
+  scene.setPointerCapture(event.pointerId);
+  const point = pointOf(event);
+  drag = { from: point, to: point, far: false };
+});
+
+scene.addEventListener("pointermove", (event) => {
+  if (!state.picture) return;
+  const point = pointOf(event);
+  if (drag) {
+    drag.to = point;
+    const [dx, dy] = [point[0] - drag.from[0], point[1] - drag.from[1]];
+    drag.far ||= Math.hypot(dx, dy) * sceneScale() > 6;
+    drawSoon();
+  } else if (state.proposals && state.tab !== "grouping") {
+    change({ hovered: boxesAt(point)[0] ?? null });
+  }
+});
+
+scene.addEventListener("pointerleave", () => change({ hovered: null }));
+scene.addEventListener("pointercancel", () => {
+  drag = null;
+  drawSoon();
+});
+
+scene.addEventListener("pointerup", (event) => {
+  if (!drag) return;
+  const { far } = drag;
+  const box = dragBox().map((value) => Math.round(value * 10) / 10);
+  drag = null;
+  drawSoon();
+  if (!far) return click(pointOf(event));
+  if (box[2] - box[0] < 1 || box[3] - box[1] < 1) return;
+  useBox(box);
+});
+
+// A box that was dragged or typed.
+function useBox(box) {
+  if (state.tool === "truth") {
+    change({ truth: [...state.truth, { box, label: null }] });
+  } else {
+    choose({ box });
+  }
+}
+
+function choose(chosen) {
+  change({ chosen, channel: null, bin: null, label: null });
+}
+
+function click(point) {
+  if (!state.proposals) return;
+  const here = boxesAt(point);
+  if (!here.length) return;
+  const again = lastClick && Math.hypot(point[0] - lastClick[0], point[1] - lastClick[1]) * sceneScale() < 5;
+  lastClick = point;
+  const at = again ? here.indexOf(state.chosen?.index) : -1;
+  choose({ index: here[(at + 1) % here.length] });
+}
+
+scene.addEventListener("keydown", (event) => {
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  if (!(event.key in steps) || !state.proposals) return;
+  event.preventDefault();
+  const shown = visible();
+  if (!shown.length) return;
+  const at = shown.indexOf(state.chosen?.index);
+  const next = at === -1 ? 0 : at + steps[event.key];
+  choose({ index: shown[Math.min(Math.max(next, 0), shown.length - 1)] });
+});
+
+on(
+  ["picture", "tab", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
+    "box", "bin", "label", "truth", "decisions", "form"],
+  drawSoon,
+);
+new ResizeObserver(drawSoon).observe($(".photo"));
+
+on(["chosen", "hovered", "picture", "proposals"], () => {
+  const box = chosenBox();
+  const round = (corners) => corners.map((value) => Math.round(value)).join(", ");
+  let text = "";
+  if (state.hovered !== null) text = `Rank ${state.hovered + 1}: ${round(state.proposals.boxes[state.hovered])}`;
+  else if (box && state.chosen.index != null) text = `Chosen: rank ${state.chosen.index + 1}, corners ${round(box)}`;
+  else if (box) text = `Chosen: your own box, corners ${round(box)}`;
+  $(".under").textContent = text;
+  scene.setAttribute(
+    "aria-label",
+    `The photograph ${state.name}. ${text} Arrow keys walk the ranking of the proposals.`,
+  );
+});

@@ -1,0 +1,332 @@
+// Step 3: RoI pooling of the chosen box, cell by cell.
+
+const askBox = asker("box", (answer) => {
+  change({ box: answer, channel: answer.channel });
+});
+
+function question() {
+  const { chosen, form, channel } = state;
+  return { box: chosen.box ?? chosen.index, form, channel };
+}
+
+// One question for all that may have changed together.
+let asked = false;
+on(["chosen", "form", "channel", "stage"], (changed) => {
+  if (!state.chosen || state.stage !== "detections" || asked) return;
+  // The answer names its channel; that alone is nothing new to ask.
+  if (changed.length === 1 && changed[0] === "channel" && state.channel === state.box?.channel) return;
+  if (changed.includes("box")) return;
+  asked = true;
+  queueMicrotask(() => {
+    asked = false;
+    askBox(question());
+  });
+});
+
+for (const radio of $$('input[name="lens-form"]')) {
+  radio.checked = radio.value === state.form;
+  radio.addEventListener("change", () => change({ form: radio.value, bin: null }));
+}
+$(".channel").addEventListener("change", (event) => {
+  const last = (state.box?.channels ?? 512) - 1;
+  const channel = Math.round(Number(event.target.value));
+  if (!(channel >= 0 && channel <= last)) {
+    say(`A channel is a whole number from 0 to ${last}.`);
+    event.target.value = state.channel;
+    return;
+  }
+  change({ channel });
+});
+
+const grid = $(".grid");
+for (let row = 0; row < 7; row++) {
+  const line = make("div", { role: "row" });
+  for (let column = 0; column < 7; column++) {
+    const cell = make("button", {
+      role: "gridcell", "data-bin": `${row},${column}`, tabindex: row + column ? -1 : 0,
+      onpointerenter: () => lookAt({ row, column }),
+      onfocus: () => lookAt({ row, column }),
+      onclick: () => lookAt({ row, column }),
+    });
+    line.append(cell);
+  }
+  grid.append(line);
+}
+const binButton = (row, column) => grid.children[row].children[column];
+
+function lookAt(bin) {
+  if (state.bin?.row === bin.row && state.bin?.column === bin.column) return;
+  change({ bin });
+}
+
+grid.addEventListener("keydown", (event) => {
+  const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+  if (!(event.key in steps)) return;
+  event.preventDefault();
+  const [row, column] = (document.activeElement.dataset.bin ?? "0,0").split(",").map(Number);
+  const [down, right] = steps[event.key];
+  const next = [Math.min(Math.max(row + down, 0), 6), Math.min(Math.max(column + right, 0), 6)];
+  for (const button of grid.querySelectorAll("button")) button.tabIndex = -1;
+  const button = binButton(...next);
+  button.tabIndex = 0;
+  button.focus();
+});
+
+let filled = 49; // how many bins the player has filled; 49: all
+const stopBins = player($('.play[data-name="bins"]'), 140, (first) => {
+  if (!state.box) return false;
+  filled = first ? 1 : filled + 1;
+  const at = filled - 1;
+  change({ bin: { row: Math.floor(at / 7), column: at % 7 } });
+  drawGrid();
+  return filled < 49;
+});
+on(["chosen", "form", "channel", "tab"], () => {
+  stopBins();
+  filled = 49;
+});
+
+function drawGrid() {
+  const { box, bin } = state;
+  if (!box) return;
+  const values = box.pooled.flat();
+  const largest = Math.max(...box.map.flat(), 1e-9);
+  values.forEach((value, i) => {
+    const button = binButton(Math.floor(i / 7), i % 7);
+    const there = i < filled;
+    const [r, g, b] = heat(value / largest);
+    button.style.background = there ? `rgb(${r} ${g} ${b})` : "";
+    button.style.color = r * 0.3 + g * 0.59 + b * 0.11 > 120 ? "#000" : "#fff";
+    button.textContent = there ? fixed(value, value >= 100 ? 0 : 1) : "";
+    button.setAttribute("aria-label", `Row ${Math.floor(i / 7) + 1}, column ${(i % 7) + 1}: ${fixed(value, 2)}`);
+    button.classList.toggle("now", bin !== null && bin.row * 7 + bin.column === i);
+  });
+}
+
+const mapCanvas = $(".map");
+let mapCell = 12; // screen pixels of a cell
+
+const drawMapSoon = soon(drawMap);
+function drawMap() {
+  const { box, bin } = state;
+  if (!box || state.tab !== "pooling") return;
+  const [columns, rows] = box.map_size;
+  const room = Math.max(mapCanvas.parentElement.clientWidth, 120);
+  mapCell = Math.min(room / columns, 420 / rows);
+  const context = canvasContext(mapCanvas, columns * mapCell, rows * mapCell);
+  const largest = Math.max(...box.map.flat(), 1e-9);
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) {
+      const [r, g, b] = heat(box.map[y][x] / largest);
+      context.fillStyle = `rgb(${r} ${g} ${b})`;
+      context.fillRect(x * mapCell, y * mapCell, mapCell + 0.5, mapCell + 0.5);
+    }
+  }
+  context.scale(mapCell, mapCell);
+  const pen = { context, pixel: 1 / mapCell };
+  const line = Pen.prototype.box.bind(pen);
+  // Each bin's outline; bins that share cells overlap.
+  for (const bins of box.bins) {
+    for (const [a, b, c, d] of bins) {
+      if (c > a && d > b) line([a, b, c, d], { colour: "rgba(255, 255, 255, 0.55)", width: 1 });
+    }
+  }
+  if (box.winners) {
+    context.fillStyle = VERMILION;
+    for (const winner of box.winners.flat()) {
+      if (winner < 0) continue;
+      const [x, y] = [(winner % columns) + 0.5, Math.floor(winner / columns) + 0.5];
+      context.beginPath();
+      context.arc(x, y, 0.22, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+  if (box.cells) line(box.cells, { colour: ORANGE, width: 3 });
+  line(box.exact, { colour: "#000000", width: 3.5 });
+  line(box.exact, { colour: "#ffffff", width: 2, dash: [5, 4] });
+  if (bin) {
+    const [a, b, c, d] = box.bins[bin.row][bin.column];
+    if (c > a && d > b) {
+      line([a, b, c, d], { colour: "#000000", width: 5 });
+      line([a, b, c, d], { colour: SKY, width: 3 });
+    }
+    for (const [x, y] of samplesOf(box, bin)) {
+      context.fillStyle = SKY;
+      context.beginPath();
+      context.arc(x, y, 2.5 / mapCell, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+}
+
+// RoIAlign's 2 x 2 samples of a bin, on the map.
+function samplesOf(box, { row, column }) {
+  if (box.cells) return [];
+  const [x1, y1, x2, y2] = box.bins[row][column];
+  return [0.25, 0.75].flatMap((v) => [0.25, 0.75].map((u) => [x1 + u * (x2 - x1), y1 + v * (y2 - y1)]));
+}
+
+mapCanvas.addEventListener("pointermove", (event) => {
+  const { box } = state;
+  if (!box) return;
+  const { left, top } = mapCanvas.getBoundingClientRect();
+  const x = (event.clientX - left) / mapCell;
+  const y = (event.clientY - top) / mapCell;
+  for (let row = 0; row < 7; row++) {
+    for (let column = 0; column < 7; column++) {
+      const [a, b, c, d] = box.bins[row][column];
+      if (a <= x && x < c && b <= y && y < d) return lookAt({ row, column });
+    }
+  }
+});
+
+// Cells of the map as a rectangle of the photograph.
+const onPhoto = (box, [x1, y1, x2, y2]) => [
+  x1 * box.cell[0], y1 * box.cell[1], x2 * box.cell[0], y2 * box.cell[1],
+];
+
+function drawPatch(context, pen) {
+  drawChosen(pen);
+  const { box, bin } = state;
+  if (!box) return;
+  if (box.cells) {
+    const cut = onPhoto(box, box.cells);
+    pen.box(cut, { colour: "#ffffff", width: 2, dash: [5, 4] });
+  }
+  if (!bin) return;
+  const source = box.bins[bin.row][bin.column];
+  if (source[2] <= source[0] || source[3] <= source[1]) return;
+  pen.outlined(onPhoto(box, source), SKY, 2);
+  const winner = box.winners?.[bin.row][bin.column] ?? -1;
+  if (winner >= 0) {
+    const [x, y] = [winner % box.map_size[0], Math.floor(winner / box.map_size[0])];
+    pen.box(onPhoto(box, [x, y, x + 1, y + 1]), { colour: VERMILION, width: 2, fill: "rgba(213, 94, 0, 0.45)" });
+  }
+}
+
+// "2" or "2 to 3", of the sizes that there are.
+function sizes(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high ? String(low) : `${low} to ${high}`;
+}
+
+function tellRounding() {
+  const { box } = state;
+  if (box.form === "align") {
+    return "RoIAlign rounds nothing: it averages 2 x 2 points a bin, read between the cells. Offset: 0 pixels on every side.";
+  }
+  const [left, top, right, bottom] = box.moved.map((value) => `${value > 0 ? "+" : ""}${fixed(value, 1)}`);
+  const [x1, y1, x2, y2] = box.cells;
+  const all = box.bins.flat().filter(([a, b, c, d]) => c > a && d > b);
+  const widths = sizes(all.map(([a, , c]) => c - a));
+  const heights = sizes(all.map(([, b, , d]) => d - b));
+  const whole = (x2 - x1) % 7 === 0 && (y2 - y1) % 7 === 0;
+  return (
+    `Rounding to whole cells moves the box's sides, in pixels of the photograph: left ${left}, top ${top}, ` +
+    `right ${right}, bottom ${bottom}. It then covers ${x2 - x1} x ${y2 - y1} cells; its bins are ${widths} wide and ${heights} high` +
+    (whole ? "." : ", since 7 does not divide that evenly; neighbours share cells.")
+  );
+}
+
+function tellBin() {
+  const { box, bin } = state;
+  if (!bin) return "Point at a bin, or walk the grid with the arrow keys, to see where its number comes from.";
+  const value = box.pooled[bin.row][bin.column];
+  const [a, b, c, d] = box.bins[bin.row][bin.column];
+  const name = `Bin (${bin.row + 1}, ${bin.column + 1})`;
+  if (box.form === "align") return `${name}: the mean of four points between the cells, ${fixed(value, 3)}.`;
+  if (c <= a || d <= b) return `${name} lies outside the map: 0.`;
+  const winner = box.winners[bin.row][bin.column];
+  const range = (low, high) => (high - low === 1 ? `${low}` : `${low} to ${high - 1}`);
+  const [column, row] = [winner % box.map_size[0], Math.floor(winner / box.map_size[0])];
+  const pixels = onPhoto(box, [column, row, column + 1, row + 1]).map((v) => Math.round(v)).join(", ");
+  return (
+    `${name} looks at columns ${range(a, c)} and rows ${range(b, d)} of the map (${c - a} x ${d - b} cells). ` +
+    `The largest value there is ${fixed(value, 3)}, in column ${column}, row ${row}: pixels ${pixels} of the photograph.`
+  );
+}
+
+function smallMap(values, size = 42) {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  const context = canvasContext(canvas, size, size);
+  const largest = Math.max(...values.flat(), 1e-9);
+  values.forEach((line, row) =>
+    line.forEach((value, column) => {
+      const [r, g, b] = heat(value / largest);
+      context.fillStyle = `rgb(${r} ${g} ${b})`;
+      context.fillRect((column * size) / 7, (row * size) / 7, size / 7 + 0.5, size / 7 + 0.5);
+    }),
+  );
+  return canvas;
+}
+
+on(["box", "bin", "tab"], () => {
+  const { box } = state;
+  $("#lens-pooling").classList.toggle("empty", !box);
+  if (!box) return;
+  drawGrid();
+  drawMapSoon();
+  $(".bin-told").textContent = tellBin();
+});
+
+on(["box"], () => {
+  const { box } = state;
+  if (!box) return;
+  $(".channel").value = box.channel;
+  $(".channel").max = box.channels - 1;
+  $(".rounding-told").textContent = tellRounding();
+  $(".map-told").replaceChildren(
+    "Map of ", term("channel"), ` ${box.channel}, ${box.map_size[0]} x ${box.map_size[1]} `, term("cell", "cells"),
+    "; dashed: the box exactly",
+    box.cells ? ", orange: rounded, red dots: the winning cells." : ".",
+  );
+  mapCanvas.setAttribute(
+    "aria-label",
+    `Feature map of channel ${box.channel}, ${box.map_size[0]} by ${box.map_size[1]} cells, with the chosen box on it`,
+  );
+  $(".strip").replaceChildren(
+    ...box.strongest.map(({ channel, largest, pooled }) =>
+      make(
+        "button",
+        {
+          "aria-pressed": String(channel === box.channel), "data-channel": channel,
+          "aria-label": `Channel ${channel}, largest value ${largest}`,
+          onclick: () => change({ channel }),
+        },
+        smallMap(pooled), make("span", {}, String(channel)),
+      ),
+    ),
+  );
+  if ($(".all").open) askMosaic({ box: state.chosen.box ?? state.chosen.index, form: state.form });
+});
+
+// The mosaic: every channel's pooled map, 32 in a line.
+const ACROSS = 32;
+const TILE = 23; // 7 x 3 pixels and a gap
+const mosaicCanvas = $(".mosaic");
+const askMosaic = asker("mosaic", async (answer) => {
+  const token = state.token;
+  const levels = new Uint8Array(await inflate(answer.levels));
+  if (token !== state.token) return;
+  const lines = Math.ceil(answer.channels / ACROSS);
+  const context = canvasContext(mosaicCanvas, ACROSS * TILE, lines * TILE);
+  for (let channel = 0; channel < answer.channels; channel++) {
+    const [left, top] = [(channel % ACROSS) * TILE, Math.floor(channel / ACROSS) * TILE];
+    for (let i = 0; i < 49; i++) {
+      const [r, g, b] = heat(levels[channel * 49 + i] / 255);
+      context.fillStyle = `rgb(${r} ${g} ${b})`;
+      context.fillRect(left + (i % 7) * 3, top + Math.floor(i / 7) * 3, 3, 3);
+    }
+  }
+  mosaicCanvas.dataset.channels = answer.channels;
+});
+$(".all").addEventListener("toggle", () => {
+  if ($(".all").open && state.box) askMosaic({ box: state.chosen.box ?? state.chosen.index, form: state.form });
+});
+mosaicCanvas.addEventListener("click", (event) => {
+  const { left, top } = mosaicCanvas.getBoundingClientRect();
+  const channel =
+    Math.floor((event.clientY - top) / TILE) * ACROSS + Math.floor((event.clientX - left) / TILE);
+  if (channel < Number(mosaicCanvas.dataset.channels)) change({ channel });
+});
+new ResizeObserver(drawMapSoon).observe($(".maps"));

@@ -1,0 +1,159 @@
+// Step 5: what is kept, what is dropped, and by whom.
+
+const askDecisions = asker("decisions", (answer) => {
+  const first = state.decisions === null;
+  change({ decisions: answer });
+  // A box that became a detection has the most to show; without one, the best ranked.
+  if (first && state.chosen === null) {
+    const [best] = detections();
+    choose({ index: best === undefined ? 0 : answer.proposals[best] });
+  }
+});
+
+on(["stage", "score", "nms"], () => {
+  if (state.stage === "detections") askDecisions({ score: state.score, nms: state.nms });
+});
+
+$(".score").addEventListener("input", (event) => change({ score: Number(event.target.value) }));
+$(".nms").addEventListener("input", (event) => change({ nms: Number(event.target.value) }));
+on(["score", "nms"], showSliders);
+function showSliders() {
+  $(".score").value = state.score;
+  $(".nms").value = state.nms;
+  $(".score-told").textContent = fixed(state.score, 2);
+  $(".nms-told").textContent = fixed(state.nms, 2);
+}
+
+// The candidates that are detections, best first.
+function detections() {
+  const made = state.decisions;
+  if (!made) return [];
+  const kept = made.kept.map((is, i) => (is ? i : -1)).filter((i) => i >= 0);
+  return kept.sort((a, b) => made.scores[b] - made.scores[a] || a - b);
+}
+
+const candidatesOf = (proposal) =>
+  state.decisions.proposals.map((p, i) => (p === proposal ? i : -1)).filter((i) => i >= 0);
+
+// The detection that the chosen proposal became, if any.
+function chosenDetection() {
+  if (!state.decisions || state.chosen?.index == null) return undefined;
+  return candidatesOf(state.chosen.index).find((i) => state.decisions.kept[i]);
+}
+
+function drawResult(context, pen) {
+  const made = state.decisions;
+  if (!made) return;
+  const chosen = chosenDetection();
+  if (chosen !== undefined) {
+    made.suppressed_by.forEach((by, i) => {
+      if (by === chosen) pen.box(made.boxes[i], { colour: "#ffffff", width: 1, dash: [4, 4] });
+    });
+  }
+  for (const i of detections().toReversed()) {
+    pen.outlined(made.boxes[i], classColour(made.labels[i]), i === chosen ? 4 : 2);
+  }
+  for (const i of detections().toReversed()) {
+    const [x, y] = made.boxes[i];
+    pen.label(`${className(made.labels[i])} ${fixed(made.scores[i], 2)}`, x, y, classColour(made.labels[i]));
+  }
+  if (chosen === undefined) drawChosenApart(pen);
+}
+
+on(["decisions", "chosen"], () => {
+  const made = state.decisions;
+  if (!made) {
+    $(".count").textContent = "";
+    $(".found").replaceChildren();
+    return;
+  }
+  const found = detections();
+  const took = Object.values(made.seconds).reduce((a, b) => a + b, 0);
+  const plural = found.length === 1 ? "1 object" : `${found.length} objects`;
+  const dropped = made.suppressed_by.filter((by) => by >= 0).length;
+  $(".count").textContent = found.length
+    ? `${plural}; ${made.proposals.length} boxes reached the score, ${dropped} of them were suppressed.`
+    : `No box reaches a score of ${fixed(state.score, 2)}; lower it to see what the network was less sure of.`;
+  const chosen = chosenDetection();
+  const rows = found.map((i) => {
+    const losers = made.suppressed_by.filter((by) => by === i).length;
+    return make(
+      "tr", { class: i === chosen ? "chosen" : "" },
+      make("td", {}, make("button", { class: "link", "data-proposal": made.proposals[i], onclick: () => choose({ index: made.proposals[i] }) }, className(made.labels[i]))),
+      make("td", {}, fixed(made.scores[i], 3)),
+      make("td", {}, made.boxes[i].map((value) => fixed(value, 0)).join(", ")),
+      make("td", {}, String(made.proposals[i] + 1)),
+      make("td", {}, String(losers)),
+    );
+  });
+  $(".found").replaceChildren(
+    ...(found.length
+      ? [
+          make(
+            "table", {},
+            make("thead", {}, make("tr", {}, ...["object", "score", "x1, y1, x2, y2", "from rank", "suppressed"].map((name) => make("th", { scope: "col" }, name)))),
+            make("tbody", {}, ...rows),
+          ),
+        ]
+      : []),
+  );
+  showSuppressed(chosen);
+});
+
+function showSuppressed(chosen) {
+  const made = state.decisions;
+  if (chosen === undefined) return;
+  const losers = made.suppressed_by.map((by, i) => (by === chosen ? i : -1)).filter((i) => i >= 0);
+  if (!losers.length) return;
+  $(".found").append(
+    make(
+      "details", { class: "suppressed" },
+      make("summary", {}, `The ${losers.length} that this ${className(made.labels[chosen])} suppressed (dashed on the photograph)`),
+      make(
+        "ul", {},
+        ...losers.slice(0, 50).map((i) =>
+          make("li", {}, make("button", { class: "link", onclick: () => choose({ index: made.proposals[i] }) }, `rank ${made.proposals[i] + 1}`), `: ${fixed(made.scores[i], 3)}, IoU ${fixed(made.overlaps[i], 2)}`),
+        ),
+      ),
+    ),
+  );
+}
+
+// What became of the chosen box, in one sentence; parts may be elements.
+function fate() {
+  const made = state.decisions;
+  if (!made || !state.chosen) return [""];
+  if (state.chosen.box) return ["A box of your own takes no part in the result: it is only scored."];
+  const index = state.chosen.index;
+  const mine = candidatesOf(index);
+  const kept = mine.filter((i) => made.kept[i]);
+  if (kept.length) {
+    return [`Kept: ${kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(" and ")}.`];
+  }
+  const loser = mine.find((i) => made.suppressed_by[i] >= 0);
+  if (loser !== undefined) {
+    const by = made.suppressed_by[loser];
+    return [
+      `Suppressed as ${className(made.labels[loser])} (${fixed(made.scores[loser], 3)}) by `,
+      make("button", { class: "link", onclick: () => choose({ index: made.proposals[by] }) }, `rank ${made.proposals[by] + 1}`),
+      ` (${fixed(made.scores[by], 3)}): they overlap by IoU ${fixed(made.overlaps[loser], 3)}, more than ${fixed(state.nms, 2)}.`,
+    ];
+  }
+  if (mine.length) return ["Dropped: more than a hundred better boxes of its class are kept."];
+  const best = `${className(made.best_labels[index])} ${fixed(made.best_scores[index], 3)}`;
+  const ground = state.box?.index === index ? state.box.probabilities[0] : 0;
+  if (ground > made.best_scores[index]) {
+    return [`Not in the result: background (${fixed(ground, 3)}); its likeliest class is ${best}.`];
+  }
+  return [`Not in the result: its likeliest class is ${best}, below the lowest score of ${fixed(state.score, 2)}.`];
+}
+
+const askTakeaway = asker("takeaway", (answer) => {
+  const href = answer.src ?? URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
+  make("a", { href, download: answer.name }).click();
+});
+for (const kind of ["png", "json"]) {
+  $(`.save-${kind}`).addEventListener("click", () => {
+    if (state.stage === "detections") askTakeaway({ kind, score: state.score, nms: state.nms });
+  });
+}

@@ -1,0 +1,75 @@
+// A new picture, and each stage of its analysis as the server tells of it.
+
+const WORKING = {
+  read: "Finding the starting regions ...",
+  segments: "Joining regions and ranking their boxes ...",
+  proposals: "Running the network's convolutions on the photograph ...",
+  features: "Scoring every proposal ...",
+};
+
+const askPicture = asker("picture", (answer) => {
+  const image = new Image();
+  const token = state.token;
+  image.onload = () => {
+    if (token !== state.token) return;
+    change({
+      picture: { width: answer.width, height: answer.height, image },
+      truth: answer.objects.map((object) => ({ box: object.box, label: object.label })),
+    });
+  };
+  image.src = answer.src;
+});
+
+const askProposals = asker("proposals", (answer) => {
+  change({ proposals: answer, shown: Math.min(state.shown, answer.boxes.length) });
+});
+
+function receive(note) {
+  if (!note) return;
+  if (note.error) {
+    say(note.error);
+    if (state.token === null || note.token === state.token) root.dataset.stage = "none";
+    return;
+  }
+  if (note.token !== state.token) {
+    // Nothing of the picture before may stay behind.
+    change({
+      token: note.token, name: note.name, example: note.example, stage: "read",
+      picture: null, grouping: null, merge: 0, run: 0, proposals: null, hovered: null,
+      chosen: null, box: null, bin: null, channel: null, label: null, truth: [], covered: [],
+      decisions: null,
+    });
+  }
+  change({ stage: note.stage });
+}
+
+on(["stage", "token"], () => {
+  const { stage } = state;
+  root.dataset.stage = stage;
+  root.setAttribute("aria-busy", String(stage !== "detections"));
+  if (stage in WORKING) say(`${state.name}: ${WORKING[stage]}`);
+  if (stage !== "read" && state.picture === null) askPicture({});
+  if (["proposals", "features", "detections"].includes(stage) && state.proposals === null) askProposals({});
+  for (const button of $$(".examples button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.name === state.example));
+  }
+});
+
+for (const example of props.examples) {
+  const label = example.name.replaceAll("-", " ");
+  $(".examples").append(
+    make(
+      "button",
+      {
+        "data-name": example.name, title: label, "aria-pressed": "false",
+        onclick: () => openExample(example.name),
+      },
+      make("img", { src: example.src, alt: `Example: ${label}` }),
+    ),
+  );
+}
+
+function openExample(name) {
+  say(`Opening ${name} ...`);
+  trigger("example", { name });
+}
