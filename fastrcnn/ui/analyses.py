@@ -12,7 +12,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+import numpy as np
 
 from fastrcnn.detect import Detector, Stage
 from fastrcnn.errors import FastRCNNError
@@ -82,11 +83,8 @@ class Analyses:
         if token is not None:
             del self._by_token[token]
 
-    def analyse(self, analysis: Analysis, picture: Path | bytes) -> Iterator[Stage]:
-        """Run the detector, keeping each stage in `analysis`; an example is run once for all.
-
-        Raises ImageError.
-        """
+    def analyse(self, analysis: Analysis, picture: np.ndarray) -> Iterator[Stage]:
+        """Run the detector, keeping each stage in `analysis`; an example is run once for all."""
         if analysis.example is None:
             yield from self._follow(analysis, self.detector.stages(picture))
             return

@@ -19,6 +19,7 @@ from torch import Tensor
 from fastrcnn.detect import Detector, Trace, decide, select
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
 from fastrcnn.report import picture_record
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
@@ -33,6 +34,8 @@ How does a computer find objects in a photograph? Use one of your own or click a
 follow one box through every step. Nothing leaves this computer's page: every number is the
 network's own.
 """
+# Runs in the browser before the upload is sent on, so that the lens can say what is going on.
+_TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('lens-upload')); return [p]; }"
 
 
 def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
@@ -56,6 +59,12 @@ def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
         yield from analyse(Analysis(example.path.name, example=example), example.path, request)
 
     def analyse(analysis: Analysis, picture: Path | bytes, request: gr.Request) -> Iterator[dict]:
+        try:
+            # Read before the picture that is open now is given up.
+            image = load_image(picture)
+        except FastRCNNError as error:
+            yield {"error": str(error)}
+            return
         token = analyses.open(request.session_hash, analysis)
         note = {
             "token": token,
@@ -63,12 +72,8 @@ def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
             "example": analysis.example and analysis.example.name,
         }
         yield note | {"stage": "read"}
-        try:
-            for stage in analyses.analyse(analysis, picture):
-                yield note | {"stage": stage.name}
-        except FastRCNNError as error:
-            analyses.close(request.session_hash)
-            yield {"error": str(error)}
+        for stage in analyses.analyse(analysis, image):
+            yield note | {"stage": stage.name}
 
     with gr.Row(equal_height=True):
         gr.Markdown(_INTRODUCTION, elem_id="introduction")
@@ -100,7 +105,7 @@ def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
         "api_visibility": "private",
     }
     # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
-    photo.change(upload, photo, lens, preprocess=False, **options)
+    photo.change(upload, photo, lens, preprocess=False, js=_TELL_OF_UPLOAD, **options)
     lens.example(choose, None, lens, **options)
     return analyses
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import gradio as gr
 
 from fastrcnn.detect import Detector
+from fastrcnn.images import load_image
 from fastrcnn.ui import endpoints, explore
-from fastrcnn.ui.analyses import Analysis
-from fastrcnn.ui.examples import ASSETS, read_examples
+from fastrcnn.ui.analyses import Analyses, Analysis
+from fastrcnn.ui.examples import ASSETS, Example, read_examples
 
 # Gradio's footer links to its own site; the page needs no other host.
 _CSS = "footer { display: none !important; }"
@@ -29,14 +30,17 @@ def build(detector: Detector, folder: Path = ASSETS) -> gr.Blocks:
             analyses.close(request.session_hash)
 
         page.unload(leave)
-    if examples:
-        # The first visitor should not have to wait for the example that the page opens with.
-        first = next(iter(examples.values()))
-        warm = Analysis(first.path.name, example=first)
-        threading.Thread(
-            target=lambda: list(analyses.analyse(warm, first.path)), daemon=True
-        ).start()
+    if first := next(iter(examples.values()), None):
+        threading.Thread(target=_warm, args=(analyses, first), daemon=True).start()
     return page.queue(max_size=20)
+
+
+def _warm(analyses: Analyses, example: Example) -> None:
+    """The first visitor should not have to wait for the example that the page opens with."""
+    for _ in analyses.analyse(
+        Analysis(example.path.name, example=example), load_image(example.path)
+    ):
+        pass
 
 
 def launch(page: gr.Blocks, **options) -> tuple:

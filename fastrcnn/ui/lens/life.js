@@ -3,7 +3,7 @@
 on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
   const { box, chosen, proposals } = state;
   const life = $(".life");
-  if (!chosen || !proposals) return life.replaceChildren();
+  if (!proposals || !chosenBox()) return life.replaceChildren();
   const corners = chosenBox().map((value) => Math.round(value)).join(", ");
   const part = (tab, title, ...content) =>
     make(

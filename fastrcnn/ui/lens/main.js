@@ -104,6 +104,7 @@ on(["stage"], () => {
 watch("value", () => receive(props.value));
 new MutationObserver(drawSoon).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 
+for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 showTab();
 showSliders();
 showLesson();

@@ -13,8 +13,7 @@ function question() {
 let asked = false;
 on(["chosen", "form", "channel", "stage"], (changed) => {
   if (!state.chosen || state.stage !== "detections" || asked) return;
-  // The answer names its channel; that alone is nothing new to ask.
-  if (changed.length === 1 && changed[0] === "channel" && state.channel === state.box?.channel) return;
+  // An answer names its channel: that is nothing new to ask.
   if (changed.includes("box")) return;
   asked = true;
   queueMicrotask(() => {

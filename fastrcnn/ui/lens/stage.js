@@ -27,9 +27,9 @@ const askProposals = asker("proposals", (answer) => {
 function receive(note) {
   if (!note) return;
   if (note.error) {
-    say(note.error);
-    if (state.token === null || note.token === state.token) root.dataset.stage = "none";
-    return;
+    // The picture before it, if any, is still there.
+    root.setAttribute("aria-busy", "false");
+    return say(note.error);
   }
   if (note.token !== state.token) {
     // Nothing of the picture before may stay behind.
@@ -69,7 +69,15 @@ for (const example of props.examples) {
   );
 }
 
+function wait() {
+  root.setAttribute("aria-busy", "true");
+  say("Waiting for the server; others may be first ...");
+}
+
+// explore.py tells of an upload that has begun.
+window.addEventListener("lens-upload", wait);
+
 function openExample(name) {
-  say(`Opening ${name} ...`);
+  wait();
   trigger("example", { name });
 }
