@@ -96,13 +96,19 @@ class ProposalSource(Protocol):
 
 
 class FeatureSource(Protocol):
-    """Gives a picture's activations after layer `stop`, or its pixels where `stop` is None."""
+    """Gives a picture's activations after layer `stop`, or its pixels where `stop` is None.
+
+    mirror_width: of a picture, in its pixels, the width in which its boxes are to be mirrored so
+    that they lie right on what `get` gives for the mirror image.
+    """
 
     stop: str | None
 
     def get(
         self, annotation: Annotation, flip: bool = False
     ) -> tuple[Tensor, tuple[float, float]]: ...
+
+    def mirror_width(self, annotation: Annotation) -> float: ...
 
 
 class ProposalCache:
@@ -166,6 +172,7 @@ class FeatureCache:
         self._arrays = None
         layers = backbone.layers
         if self.stop is not None and layers.index(self.stop) >= layers.index(_FIRST_KEPT):
+            self._stride = backbone.stride_after(self.stop)
             made_by = asdict(geometry) | {
                 "version": _FEATURES_VERSION,
                 "backbone": backbone.name,
@@ -185,6 +192,13 @@ class FeatureCache:
         path = self._arrays.path(annotation.path, "-flipped" if flip else "")
         maps = self._arrays.get(path, lambda: self._compute(annotation, flip).half().numpy())
         return torch.from_numpy(maps).float(), scale
+
+    def mirror_width(self, annotation: Annotation) -> float:
+        """See `FeatureSource`; a mirrored map lacks the pixels on the right that fill no cell."""
+        if self._arrays is None or not self._flip_maps:
+            return annotation.width
+        width = self._geometry.size(annotation.height, annotation.width)[1]
+        return annotation.width * (width - width % self._stride) / width
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
         """Make what is missing; yields once per picture, for progress."""

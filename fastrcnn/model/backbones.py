@@ -147,6 +147,12 @@ class Backbone(nn.Module):
         for index, layer in enumerate(names):
             getattr(self, layer).requires_grad_(index >= cut)
 
+    def stride_after(self, layer: str) -> int:
+        """How many input pixels lie between neighbouring cells of what `layer` gives."""
+        run = LAYERS[: LAYERS.index(layer) + 1]
+        modules = (module for name in run for module in getattr(self, name))
+        return 2 ** sum(isinstance(module, nn.MaxPool2d) for module in modules)
+
     def last_frozen(self) -> str | None:
         """The last layer of the frozen lower part, whose output can be kept on disk."""
         frozen = None

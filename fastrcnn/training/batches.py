@@ -135,8 +135,8 @@ class MiniBatches:
         if recipe.add_ground_truth:
             boxes = torch.cat([gt_boxes, boxes])
         if flip:
-            boxes = flip_boxes(boxes, annotation.width)
-            gt_boxes = flip_boxes(gt_boxes, annotation.width)
+            width = self._features.mirror_width(annotation)
+            boxes, gt_boxes = flip_boxes(boxes, width), flip_boxes(gt_boxes, width)
         targets = label_proposals(
             boxes, gt_boxes, gt_labels, recipe.fg_iou, recipe.bg_iou_low, recipe.bg_iou_high
         )

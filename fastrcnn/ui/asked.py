@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 
 import torch
+from gradio.utils import get_upload_folder, is_in_or_equal
 from torch import Tensor
 
 from fastrcnn.errors import FastRCNNError
+
+
+def photograph(file: dict | None) -> tuple[str, bytes]:
+    """An uploaded file's name and bytes."""
+    path = Path((file or {}).get("path") or "")
+    # Gradio checks this only of what is marked as a file; any other path of the server's gets here.
+    if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
+        raise FastRCNNError("No picture was given; choose one, or send it with handle_file.")
+    return file.get("orig_name") or path.name, path.read_bytes()
 
 
 def box(values: object, height: int, width: int) -> Tensor:
@@ -37,4 +47,5 @@ def share(value: object, name: str) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Neither NaN, nor infinite, nor a whole number too large for a float.
+    return type(value) in (int, float) and abs(value) < 2**53

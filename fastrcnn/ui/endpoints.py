@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -30,7 +29,7 @@ def build(detector: Detector) -> None:
         one class that overlap by more than this IoU, the better is kept.
         """
         with _told():
-            name, data = _read(image)
+            name, data = asked.photograph(image)
             trace = detector.trace(
                 data, score=asked.share(score, "score"), nms=asked.share(nms, "nms")
             )
@@ -44,9 +43,9 @@ def build(detector: Detector) -> None:
         mode: "single", "fast" or "quality".
         """
         with _told():
-            name, data = _read(image)
+            name, data = asked.photograph(image)
             pixels = load_image(data)
-            boxes = selective_search(pixels, mode).boxes
+            boxes = selective_search(pixels, str(mode)).boxes  # a list cannot be looked up
         height, width = pixels.shape[:2]
         return {
             "image": name,
@@ -62,7 +61,7 @@ def build(detector: Detector) -> None:
         "walkthrough" or "align".
         """
         with _told():
-            _, data = _read(image)
+            _, data = asked.photograph(image)
             trace = detector.trace(data, boxes=np.zeros((0, 4), np.float32))
             corners = asked.box(box, *trace.image.shape[:2])
             number = asked.whole(channel, "channel", trace.features.shape[1])
@@ -93,14 +92,6 @@ def build(detector: Detector) -> None:
                 concurrency_limit=1,
                 concurrency_id="analysis",
             )
-
-
-def _read(image: dict | None) -> tuple[str, bytes]:
-    """The file's name and bytes; Gradio has checked that it is one that was uploaded."""
-    if not image:
-        raise FastRCNNError("No picture was given; send one, with gradio_client's handle_file.")
-    path = Path(image["path"])
-    return image.get("orig_name") or path.name, path.read_bytes()
 
 
 @contextmanager

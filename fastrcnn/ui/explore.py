@@ -16,7 +16,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import Detector, Trace, decide, select
+from fastrcnn.detect import Trace, decide, select
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
@@ -38,18 +38,21 @@ network's own.
 _TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('lens-upload')); return [p]; }"
 
 
-def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
-    """Build the tab inside an open `gr.Blocks`; returns the pictures that it keeps."""
-    analyses = Analyses(detector)
+def build(analyses: Analyses, examples: dict[str, Example]) -> None:
+    """Build the tab inside an open `gr.Blocks`; `analyses` keeps the visitors' pictures."""
+    detector = analyses.detector
     server = _Server(analyses)
 
     def upload(file: dict | None, request: gr.Request) -> Iterator[dict]:
         if file is None:
             return
-        path = Path(file["path"])
-        analysis = Analysis(file.get("orig_name") or path.name)
-        # Bytes, so that an error does not name the server's own folders.
-        yield from analyse(analysis, path.read_bytes(), request)
+        try:
+            # Bytes, so that an error does not name the server's own folders.
+            name, data = check.photograph(file)
+        except FastRCNNError as error:
+            yield {"error": str(error)}
+            return
+        yield from analyse(Analysis(name), data, request)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
@@ -107,7 +110,6 @@ def build(detector: Detector, examples: dict[str, Example]) -> Analyses:
     # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
     photo.change(upload, photo, lens, preprocess=False, js=_TELL_OF_UPLOAD, **options)
     lens.example(choose, None, lens, **options)
-    return analyses
 
 
 def _answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
@@ -140,7 +142,7 @@ class _Server:
         return [_answering(question) for question in questions]
 
     def picture(self, asked: dict) -> dict:
-        """The photograph, the objects known to be on it, and what each stage took."""
+        """The photograph, and the objects known to be on it."""
         analysis = self._analyses.get(asked.get("token"))
         if analysis.stage is None:
             raise FastRCNNError("The picture is still being read; ask again in a moment.")
@@ -152,14 +154,15 @@ class _Server:
     def segments(self, asked: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""
         stage = self._analyses.get(asked.get("token")).stage
-        found = stage.proposals if stage else None
-        starts = stage.segmentations if stage else ()
-        runs = views.runs(starts, found)
+        if stage is None:
+            raise FastRCNNError("The regions are not there yet; ask again in a moment.")
+        found = stage.proposals
+        runs = views.runs(stage.segmentations, found)
         index = check.whole(asked.get("run", 0), "run", len(runs))
         if found is not None and found.hierarchies:
             shown = views.hierarchy(found.hierarchies[index])
         else:
-            shown = views.segments(starts[index].segments.labels)
+            shown = views.segments(stage.segmentations[index].segments.labels)
         return shown | {"runs": runs, "run": index}
 
     def proposals(self, asked: dict) -> dict:

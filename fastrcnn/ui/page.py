@@ -17,13 +17,18 @@ from fastrcnn.ui.examples import ASSETS, Example, read_examples
 _CSS = "footer { display: none !important; }"
 
 
-def build(detector: Detector, folder: Path = ASSETS) -> gr.Blocks:
-    """The page for a detector; `folder` has the example photographs."""
+def build(detector: Detector, folder: Path = ASSETS, analyses: Analyses | None = None) -> gr.Blocks:
+    """The page for a detector.
+
+    folder: of the example photographs. analyses: where the visitors' pictures are kept, by default
+    with the usual limits.
+    """
     examples = read_examples(folder)
+    analyses = Analyses(detector) if analyses is None else analyses
     with gr.Blocks(
         title="Fast R-CNN", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
     ) as page:
-        analyses = explore.build(detector, examples)
+        explore.build(analyses, examples)
         endpoints.build(detector)
 
         def leave(request: gr.Request) -> None:

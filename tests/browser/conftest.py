@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from fastrcnn.detect import Detector
+from fastrcnn.detect import Detector, Trace
 from fastrcnn.ui.page import build, launch
 from tests.chromium import find_chromium
 
@@ -17,11 +18,18 @@ _QUIET = (
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--no-sandbox"),
 )
 PATIENCE = 120_000  # milliseconds; slow machines take their time for an analysis
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="package")
 def detector(tiny_checkpoint) -> Detector:
     return Detector.from_checkpoint(tiny_checkpoint)
+
+
+@pytest.fixture(scope="package")
+def trace(detector, photo) -> Trace:
+    """What the page should show of the uploaded photograph."""
+    return detector.trace(photo)
 
 
 @pytest.fixture(scope="package")
@@ -50,9 +58,36 @@ def context(browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-@pytest.fixture
-def page(context, address) -> Page:
+def open_page(context: BrowserContext, address: str) -> Page:
+    """The page, its first example analysed."""
     page = context.new_page()
     page.goto(address)
-    page.locator("#photo").wait_for()
+    wait_for_analysis(page)
+    return page
+
+
+def wait_for_analysis(page: Page, name: str = "") -> None:
+    """Until the picture, of this name, is analysed and the chosen box looked at."""
+    expect(page.locator(".status")).to_contain_text(f"{name}: analysed in")
+    page.locator(".life .fate").wait_for()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.locator("#photo input[type=file]").first.set_input_files(str(path))
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.locator(f"#lens-tab-{name}").click()
+
+
+@pytest.fixture
+def page(context, address) -> Page:
+    return open_page(context, address)
+
+
+@pytest.fixture
+def shapes(page, photo) -> Page:
+    """The page with our own photograph on it, analysed."""
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
     return page

@@ -136,6 +136,12 @@ def test_with_flip_maps_the_kept_map_is_mirrored_and_no_second_one_made(tmp_path
     mirrored, same_scale = cache.get(one, flip=True)
     assert torch.equal(mirrored, maps.flip(3)) and same_scale == scale
     assert not torch.equal(mirrored, maps)
+    # conv3_3 has a stride of 8, and 48 pixels of input are 6 cells: nothing is cut off.
+    assert maps.shape[3] == 6 and cache.mirror_width(one) == one.width
+    narrow = replace(one, width=59)  # 47 pixels of input, 5 cells
+    assert cache.mirror_width(narrow) == pytest.approx(59 * 40 / 47)
+    whole = FeatureCache(backbone, SMALL, tmp_path / "cache")
+    assert whole.mirror_width(narrow) == 59
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", None])

@@ -84,6 +84,9 @@ class Features:
             maps[0, label, y1:y2, x1:x2] += 1
         return maps.flip(3) if flip else maps, (2.0, 1.0)
 
+    def mirror_width(self, annotation: Annotation) -> float:
+        return annotation.width
+
 
 class Proposals:
     """Boxes around the objects, some near and some far."""

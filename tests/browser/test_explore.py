@@ -1,0 +1,671 @@
+"""The Explore page, as someone uses it; what it shows is held to what the detector returns."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from fastrcnn.boxes import iou
+from fastrcnn.detect import decide, select
+from fastrcnn.images import load_image
+from fastrcnn.report import picture_record
+from fastrcnn.ui.analyses import Analyses
+from fastrcnn.ui.page import build, launch
+from tests.browser.conftest import open_page, open_tab, upload, wait_for_analysis
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def on_scene(page: Page, point: tuple[float, float], size: tuple[int, int]) -> dict:
+    """A point of the photograph, which has this width and height, as one of the canvas."""
+    shown = page.locator(".scene").bounding_box()
+    return {"x": point[0] * shown["width"] / size[0], "y": point[1] * shown["height"] / size[1]}
+
+
+def drag(page: Page, box: tuple[float, ...], size: tuple[int, int]) -> None:
+    scene = page.locator(".scene")
+    scene.scroll_into_view_if_needed()
+    shown = scene.bounding_box()
+    points = [on_scene(page, corner, size) for corner in (box[:2], box[2:])]
+    page.mouse.move(shown["x"] + points[0]["x"], shown["y"] + points[0]["y"])
+    page.mouse.down()
+    page.mouse.move(shown["x"] + points[1]["x"], shown["y"] + points[1]["y"], steps=4)
+    page.mouse.up()
+    page.mouse.move(0, 0)  # what is under the pointer is told of first
+
+
+def choose_rank(page: Page, rank: int) -> None:
+    """By keyboard, from the first."""
+    open_tab(page, "proposals")
+    page.locator(".shown").fill("1")
+    page.locator(".scene").press("ArrowUp")
+    page.locator(".shown").fill(str(rank))
+    for _ in range(rank - 1):
+        page.locator(".scene").press("ArrowDown")
+    expect(page.locator(".under")).to_contain_text(f"rank {rank},")
+
+
+def pooled_values(page: Page) -> list[list[float]]:
+    rows = page.locator(".grid [role=row]").all()
+    return [
+        [
+            numbers(cell.get_attribute("aria-label"))[-1]
+            for cell in row.locator("[role=gridcell]").all()
+        ]
+        for row in rows
+    ]
+
+
+SIZE = (160, 120)  # of the photograph that is uploaded
+
+
+# 1. The picture at once
+
+
+def test_opening_the_page_shows_an_analysed_example(page):
+    expect(page.locator(".examples button").first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".count")).not_to_be_empty()
+    assert page.locator(".scene").evaluate(
+        "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 50"
+    )
+
+
+def test_an_upload_is_shown_stage_by_stage(page, photo, trace):
+    page.evaluate(
+        """() => {
+            window.stages = [];
+            const lens = document.querySelector(".lens");
+            new MutationObserver(() => window.stages.push(lens.dataset.stage))
+                .observe(lens, { attributes: true, attributeFilter: ["data-stage"] });
+        }"""
+    )
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    stages = list(dict.fromkeys(page.evaluate("window.stages")))
+    assert stages[-1] == "detections"
+    # What follows within a blink may be told in one go, but nothing comes out of order.
+    order = ["read", "segments", "proposals", "features", "detections"]
+    assert stages == [stage for stage in order if stage in stages]
+    expect(page.locator(".shown-told")).to_contain_text(f"of {len(trace.boxes)}")
+
+
+def test_a_click_on_an_example_opens_it(page):
+    page.get_by_role("button", name="Example: cow").click()
+    wait_for_analysis(page, "cow.jpg")
+    expect(page.get_by_role("button", name="Example: cow")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+
+
+# 2. Selective search
+
+
+def test_the_merge_slider_tells_which_regions_merge_and_why(shapes, trace):
+    open_tab(shapes, "grouping")
+    run = trace.proposals.hierarchies[0]
+    count = len(run.merges) + 1
+    told = shapes.locator(".merge-told")
+    expect(told).to_contain_text(f"{count} starting regions")
+    for merge in (1, len(run.merges)):
+        shapes.locator(".merge").fill(str(merge))
+        a, b = run.merges[merge - 1]
+        expect(told).to_contain_text(f"Merge {merge} of {len(run.merges)}")
+        expect(told).to_contain_text(f"region {a} ({run.sizes[a]} pixels)")
+        expect(told).to_contain_text(f"region {b} ({run.sizes[b]} pixels)")
+        cells = told.locator("td:nth-child(3)").all_inner_texts()
+        assert [float(cell) for cell in cells] == pytest.approx(
+            run.similarities[merge - 1].tolist(), abs=1e-3
+        )
+        box = [round(float(x)) for x in run.boxes[count + merge - 1]]
+        expect(told).to_contain_text(f"its box is {', '.join(map(str, box))}")
+
+
+def test_play_fuses_the_regions_and_can_be_stepped(shapes, trace):
+    open_tab(shapes, "grouping")
+    merges = len(trace.proposals.hierarchies[0].merges)
+    shapes.locator("#lens-grouping .play").click()
+    expect(shapes.locator(".merge-told")).to_contain_text(f"Merge {merges} of {merges}")
+    expect(shapes.locator("#lens-grouping .play")).to_have_text("Play")
+    shapes.get_by_label("One merge back").click()
+    expect(shapes.locator(".merge-told")).to_contain_text(f"Merge {merges - 1} of {merges}")
+    shapes.get_by_label("One merge on").click()
+    expect(shapes.locator(".merge-told")).to_contain_text(f"Merge {merges} of {merges}")
+
+
+def test_another_grouping_is_shown_when_chosen(shapes, trace):
+    open_tab(shapes, "grouping")
+    options = shapes.locator(".run option")
+    expect(options).to_have_count(len(trace.proposals.hierarchies))
+    last = len(trace.proposals.hierarchies) - 1
+    shapes.locator(".run").select_option(str(last))
+    run = trace.proposals.hierarchies[last]
+    expect(shapes.locator(".merge-told")).to_contain_text(f"{len(run.merges) + 1} starting regions")
+    assert run.colour_space in options.nth(last).inner_text()
+
+
+def test_a_proposal_shows_the_merge_it_came_from(shapes, trace):
+    index = next(
+        i
+        for i, (run, node) in enumerate(trace.proposals.sources)
+        if node > len(trace.proposals.hierarchies[run].merges)
+    )
+    choose_rank(shapes, index + 1)
+    run, node = trace.proposals.sources[index]
+    hierarchy = trace.proposals.hierarchies[run]
+    merge = node - len(hierarchy.merges)
+    shapes.get_by_role("button", name="Show which two regions").click()
+    told = shapes.locator(".merge-told")
+    expect(told).to_contain_text(f"Merge {merge} of {len(hierarchy.merges)}")
+    expect(told).to_contain_text(f"proposal {index + 1} in the ranking")
+
+
+def test_fewer_boxes_and_one_colour_space_are_shown_on_demand(shapes, trace):
+    open_tab(shapes, "proposals")
+    runs = trace.proposals.hierarchies
+    spaces = [runs[run].colour_space for run, _ in trace.proposals.sources]
+    shapes.locator(".shown").fill("10")
+    told = shapes.locator(".source-told")
+    for space in dict.fromkeys(spaces):
+        expect(told).to_contain_text(f"{space}: {spaces[:10].count(space)} of the first 10.")
+    shapes.locator(".source").select_option("Lab")
+    ranks = [i + 1 for i, space in enumerate(spaces[:10]) if space == "Lab"]
+    scene = shapes.locator(".scene")
+    for rank in ranks[:3]:
+        scene.press("ArrowDown")
+        expect(shapes.locator(".under")).to_contain_text(f"rank {rank},")
+
+
+def test_hover_lights_the_smallest_box_and_clicks_go_on_to_larger_ones(shapes, trace):
+    open_tab(shapes, "proposals")
+    shapes.locator(".shown").fill("60")
+    point = (45.0, 50.0)
+    boxes = trace.boxes[:60].numpy().round(1)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    inside = (boxes[:, :2] <= point).all(axis=1) & (boxes[:, 2:] > point).all(axis=1)
+    order = [i for i in np.argsort(areas, kind="stable") if inside[i]]
+    assert len(order) > 2
+    scene, under = shapes.locator(".scene"), shapes.locator(".under")
+    at = on_scene(shapes, point, SIZE)
+    scene.hover(position=at)
+    expect(under).to_contain_text(f"Rank {order[0] + 1}:")
+    for index in (order[0], order[1], order[2]):
+        scene.click(position=at)
+        expect(shapes.locator(".life")).to_contain_text(f"rank {index + 1} of {len(trace.boxes)}")
+
+
+def test_the_arrow_keys_walk_the_ranking(shapes, trace):
+    choose_rank(shapes, 4)
+    corners = ", ".join(str(round(float(x))) for x in trace.boxes[3])
+    expect(shapes.locator(".under")).to_contain_text(corners)
+    shapes.locator(".scene").press("ArrowLeft")
+    expect(shapes.locator(".under")).to_contain_text("rank 3,")
+
+
+def test_a_dragged_box_is_scored_like_any_other(shapes, trace, detector):
+    open_tab(shapes, "proposals")
+    drag(shapes, (15, 15, 75, 85), SIZE)
+    expect(shapes.locator(".life")).to_contain_text("Your own box")
+    box = np.array(numbers(shapes.locator(".under").inner_text())[-4:])
+    assert box == pytest.approx([15, 15, 75, 85], abs=1)
+    expect(shapes.locator(".fate")).to_contain_text("takes no part")
+
+
+def test_typed_corners_are_a_box_too(shapes, trace, detector):
+    open_tab(shapes, "proposals")
+    for name, value in zip(("x1", "y1", "x2", "y2"), (20, 20, 70, 80), strict=True):
+        shapes.locator(f".typed [name={name}]").fill(str(value))
+    shapes.get_by_role("button", name="Use these corners").click()
+    expect(shapes.locator(".life")).to_contain_text("Your own box")
+    probabilities, deltas, _ = detector.score(trace, torch.tensor([[20.0, 20, 70, 80]]))
+    check_head(shapes, probabilities[0], deltas[0], trace, detector)
+
+
+def test_recall_of_marked_objects_is_told_live(shapes, trace):
+    open_tab(shapes, "proposals")
+    shapes.get_by_label("marks a true object").check()
+    for name, value in zip(("x1", "y1", "x2", "y2"), (20, 20, 70, 80), strict=True):
+        shapes.locator(f".typed [name={name}]").fill(str(value))
+    shapes.get_by_role("button", name="Use these corners").click()
+    overlaps = iou(torch.tensor([[20.0, 20, 70, 80]]), trace.boxes)[0]
+    first = int((overlaps >= 0.5).nonzero()[0])
+    recall = shapes.locator(".recall")
+    shapes.locator(".shown").fill(str(first + 1))
+    expect(recall).to_contain_text("recall 100.0 %")
+    expect(shapes.locator(".truth li")).to_contain_text(f"covered from rank {first + 1} on")
+    expect(shapes.locator(".truth li")).to_contain_text(f"best IoU {overlaps.max():.2f}")
+    if first:
+        shapes.locator(".shown").fill(str(first))
+        expect(recall).to_contain_text("recall 0.0 %")
+    drag(shapes, (130, 2, 158, 8), SIZE)
+    expect(shapes.locator(".truth li")).to_have_count(2)
+    shapes.get_by_role("button", name="Remove object 2").click()
+    expect(shapes.locator(".truth li")).to_have_count(1)
+
+
+# 3. RoI pooling
+
+
+def test_the_grid_has_the_pooled_values_of_the_strongest_channel(shapes, trace, detector):
+    choose_rank(shapes, 3)
+    open_tab(shapes, "pooling")
+    seen = detector.inspect(trace, trace.boxes[2])
+    channel = int(seen.pooled.flatten(1).amax(dim=1).argmax())
+    expect(shapes.locator(".channel")).to_have_value(str(channel))
+    assert pooled_values(shapes) == pytest.approx(
+        np.round(seen.pooled[channel].numpy(), 2), abs=0.011
+    )
+    shapes.locator(".channel").fill("7")
+    shapes.locator(".channel").press("Enter")
+    expect(shapes.locator(".map-told")).to_contain_text("channel 7,")
+    assert pooled_values(shapes) == pytest.approx(np.round(seen.pooled[7].numpy(), 2), abs=0.011)
+    shapes.locator(".strip button").nth(1).click()
+    second = int(shapes.locator(".strip button").nth(1).get_attribute("data-channel"))
+    expect(shapes.locator(".channel")).to_have_value(str(second))
+
+
+@pytest.mark.parametrize("form", ["paper", "walkthrough"])
+def test_a_bin_tells_its_cells_its_winner_and_the_pixels(shapes, trace, detector, form):
+    choose_rank(shapes, 2)
+    open_tab(shapes, "pooling")
+    shapes.locator(f"input[name=lens-form][value={form}]").check()
+    shapes.locator(".channel").fill("7")
+    shapes.locator(".channel").press("Enter")
+    expect(shapes.locator(".map-told")).to_contain_text("channel 7,")
+    seen = detector.inspect(trace, trace.boxes[1], form)
+    width = trace.features.shape[3]
+    told = shapes.locator(".bin-told")
+    for row, column in ((0, 0), (2, 3)):
+        x1, y1, x2, y2 = seen.bins[row, column].tolist()
+        shapes.locator(f"[data-bin='{row},{column}']").hover()
+        expect(told).to_contain_text(f"Bin ({row + 1}, {column + 1})")
+        if x1 >= x2 or y1 >= y2:
+            expect(told).to_contain_text("outside the map")
+            continue
+        expect(told).to_contain_text(f"({x2 - x1} x {y2 - y1} cells)")
+        winner = int(seen.argmax[7, row, column])
+        expect(told).to_contain_text(f"in column {winner % width}, row {winner // width}:")
+        expect(told).to_contain_text(f" {seen.pooled[7, row, column]:.3f},")
+        cell = 16 / trace.scale[0]
+        expect(told).to_contain_text(f"pixels {round(winner % width * cell)},")
+
+
+def test_the_rounding_switch_tells_how_far_the_box_moved(shapes, trace, detector):
+    choose_rank(shapes, 2)
+    open_tab(shapes, "pooling")
+    told = shapes.locator(".rounding-told")
+    for form in ("walkthrough", "paper"):
+        shapes.locator(f"input[name=lens-form][value={form}]").check()
+        seen = detector.inspect(trace, trace.boxes[1], form)
+        left = float((seen.cells[0] - seen.exact[0]) * 16 / trace.scale[0])
+        right = float((seen.cells[2] - seen.exact[2]) * 16 / trace.scale[0])
+        expect(told).to_contain_text(re.compile(rf"left [+-]?{abs(left):.1f},"))
+        expect(told).to_contain_text(re.compile(rf"right [+-]?{abs(right):.1f},"))
+    shapes.locator("input[name=lens-form][value=align]").check()
+    expect(told).to_contain_text("rounds nothing")
+    seen = detector.inspect(trace, trace.boxes[1], "align")
+    channel = int(shapes.locator(".channel").input_value())
+    expect(shapes.locator(".map-told")).not_to_contain_text("rounded")
+    assert pooled_values(shapes) == pytest.approx(
+        np.round(seen.pooled[channel].numpy(), 2), abs=0.011
+    )
+
+
+def test_play_fills_the_grid_bin_by_bin(shapes):
+    open_tab(shapes, "pooling")
+    button = shapes.locator("#lens-pooling .play")
+    button.click()
+    expect(shapes.locator("[data-bin='6,6']")).to_be_empty()
+    expect(button).to_have_text("Pause")
+    expect(shapes.locator("[data-bin='6,6']")).not_to_be_empty()
+    expect(button).to_have_text("Play")
+
+
+def test_the_mosaic_shows_all_channels_and_a_click_chooses_one(shapes):
+    open_tab(shapes, "pooling")
+    shapes.get_by_text("All channels' 7 x 7 maps").click()
+    mosaic = shapes.locator(".mosaic")
+    expect(mosaic).to_have_attribute("data-channels", "512")
+    mosaic.click(position={"x": 5 * 23 + 8, "y": 2 * 23 + 8})
+    expect(shapes.locator(".channel")).to_have_value(str(2 * 32 + 5))
+
+
+# 4. The head
+
+
+def check_head(page: Page, probabilities, deltas, trace, detector) -> None:
+    open_tab(page, "head")
+    best = int(probabilities[1:].argmax()) + 1
+    bars = page.locator(".bars .bar")
+    expect(bars).to_have_count(6)
+    expect(bars.first).to_contain_text(detector.classes[best - 1])
+    expect(bars.first).to_contain_text(f"{100 * probabilities[best]:.1f}"[:-1])
+    expect(bars.last).to_contain_text("background")
+    order = probabilities[1:].argsort(descending=True, stable=True)[:5]
+    names = [bar.inner_text().split("\n")[0] for bar in bars.all()[:5]]
+    assert names == [detector.classes[i] for i in order]
+    shown = numbers(page.locator(".deltas").inner_text())
+    assert shown == pytest.approx(deltas[best].tolist(), abs=1.1e-4)
+
+
+def test_the_head_shows_probabilities_deltas_and_the_formula_filled_in(shapes, trace, detector):
+    choose_rank(shapes, 3)
+    check_head(shapes, trace.probabilities[2], trace.deltas[2], trace, detector)
+    second = int(trace.probabilities[2, 1:].argsort(descending=True, stable=True)[1]) + 1
+    shapes.locator(".bars .bar").nth(1).click()
+    deltas = trace.deltas[2, second].tolist()
+    assert numbers(shapes.locator(".deltas").inner_text()) == pytest.approx(deltas, abs=1.1e-4)
+    x1, y1, x2, y2 = trace.boxes[2].tolist()
+    expected = [
+        (x2 - x1) * deltas[0] + (x1 + x2) / 2,
+        (y2 - y1) * deltas[1] + (y1 + y2) / 2,
+        (x2 - x1) * np.exp(deltas[2]),
+        (y2 - y1) * np.exp(deltas[3]),
+    ]
+    values = [float(text) for text in shapes.locator(".formula .value").all_inner_texts()]
+    assert values == pytest.approx(expected, abs=0.11)
+    regressed = numbers(shapes.locator(".regressed").inner_text())
+    assert regressed == pytest.approx(trace.regressed[2, second].tolist(), abs=0.06)
+
+
+# 5. The decision
+
+
+def test_the_sliders_change_the_answer_at_once(shapes, trace, detector):
+    open_tab(shapes, "result")
+    for score, nms in ((0.05, 0.3), (0.05, 0.95), (0.5, 0.3)):
+        shapes.locator(".score").fill(str(score))
+        shapes.locator(".nms").fill(str(nms))
+        found = select(trace.probabilities, trace.regressed, detector.classes, score, nms)
+        made = decide(trace.probabilities, trace.regressed, score, nms)
+        if len(found):
+            count = shapes.locator(".count")
+            expect(count).to_contain_text(f"{len(made.scores)} boxes reached")
+            expect(count).to_contain_text(f"{int((made.suppressed_by >= 0).sum())} of them")
+        rows = shapes.locator(".found tbody tr")
+        expect(rows).to_have_count(len(found))
+        shown = [row.locator("td").all_inner_texts()[:2] for row in rows.all()]
+        assert shown == [
+            [name, f"{score:.3f}"] for name, score in zip(found.names, found.scores, strict=True)
+        ]
+    shapes.locator(".score").fill("0.95")
+    expect(shapes.locator(".count")).to_contain_text("No box reaches a score of 0.95")
+
+
+def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shapes, trace):
+    open_tab(shapes, "result")
+    shapes.locator(".score").fill("0.1")
+    made = decide(trace.probabilities, trace.regressed, 0.1, 0.3)
+    winners = made.suppressed_by[made.suppressed_by >= 0]
+    winner = int(winners[0])
+    losers = [i for i in range(len(made.scores)) if made.suppressed_by[i] == winner]
+    shapes.locator(f".found [data-proposal='{made.proposals[winner]}']").first.click()
+    expect(shapes.locator(".fate")).to_contain_text("Kept:")
+    details = shapes.locator(".suppressed")
+    expect(details).to_contain_text(f"The {len(losers)} that this")
+    details.locator("summary").click()
+    item = details.locator("li").first
+    expect(item).to_contain_text(f"IoU {made.overlaps[losers[0]]:.2f}")
+    loser = int(made.proposals[losers[0]])
+    item.get_by_role("button").click()
+    kept_too = any(made.kept[i] for i in range(len(made.scores)) if int(made.proposals[i]) == loser)
+    fate = shapes.locator(".fate")
+    if not kept_too:
+        expect(fate).to_contain_text("Suppressed as")
+    expect(shapes.locator(".life")).to_contain_text(f"rank {loser + 1} of")
+
+
+def test_a_box_of_no_consequence_says_why(shapes, trace):
+    low = int((trace.probabilities[:, 1:].max(dim=1).values).argmin())
+    shapes.locator(".score").fill("0.9")
+    open_tab(shapes, "proposals")
+    shapes.locator(".shown").fill(str(len(trace.boxes)))
+    choose_rank(shapes, min(low, 8) + 1)
+    expect(shapes.locator(".fate")).to_contain_text("Not in the result")
+
+
+# 6. Taking it away
+
+
+def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, photo, detector):
+    open_tab(shapes, "result")
+    shapes.locator(".score").fill("0.1")
+    expect(shapes.locator(".score-told")).to_have_text("0.10")
+    with shapes.expect_download() as download:
+        shapes.get_by_role("button", name="Detections (JSON)").click()
+    (record,) = json.loads(download.value.path().read_text())
+    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3)
+    expected = picture_record(photo.name, 120, 160, found, record["seconds"])
+    assert record == expected
+    with shapes.expect_download() as download:
+        shapes.get_by_role("button", name="Picture (PNG)").click()
+    assert download.value.suggested_filename == "shapes.png"
+    assert load_image(download.value.path()).shape == (120, 160, 3)
+
+
+def test_a_link_reopens_the_same_view(page, context, address):
+    page.get_by_role("button", name="Example: chelsea").click()
+    wait_for_analysis(page, "chelsea.jpg")
+    choose_rank(page, 5)
+    open_tab(page, "pooling")
+    page.locator("input[name=lens-form][value=walkthrough]").check()
+    page.locator(".channel").fill("31")
+    page.locator(".channel").press("Enter")
+    expect(page.locator(".map-told")).to_contain_text("channel 31,")
+    shown = pooled_values(page)
+    open_tab(page, "result")
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator(".link-told")).not_to_be_empty()
+    link = page.url.replace("tab=result", "tab=pooling")
+    assert parse_qs(urlsplit(link).fragment)["rank"] == ["5"]
+    other = context.new_page()
+    other.goto(link)
+    wait_for_analysis(other, "chelsea.jpg")
+    expect(other.locator("#lens-tab-pooling")).to_have_attribute("aria-selected", "true")
+    expect(other.locator(".map-told")).to_contain_text("channel 31,")
+    expect(other.locator("input[name=lens-form][value=walkthrough]")).to_be_checked()
+    assert pooled_values(other) == shown
+
+
+@pytest.mark.parametrize("link", ["#example=nosuch", "#example=chelsea&rank=99999&channel=9999"])
+def test_a_link_that_asks_for_what_is_not_there_opens_the_page_all_the_same(context, address, link):
+    page = context.new_page()
+    page.goto(address + link)
+    expect(page.locator(".found")).to_be_attached()
+    expect(page.locator(".lens")).to_have_attribute("data-stage", "detections")
+    page.get_by_role("button", name="Example: chelsea").click()
+    wait_for_analysis(page, "chelsea.jpg")
+
+
+def test_ones_own_photograph_has_no_link_and_the_page_says_why(shapes):
+    open_tab(shapes, "result")
+    shapes.get_by_role("button", name="Copy a link").click()
+    expect(shapes.locator(".link-told")).to_contain_text("Only examples have a link")
+
+
+# 7. Learning
+
+
+def test_six_steps_light_up_what_they_speak_of(page):
+    lessons = page.locator(".lessons")
+    tabs = ["grouping", "proposals", "pooling", "pooling", "head", "result"]
+    page.get_by_role("button", name="Show me").click()
+    for step, tab in enumerate(tabs, start=1):
+        expect(lessons).to_contain_text(f"Learn {step} of 6")
+        for word in ("What", "Why", "Formula", "Try this"):
+            expect(lessons).to_contain_text(word)
+        expect(page.locator(f"#lens-tab-{tab}")).to_have_attribute("aria-selected", "true")
+        expect(page.locator(".lit")).to_have_count(1)
+        expect(page.locator(".lit")).to_be_visible()
+        if step < 6:
+            page.get_by_role("button", name="Next").click()
+
+
+def test_terms_explain_themselves_on_focus(page):
+    open_tab(page, "result")
+    term = page.locator("#lens-result .term").first
+    term.focus()
+    assert term.evaluate("t => getComputedStyle(t, '::after').content").strip('"').endswith(".")
+
+
+# How it must feel
+
+
+def test_the_keyboard_alone_reaches_everything(shapes):
+    shapes.locator("#lens-tab-result").focus()
+    for tab in ("grouping", "proposals", "pooling", "head", "result"):
+        shapes.keyboard.press("ArrowRight")
+        focused = shapes.locator(f"#lens-tab-{tab}")
+        expect(focused).to_be_focused()
+        expect(focused).to_have_attribute("aria-selected", "true")
+        assert focused.evaluate("t => getComputedStyle(t).outlineStyle") == "solid"
+        panel = shapes.locator(f"#lens-{tab}")
+        expect(panel).to_be_visible()
+    shapes.locator("#lens-tab-pooling").click()
+    shapes.locator("[data-bin='0,0']").focus()
+    shapes.keyboard.press("ArrowDown")
+    shapes.keyboard.press("ArrowRight")
+    expect(shapes.locator("[data-bin='1,1']")).to_be_focused()
+    expect(shapes.locator(".bin-told")).to_contain_text("(2, 2)")
+
+
+def test_every_control_has_a_name(shapes):
+    unnamed = shapes.evaluate(
+        """() => [...document.querySelectorAll(".lens :is(button, input, select, canvas)")]
+            .filter((c) => !c.closest("[aria-hidden=true]"))
+            .filter((c) => !(c.getAttribute("aria-label") || c.innerText?.trim() ||
+                c.labels?.length || c.title || c.querySelector("img[alt]")))
+            .map((c) => c.outerHTML.slice(0, 120))"""
+    )
+    assert unnamed == []
+
+
+def test_what_is_not_a_picture_gets_one_kind_sentence_and_nothing_is_lost(shapes, photo, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not a picture")
+    clear_upload(shapes)
+    upload(shapes, broken)
+    status = shapes.locator(".status")
+    expect(status).to_contain_text("not a picture that can be read")
+    assert "Traceback" not in shapes.content()
+    assert str(tmp_path.parent) not in status.inner_text()
+    # The photograph before it still answers.
+    choose_rank(shapes, 2)
+    expect(shapes.locator(".fate")).not_to_be_empty()
+    clear_upload(shapes)
+    upload(shapes, photo)
+    wait_for_analysis(shapes, photo.name)
+
+
+def clear_upload(page: Page) -> None:
+    photo = page.locator("#photo")
+    photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("dot", (1, 1)), ("flat", (64, 64)), ("strip", (4, 200))]
+)
+def test_odd_pictures_are_answered(page, tmp_path, name, size):
+    path = tmp_path / f"{name}.png"
+    Image.fromarray(np.full((*size, 3), 120, np.uint8)).save(path)
+    upload(page, path)
+    wait_for_analysis(page, path.name)
+    for tab in ("grouping", "proposals", "pooling", "head", "result"):
+        open_tab(page, tab)
+        expect(page.locator(f"#lens-{tab}")).to_be_visible()
+    expect(page.locator(".life")).to_contain_text("rank 1 of 1")
+
+
+def test_too_many_pixels_are_refused_in_one_sentence(page, tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (10_000, 5_001)).save(path)
+    upload(page, path)
+    expect(page.locator(".status")).to_contain_text("more than 50,000,000 pixels")
+    expect(page.locator(".lens")).to_have_attribute("aria-busy", "false")
+
+
+def test_two_people_keep_their_own_pictures(context, address, detector, photo, tmp_path):
+    mirrored = tmp_path / "mirrored.png"
+    cv2.imwrite(str(mirrored), load_image(photo)[:, ::-1, ::-1])
+    pages = []
+    for path in (photo, mirrored):
+        page = open_page(context, address)
+        upload(page, path)
+        wait_for_analysis(page, path.name)
+        pages.append((page, path))
+    for page, path in pages:
+        trace = detector.trace(path)
+        choose_rank(page, 3)
+        corners = ", ".join(str(round(float(x))) for x in trace.boxes[2])
+        expect(page.locator(".under")).to_contain_text(corners)
+
+
+def test_leaving_the_page_frees_its_picture(browser, detector, photo):
+    analyses = Analyses(detector)
+    served = build(detector, analyses=analyses)
+    _, url, _ = launch(served, prevent_thread_lock=True, quiet=True, inbrowser=False)
+    context = browser.new_context()
+    page = open_page(context, url)
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    assert len(analyses) == 1
+    context.close()
+    for _ in range(100):
+        if len(analyses) == 0:
+            break
+        time.sleep(0.2)
+    assert len(analyses) == 0
+    served.close()
+
+
+def test_the_browser_asks_one_host_and_has_nothing_to_complain_of(context, address, photo):
+    hosts, complaints = set(), []
+    page = context.new_page()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: message.type in ("error", "warning") and complaints.append(message.text),
+    )
+    page.goto(address)
+    wait_for_analysis(page)
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    for tab in ("grouping", "proposals", "pooling", "head", "result"):
+        open_tab(page, tab)
+        page.locator(".scene").hover(position={"x": 40, "y": 40})
+    page.locator(".scene").click(position={"x": 40, "y": 40})
+    # "" is data: and blob:, which are no host at all.
+    assert hosts - {""} == {urlsplit(address).netloc}
+    # Gradio's own word for a websocket that it does without.
+    assert [text for text in complaints if "Method not implemented" not in text] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_at_any_width_in_light_and_dark(browser, address, photo, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    context.set_default_timeout(120_000)
+    page = open_page(context, address)
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        for tab in ("grouping", "proposals", "pooling", "head", "result"):
+            open_tab(page, tab)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for name in ("#photo", ".scene", f"#lens-{tab}", ".life", ".lessons"):
+                box = page.locator(name).bounding_box()
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= width
+    context.close()

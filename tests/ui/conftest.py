@@ -1,0 +1,44 @@
+"""One tiny detector and its way through one picture, for all tests of the page's parts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fastrcnn.detect import Detector, Stage, Trace
+from fastrcnn.proposals import SelectiveSearch
+from tests.proposals.test_segments import picture
+
+
+@pytest.fixture(scope="package")
+def detector(tiny_checkpoint) -> Detector:
+    """With two segmentations, each grouped in two ways."""
+    search = SelectiveSearch(("HSV",), (50, 100), ("CTSF", "TSF"))
+    return Detector.from_checkpoint(tiny_checkpoint, search)
+
+
+@pytest.fixture(scope="package")
+def scene() -> np.ndarray:
+    return picture(5, 120, 160)
+
+
+@pytest.fixture(scope="package")
+def stages(detector, scene) -> dict[str, Stage]:
+    """All stages by name."""
+    return {stage.name: stage for stage in detector.stages(scene)}
+
+
+@pytest.fixture(scope="package")
+def trace(stages) -> Trace:
+    return stages["detections"].trace
+
+
+def assert_is_json(shown: object) -> None:
+    """Plain values only, and no number that JSON lacks."""
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+
+
+def assert_is_one_sentence(text: str) -> None:
+    assert text.endswith(".") and ". " not in text and "\n" not in text, text

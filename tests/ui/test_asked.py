@@ -1,0 +1,108 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from gradio.utils import get_upload_folder
+
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.ui import asked
+from tests.ui.conftest import assert_is_one_sentence
+
+HUGE = pytest.param(10**400, id="huge")  # too large for a float
+NO_NUMBERS = [None, "1", True, [1], {}, math.nan, math.inf, -math.inf, HUGE]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 30, 40], [1, 2, 30, 40]),
+        ([0.5, 0.25, 159.5, 119.75], [0.5, 0.25, 159.5, 119.75]),
+        ([-20, -1e9, 1e9, 500], [0, 0, 160, 120]),
+        ([159, 119, 200, 200], [159, 119, 160, 120]),
+        ([3, 4, 4, 5], [3, 4, 4, 5]),
+    ],
+)
+def test_a_box_is_cut_to_the_picture(values, expected):
+    box = asked.box(values, 120, 160)
+    assert box.dtype == torch.float32 and box.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(None, "1, 2, 3, 4", 7, {}, [], [1, 2, 3], [1, 2, 3, 4, 5], [[1, 2, 30, 40]]),
+        *([1, 2, 30, wrong] for wrong in NO_NUMBERS[:-1]),
+        pytest.param([1, 2, 30, 10**400], id="huge"),
+    ],
+)
+def test_what_is_not_four_numbers_is_no_box(values):
+    with pytest.raises(FastRCNNError) as told:
+        asked.box(values, 120, 160)
+    assert_is_one_sentence(str(told.value))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [160, 0, 200, 50],  # right of it
+        [0, -50, 50, 0],  # above it
+        [159.5, 0, 200, 50],  # half a pixel on it
+        [10, 10, 10.5, 50],
+        [10, 10, 50, 10],
+        [50, 50, 10, 10],
+    ],
+)
+def test_a_box_needs_a_pixel_inside_the_picture(values):
+    with pytest.raises(FastRCNNError, match="160 x 120") as told:
+        asked.box(values, 120, 160)
+    assert_is_one_sentence(str(told.value))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (11, 11), (3.0, 3), (-0.0, 0)])
+def test_a_whole_number_is_an_int(value, expected):
+    number = asked.whole(value, "channel", 12)
+    assert type(number) is int and number == expected
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, -1, 12, 1.5, 1e300])
+def test_other_values_are_no_whole_number(value):
+    with pytest.raises(FastRCNNError, match=r"channel .* 0 to 11\.") as told:
+        asked.whole(value, "channel", 12)
+    assert_is_one_sentence(str(told.value))
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 0.3, 1.0])
+def test_a_share_is_a_float(value):
+    number = asked.share(value, "score")
+    assert type(number) is float and number == value
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, -0.001, 1.001, 2])
+def test_other_values_are_no_share(value):
+    with pytest.raises(FastRCNNError, match=r"score .* 0 to 1\.") as told:
+        asked.share(value, "score")
+    assert_is_one_sentence(str(told.value))
+
+
+def test_an_uploaded_photograph_is_read_under_the_name_its_owner_gave():
+    folder = Path(get_upload_folder()) / "test_asked"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "image.png"
+    path.write_bytes(b"pixels")
+    file = {"path": str(path), "orig_name": "cat.png", "meta": {"_type": "gradio.FileData"}}
+    assert asked.photograph(file) == ("cat.png", b"pixels")
+    assert asked.photograph({"path": str(path)}) == ("image.png", b"pixels")
+    path.unlink()
+    with pytest.raises(FastRCNNError, match="No picture was given"):
+        asked.photograph(file)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", "/dev/zero", "../../etc/hostname", "", None, "nosuch.png"]
+)
+def test_the_servers_own_files_are_not_read(path):
+    inside = Path(get_upload_folder()) / ".." / ".." / "etc" / "hostname"
+    for file in (None, {}, {"path": path}, {"path": str(inside)}):
+        with pytest.raises(FastRCNNError, match="No picture was given"):
+            asked.photograph(file)
