@@ -24,6 +24,7 @@ from fastrcnn.model import FastRCNN, load_checkpoint
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
+PROPOSALS = 2000  # scored per picture, the best-ranked ones
 PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
 
@@ -147,7 +148,7 @@ class Detector:
         *,
         score: float = 0.5,
         nms: float = 0.3,
-        proposals: int = 2000,
+        proposals: int = PROPOSALS,
         retry: float | None = None,
     ) -> Detections:
         """The detections in a picture. See `trace`."""
@@ -160,7 +161,7 @@ class Detector:
         *,
         score: float = 0.5,
         nms: float = 0.3,
-        proposals: int = 2000,
+        proposals: int = PROPOSALS,
         retry: float | None = None,
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[float, float]] | None = None,
@@ -187,7 +188,7 @@ class Detector:
         return last.trace
 
     def stages(
-        self, image: Source, *, score: float = 0.5, nms: float = 0.3, proposals: int = 2000
+        self, image: Source, *, score: float = 0.5, nms: float = 0.3, proposals: int = PROPOSALS
     ) -> Iterator[Stage]:
         """`trace`, one stage after another, for who wants to see each as soon as it is there."""
         # Inference mode must not stay on while whoever asked works on what it was given.

@@ -16,7 +16,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import Trace, decide, select
+from fastrcnn.detect import PROPOSALS, Trace, decide, select
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
@@ -31,8 +31,7 @@ _INTRODUCTION = """
 # Fast R-CNN, opened up
 
 How does a computer find objects in a photograph? Use one of your own or click an example, and
-follow one box through every step. Nothing leaves this computer's page: every number is the
-network's own.
+follow one box through every step. Every number you see is the network's own.
 """
 # Runs in the browser before the upload is sent on, so that the lens can say what is going on.
 _TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('lens-upload')); return [p]; }"
@@ -79,18 +78,19 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
             yield note | {"stage": stage.name}
 
     with gr.Row(equal_height=True):
-        gr.Markdown(_INTRODUCTION, elem_id="introduction")
-        photo = gr.Image(
-            label="Your photograph",
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "webcam", "clipboard"],
-            buttons=[],
-            height=130,
-            min_width=300,
-            alt_text="The photograph to look at",
-            elem_id="photo",
-        )
+        with gr.Column():
+            gr.Markdown(_INTRODUCTION)
+        with gr.Column():
+            photo = gr.Image(
+                label="Your photograph",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "webcam", "clipboard"],
+                buttons=[],
+                height=130,
+                alt_text="The photograph to look at",
+                elem_id="photo",
+            )
     lens = build_lens(
         server.functions(),
         classes=list(detector.classes),
@@ -169,9 +169,7 @@ class _Server:
         stage = self._analyses.get(asked.get("token")).stage
         if stage is None or stage.proposals is None:
             raise FastRCNNError("The proposals are not there yet; ask again in a moment.")
-        trace = stage.trace
-        boxes = stage.proposals.boxes if trace is None else trace.boxes.numpy()
-        return views.proposals(boxes, stage.proposals) | {
+        return views.proposals(stage.proposals, PROPOSALS) | {
             "runs": views.runs(stage.segmentations, stage.proposals)
         }
 

@@ -97,11 +97,10 @@ def hierarchy(run: Hierarchy) -> dict:
     }
 
 
-def proposals(trace_boxes: np.ndarray, found: Proposals) -> dict:
-    """The ranked boxes, best first, and for each the run and the region it came from."""
-    count = len(trace_boxes)
+def proposals(found: Proposals, count: int) -> dict:
+    """The `count` best boxes, in order, and for each the run and the region it came from."""
     return {
-        "boxes": np.round(trace_boxes, 1).tolist(),
+        "boxes": np.round(found.boxes[:count], 1).tolist(),
         "sources": found.sources[:count].tolist(),
     }
 

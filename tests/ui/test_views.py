@@ -74,10 +74,10 @@ def test_with_the_proposals_there_is_a_run_for_each_hierarchy(stages):
     ]
 
 
-@pytest.mark.parametrize("count", [0, 7, None])
+@pytest.mark.parametrize("count", [0, 7, 2000])
 def test_each_proposal_is_the_box_of_the_region_it_names(trace, count):
     boxes = trace.boxes.numpy()[:count]
-    shown = views.proposals(boxes, trace.proposals)
+    shown = views.proposals(trace.proposals, count)
     assert_is_json(shown)
     assert len(shown["sources"]) == len(shown["boxes"]) == len(boxes)
     for box, (run, node), own in zip(shown["boxes"], shown["sources"], boxes, strict=True):

@@ -65,6 +65,7 @@ function light(selector) {
   const part = $(selector);
   const shown = part.matches("input") ? part.closest("label") : part;
   shown.classList.add("lit");
+  shown.scrollIntoView({ block: "nearest" });
 }
 
 function showLesson() {

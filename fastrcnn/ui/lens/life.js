@@ -8,7 +8,7 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
   const part = (tab, title, ...content) =>
     make(
       "div", { class: `part${state.tab === tab ? " open" : ""}`, "data-part": tab },
-      make("button", { class: "link", onclick: () => openTab(tab) }, title), ...content,
+      make("button", { class: "link", onclick: () => showStep(tab) }, title), ...content,
     );
   const parts = [];
   if (chosen.index != null) {
@@ -19,7 +19,7 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
         "grouping", "Region",
         make("p", {}, `${proposals.runs[run].space}, k = ${proposals.runs[run].threshold}: `,
           merge > 0 ? `merge ${merge}` : "a starting region"),
-        make("button", { class: "origin", onclick: () => { openTab("grouping"); openGrouping(run, Math.max(merge, 0)); } },
+        make("button", { class: "origin", onclick: () => { showStep("grouping"); openGrouping(run, Math.max(merge, 0)); } },
           merge > 0 ? "Show which two regions" : "Show it"),
       ),
       part("proposals", "Proposal", make("p", {}, `rank ${chosen.index + 1} of ${proposals.boxes.length}`), make("p", {}, corners)),
@@ -41,3 +41,9 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
   }
   life.replaceChildren(make("h3", {}, "The chosen box"), make("div", { class: "parts" }, ...parts));
 });
+
+// From down here the step may be out of sight.
+function showStep(tab) {
+  openTab(tab);
+  $(".bench").scrollIntoView({ block: "nearest" });
+}
