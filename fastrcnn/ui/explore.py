@@ -136,7 +136,7 @@ class _Server:
 
     def functions(self) -> list[Callable]:
         questions = (
-            *(self.picture, self.segments, self.proposals, self.box),
+            *(self.picture, self.segments, self.proposals, self.activity, self.box),
             *(self.mosaic, self.decisions, self.truth, self.takeaway),
         )
         return [_answering(question) for question in questions]
@@ -172,6 +172,13 @@ class _Server:
         return views.proposals(stage.proposals, PROPOSALS) | {
             "runs": views.runs(stage.segmentations, stage.proposals)
         }
+
+    def activity(self, asked: dict) -> dict:
+        """How strongly the last convolution answers in each cell, all channels together."""
+        stage = self._analyses.get(asked.get("token")).stage
+        if stage is None or stage.features is None:
+            raise FastRCNNError("The feature map is not there yet; ask again in a moment.")
+        return views.activity(stage.features, *stage.image.shape[:2], self._detector.model)
 
     def box(self, asked: dict) -> dict:
         """A proposal (its index) or a box of one's own (four numbers), looked at closely."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fastrcnn.boxes import iou
 from fastrcnn.detect import Decisions, Inspection, Trace
+from fastrcnn.model import FastRCNN
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 
 LONGEST_SHOWN = 1200  # pixels; a larger picture is shown shrunk, its boxes stay in its own pixels
@@ -111,6 +112,18 @@ def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
         "probabilities": numbers(probabilities, 5),
         "deltas": numbers(deltas, 5),
         "regressed": numbers(regressed, 2),
+    }
+
+
+def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict:
+    """The mean of all channels, and a cell's size in pixels of the picture (height x width)."""
+    rows, columns = features.shape[2:]
+    input_height, input_width = model.config.geometry.size(height, width)
+    stride = model.roi_pool.stride
+    return {
+        "map": numbers(features[0].mean(dim=0), 3),
+        "map_size": [columns, rows],
+        "cell": [stride * width / input_width, stride * height / input_height],
     }
 
 

@@ -25,6 +25,7 @@ RIGHT = {
     "picture": {},
     "segments": {},
     "proposals": {},
+    "activity": {},
     "box": {"box": 0},
     "mosaic": {"box": 0},
     "decisions": {"score": 0.5, "nms": 0.3},
@@ -94,8 +95,8 @@ def test_without_a_token_there_is_no_picture(questions, ask, name):
     ("stage", "early"),
     [
         (None, list(RIGHT)),
-        ("segments", ["proposals", "box", "mosaic", "decisions", "truth", "takeaway"]),
-        ("proposals", ["box", "mosaic", "decisions", "truth", "takeaway"]),
+        ("segments", ["proposals", "activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
+        ("proposals", ["activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
         ("features", ["box", "mosaic", "decisions", "truth", "takeaway"]),
     ],
 )

@@ -85,6 +85,15 @@ def test_each_proposal_is_the_box_of_the_region_it_names(trace, count):
         assert (trace.proposals.hierarchies[run].boxes[node] == own).all()
 
 
+def test_the_activity_is_the_mean_of_all_channels(detector, trace):
+    height, width = trace.image.shape[:2]
+    shown = views.activity(trace.features, height, width, detector.model)
+    assert_is_json(shown)
+    assert np.array(shown["map"]) == pytest.approx(trace.features[0].mean(dim=0).numpy(), abs=1e-3)
+    assert shown["map_size"] == list(trace.features.shape[:1:-1])
+    assert shown["cell"] == pytest.approx([16 / trace.scale[0], 16 / trace.scale[1]])
+
+
 @pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
 @pytest.mark.parametrize("index", [0, 5, -1])
 def test_the_numbers_of_an_inspection_are_the_detectors(detector, trace, form, index):

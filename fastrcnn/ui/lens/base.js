@@ -33,6 +33,7 @@ const state = {
   score: 0.5,
   nms: 0.3,
   decisions: null,
+  activity: null, // how strongly all channels together answer, cell by cell, before there are boxes
 };
 
 const listeners = [];
@@ -111,6 +112,16 @@ const TERMS = {
 
 function term(name, text = name) {
   return make("span", { class: "term", tabindex: 0, "data-tip": TERMS[name] }, text);
+}
+
+// A sentence with its terms explained.
+const TERM_WORDS = {
+  proposals: "proposal", proposal: "proposal", IoU: "IoU", RoI: "RoI", channels: "channel", cells: "cell",
+  cell: "cell", bin: "bin", deltas: "delta", recall: "recall", softmax: "softmax",
+};
+const TERM_PATTERN = new RegExp(`\\b(${Object.keys(TERM_WORDS).join("|")})\\b`);
+function explained(sentence) {
+  return sentence.split(TERM_PATTERN).map((part) => (part in TERM_WORDS ? term(TERM_WORDS[part], part) : part));
 }
 
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0*)?)$/, "$1");

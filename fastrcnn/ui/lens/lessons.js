@@ -74,10 +74,10 @@ function showLesson() {
     make("h3", {}, `Learn ${lesson + 1} of ${LESSONS.length}: ${title}`),
     make(
       "dl", {},
-      make("dt", {}, "What"), make("dd", {}, what),
-      make("dt", {}, "Why"), make("dd", {}, why),
-      make("dt", {}, "Formula"), make("dd", { class: "rule" }, formula),
-      make("dt", {}, "Try this"), make("dd", {}, task),
+      make("dt", {}, "What"), make("dd", {}, ...explained(what)),
+      make("dt", {}, "Why"), make("dd", {}, ...explained(why)),
+      make("dt", {}, "Formula"), make("dd", { class: "rule" }, ...explained(formula)),
+      make("dt", {}, "Try this"), make("dd", {}, ...explained(task)),
     ),
     make(
       "div", { class: "player" },

@@ -25,7 +25,9 @@ function openTab(tab) {
   change({ tab, follows: false });
 }
 on(["stage"], () => {
-  const tab = { segments: "grouping", proposals: "proposals", detections: "result" }[state.stage];
+  const tab = {
+    segments: "grouping", proposals: "proposals", features: "pooling", detections: "result",
+  }[state.stage];
   if (state.follows && tab) change({ tab });
 });
 

@@ -227,7 +227,7 @@ scene.addEventListener("keydown", (event) => {
 
 on(
   ["picture", "tab", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
-    "box", "bin", "label", "truth", "decisions", "form"],
+    "box", "bin", "label", "truth", "decisions", "form", "activity"],
   drawSoon,
 );
 new ResizeObserver(drawSoon).observe($(".photo"));

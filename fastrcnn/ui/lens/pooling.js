@@ -179,12 +179,28 @@ mapCanvas.addEventListener("pointermove", (event) => {
   }
 });
 
+// While the boxes are being scored: what the convolutions answer to, laid over the photograph.
+function drawActivity(context) {
+  const { map, map_size: [columns, rows], cell } = state.activity;
+  const largest = Math.max(...map.flat(), 1e-9);
+  context.globalAlpha = 0.55;
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) {
+      const [r, g, b] = heat(map[y][x] / largest);
+      context.fillStyle = `rgb(${r} ${g} ${b})`;
+      context.fillRect(x * cell[0], y * cell[1], cell[0] + 0.5, cell[1] + 0.5);
+    }
+  }
+  context.globalAlpha = 1;
+}
+
 // Cells of the map as a rectangle of the photograph.
 const onPhoto = (box, [x1, y1, x2, y2]) => [
   x1 * box.cell[0], y1 * box.cell[1], x2 * box.cell[0], y2 * box.cell[1],
 ];
 
 function drawPatch(context, pen) {
+  if (!state.box && state.activity) drawActivity(context);
   drawChosen(pen);
   const { box, bin } = state;
   if (!box) return;

@@ -24,6 +24,8 @@ const askProposals = asker("proposals", (answer) => {
   change({ proposals: answer, shown: Math.min(state.shown, answer.boxes.length) });
 });
 
+const askActivity = asker("activity", (answer) => change({ activity: answer }));
+
 function receive(note) {
   if (!note) return;
   if (note.error) {
@@ -37,7 +39,7 @@ function receive(note) {
       token: note.token, name: note.name, example: note.example, stage: "read",
       picture: null, grouping: null, merge: 0, run: 0, proposals: null, hovered: null,
       chosen: null, box: null, bin: null, channel: null, label: null, truth: [], covered: [],
-      decisions: null,
+      decisions: null, activity: null,
     });
   }
   change({ stage: note.stage });
@@ -50,6 +52,7 @@ on(["stage", "token"], () => {
   if (stage in WORKING) say(`${state.name}: ${WORKING[stage]}`);
   if (stage !== "read" && state.picture === null) askPicture({});
   if (["proposals", "features", "detections"].includes(stage) && state.proposals === null) askProposals({});
+  if (stage === "features") askActivity({});
   for (const button of $$(".examples button")) {
     button.setAttribute("aria-pressed", String(button.dataset.name === state.example));
   }
