@@ -24,7 +24,7 @@ from fastrcnn.report import picture_record
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.examples import Example, thumbnail
+from fastrcnn.ui.examples import Example, first_of, thumbnail
 from fastrcnn.ui.lens import build_lens
 
 _INTRODUCTION = """
@@ -95,6 +95,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
         server.functions(),
         classes=list(detector.classes),
         pool=detector.model.roi_pool.form,
+        first=first_of(examples),
         examples=[
             {"name": name, "src": views.data_url(thumbnail(example), "JPEG", quality=80)}
             for name, example in examples.items()

@@ -11,7 +11,7 @@ from fastrcnn.detect import Detector
 from fastrcnn.images import load_image
 from fastrcnn.ui import endpoints, explore
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.examples import ASSETS, Example, read_examples
+from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
 
 # Gradio's footer links to its own site; the page needs no other host.
 _CSS = "footer { display: none !important; }"
@@ -35,8 +35,8 @@ def build(detector: Detector, folder: Path = ASSETS, analyses: Analyses | None =
             analyses.close(request.session_hash)
 
         page.unload(leave)
-    if first := next(iter(examples.values()), None):
-        threading.Thread(target=_warm, args=(analyses, first), daemon=True).start()
+    if first := first_of(examples):
+        threading.Thread(target=_warm, args=(analyses, examples[first]), daemon=True).start()
     return page.queue(max_size=20)
 
 

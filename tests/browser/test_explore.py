@@ -74,7 +74,8 @@ SIZE = (160, 120)  # of the photograph that is uploaded
 
 
 def test_opening_the_page_shows_an_analysed_example(page):
-    expect(page.locator(".examples button").first).to_have_attribute("aria-pressed", "true")
+    example = page.get_by_role("button", name="Example: horses")
+    expect(example).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".count")).not_to_be_empty()
     assert page.locator(".scene").evaluate(
         "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 50"

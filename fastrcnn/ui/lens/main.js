@@ -110,6 +110,6 @@ for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term
 showTab();
 showSliders();
 showLesson();
-const first = props.examples.find(({ name }) => name === wanted.get("example")) ?? props.examples[0];
-if (first) openExample(first.name);
+const linked = props.examples.some(({ name }) => name === wanted.get("example"));
+if (props.examples.length) openExample(linked ? wanted.get("example") : props.first);
 else say("Choose a photograph to begin.");

@@ -69,6 +69,7 @@ class Pen {
   constructor(context, scale) {
     this.context = context;
     this.pixel = 1 / scale;
+    this.labels = []; // where labels are already
   }
 
   box([x1, y1, x2, y2], { colour, width = 2, dash = [], fill = null }) {
@@ -95,12 +96,19 @@ class Pen {
     const { context, pixel } = this;
     context.font = `600 ${13 * pixel}px system-ui, sans-serif`;
     const width = context.measureText(text).width + 8 * pixel;
-    const top = Math.max(y - 18 * pixel, 0);
+    const height = 18 * pixel;
     const left = Math.max(Math.min(x, state.picture.width - width), 0);
+    let top = Math.max(y - height, 0);
+    const taken = () => this.labels.some(
+      (other) => Math.abs(other.top - top) < height && other.left < left + width && left < other.left + other.width,
+    );
+    // Below the others where there is room, else on top of them.
+    for (let tries = 0; tries < 5 && taken() && top + 2 * height < state.picture.height; tries++) top += height + pixel;
+    this.labels.push({ left, top, width });
     context.fillStyle = "#181818";
-    context.fillRect(left, top, width, 18 * pixel);
+    context.fillRect(left, top, width, height);
     context.fillStyle = colour;
-    context.fillRect(left, top, 4 * pixel, 18 * pixel);
+    context.fillRect(left, top, 4 * pixel, height);
     context.fillStyle = "#ffffff";
     context.fillText(text, left + 6 * pixel, top + 13.5 * pixel);
   }
