@@ -22,6 +22,7 @@ COMMANDS = ("detect", "proposals", "train", "evaluate", "compress", "recall")
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
     *("--set", "shorter=32", "--set", "longer=64", "--set", "fc6=8", "--set", "fc7=8"),
+    *("--set", "fc6_rank=4"),
     *("--set", "images_per_batch=2", "--set", "rois_per_batch=16", "--set", "flip=false"),
     *("--set", "proposals_mode=single", "--set", "first_trainable=fc6"),
 )
