@@ -8,6 +8,7 @@ functions of `_Server` for what it shows.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -49,14 +50,14 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
             # Bytes, so that an error does not name the server's own folders.
             name, data = check.photograph(file)
         except FastRCNNError as error:
-            yield {"error": str(error)}
+            yield _apology(str(error))
             return
         yield from analyse(Analysis(name), data, request)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
         if example is None:
-            yield {"error": "There is no such example; choose one of the photographs shown."}
+            yield _apology("There is no such example; choose one of the photographs shown.")
             return
         yield from analyse(Analysis(example.path.name, example=example), example.path, request)
 
@@ -65,7 +66,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
             # Read before the picture that is open now is given up.
             image = load_image(picture)
         except FastRCNNError as error:
-            yield {"error": str(error)}
+            yield _apology(str(error))
             return
         token = analyses.open(request.session_hash, analysis)
         note = {
@@ -109,8 +110,21 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
         "api_visibility": "private",
     }
     # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
-    photo.change(upload, photo, lens, preprocess=False, js=_TELL_OF_UPLOAD, **options)
-    lens.example(choose, None, lens, **options)
+    uploaded = photo.change(upload, photo, lens, preprocess=False, js=_TELL_OF_UPLOAD, **options)
+    chosen = lens.example(choose, None, lens, **options)
+    for event in (uploaded, chosen):
+        event.failure(
+            lambda: _apology("The analysis did not go through; please try again."),
+            None,
+            lens,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+
+def _apology(sentence: str) -> dict:
+    """A note that something went wrong; no two are equal, for the browser hears of changes only."""
+    return {"error": sentence, "serial": secrets.token_hex(4)}
 
 
 def _answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
@@ -210,6 +224,7 @@ class _Server:
         return views.decisions(made) | {
             "best_scores": views.numbers(best, 5),
             "best_labels": (label + 1).tolist(),
+            "background": views.numbers(trace.probabilities[:, 0], 5),
             "seconds": {name: round(value, 4) for name, value in trace.seconds.items()},
         }
 

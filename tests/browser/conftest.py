@@ -17,7 +17,7 @@ _QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--no-sandbox"),
 )
-PATIENCE = 120_000  # milliseconds; slow machines take their time for an analysis
+PATIENCE = 40_000  # milliseconds; slow machines take their time for an analysis
 expect.set_options(timeout=PATIENCE)
 
 

@@ -122,8 +122,8 @@ def test_the_merge_slider_tells_which_regions_merge_and_why(shapes, trace):
         shapes.locator(".merge").fill(str(merge))
         a, b = run.merges[merge - 1]
         expect(told).to_contain_text(f"Merge {merge} of {len(run.merges)}")
-        expect(told).to_contain_text(f"region {a} ({run.sizes[a]} pixels)")
-        expect(told).to_contain_text(f"region {b} ({run.sizes[b]} pixels)")
+        expect(told).to_contain_text(f"region {a}, {run.sizes[a]} pixels")
+        expect(told).to_contain_text(f"region {b}, {run.sizes[b]} pixels")
         cells = told.locator("td:nth-child(3)").all_inner_texts()
         assert [float(cell) for cell in cells] == pytest.approx(
             run.similarities[merge - 1].tolist(), abs=1e-3
@@ -217,9 +217,11 @@ def test_a_dragged_box_is_scored_like_any_other(shapes, trace, detector):
     open_tab(shapes, "proposals")
     drag(shapes, (15, 15, 75, 85), SIZE)
     expect(shapes.locator(".life")).to_contain_text("Your own box")
-    box = np.array(numbers(shapes.locator(".under").inner_text())[-4:])
+    box = numbers(shapes.locator(".under").inner_text())[-4:]
     assert box == pytest.approx([15, 15, 75, 85], abs=1)
     expect(shapes.locator(".fate")).to_contain_text("takes no part")
+    probabilities, deltas, _ = detector.score(trace, torch.tensor([box]))
+    check_head(shapes, probabilities[0], deltas[0], trace, detector)
 
 
 def test_typed_corners_are_a_box_too(shapes, trace, detector):
@@ -230,6 +232,20 @@ def test_typed_corners_are_a_box_too(shapes, trace, detector):
     expect(shapes.locator(".life")).to_contain_text("Your own box")
     probabilities, deltas, _ = detector.score(trace, torch.tensor([[20.0, 20, 70, 80]]))
     check_head(shapes, probabilities[0], deltas[0], trace, detector)
+
+
+def test_only_what_lies_on_the_photograph_counts(shapes):
+    open_tab(shapes, "proposals")
+    for tool in ("scores a box of your own", "marks a true object"):
+        shapes.get_by_label(tool).check()
+        for corners, told in (((150, 110, 300, 300), None), ((300, 300, 400, 400), "At least one")):
+            for name, value in zip(("x1", "y1", "x2", "y2"), corners, strict=True):
+                shapes.locator(f".typed [name={name}]").fill(str(value))
+            shapes.get_by_role("button", name="Use these corners").click()
+            if told:
+                expect(shapes.locator(".status")).to_contain_text(told)
+    expect(shapes.locator(".under")).to_contain_text("150.0, 110.0, 160.0, 120.0")
+    expect(shapes.locator(".truth li")).to_have_count(1)
 
 
 def test_recall_of_marked_objects_is_told_live(shapes, trace):
@@ -295,10 +311,10 @@ def test_a_bin_tells_its_cells_its_winner_and_the_pixels(shapes, trace, detector
             continue
         expect(told).to_contain_text(f"({x2 - x1} x {y2 - y1} cells)")
         winner = int(seen.argmax[7, row, column])
-        expect(told).to_contain_text(f"in column {winner % width}, row {winner // width}:")
+        expect(told).to_contain_text(f"in column {winner % width + 1}, row {winner // width + 1}:")
         expect(told).to_contain_text(f" {seen.pooled[7, row, column]:.3f},")
         cell = 16 / trace.scale[0]
-        expect(told).to_contain_text(f"pixels {round(winner % width * cell)},")
+        expect(told).to_contain_text(f"at {round(winner % width * cell)},")
 
 
 def test_the_rounding_switch_tells_how_far_the_box_moved(shapes, trace, detector):
@@ -413,7 +429,7 @@ def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shap
     shapes.locator(f".found [data-proposal='{made.proposals[winner]}']").first.click()
     expect(shapes.locator(".fate")).to_contain_text("Kept:")
     details = shapes.locator(".suppressed")
-    expect(details).to_contain_text(f"The {len(losers)} that this")
+    expect(details).to_contain_text(f"The {len(losers)} that the")
     details.locator("summary").click()
     item = details.locator("li").first
     expect(item).to_contain_text(f"IoU {made.overlaps[losers[0]]:.2f}")
@@ -488,6 +504,13 @@ def test_a_link_that_asks_for_what_is_not_there_opens_the_page_all_the_same(cont
     wait_for_analysis(page, "chelsea.jpg")
 
 
+def test_a_link_pasted_into_the_open_page_is_followed(page):
+    page.evaluate("location.hash = 'example=chelsea&rank=7&tab=head'")
+    wait_for_analysis(page, "chelsea.jpg")
+    expect(page.locator(".under")).to_contain_text("rank 7,")
+    expect(page.locator("#lens-tab-head")).to_have_attribute("aria-selected", "true")
+
+
 def test_ones_own_photograph_has_no_link_and_the_page_says_why(shapes):
     open_tab(shapes, "result")
     shapes.get_by_role("button", name="Copy a link").click()
@@ -516,7 +539,30 @@ def test_terms_explain_themselves_on_focus(page):
     open_tab(page, "result")
     term = page.locator("#lens-result .term").first
     term.focus()
-    assert term.evaluate("t => getComputedStyle(t, '::after').content").strip('"').endswith(".")
+    tip = page.get_by_role("tooltip")
+    expect(tip).to_contain_text("Intersection over union")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.set_viewport_size({"width": 390, "height": 844})
+    for term in page.locator("#lens-result .term").all():
+        term.hover()
+        box = tip.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+def test_a_button_that_is_drawn_anew_keeps_the_focus(shapes):
+    button = shapes.get_by_role("button", name="Next", exact=True)
+    button.focus()
+    shapes.keyboard.press("Enter")
+    expect(shapes.locator(".lessons")).to_contain_text("Learn 2 of 6")
+    expect(button).to_be_focused()
+    open_tab(shapes, "pooling")
+    second = shapes.locator(".strip button").nth(1)
+    channel = second.get_attribute("data-channel")
+    second.focus()
+    shapes.keyboard.press("Enter")
+    expect(shapes.locator(".channel")).to_have_value(channel)
+    expect(shapes.locator(f".strip [data-channel='{channel}']")).to_be_focused()
 
 
 # How it must feel
@@ -560,6 +606,10 @@ def test_what_is_not_a_picture_gets_one_kind_sentence_and_nothing_is_lost(shapes
     expect(status).to_contain_text("not a picture that can be read")
     assert "Traceback" not in shapes.content()
     assert str(tmp_path.parent) not in status.inner_text()
+    # And again: the same sentence twice is told twice.
+    clear_upload(shapes)
+    upload(shapes, broken)
+    expect(shapes.locator(".bench")).to_have_attribute("aria-busy", "false")
     # The photograph before it still answers.
     choose_rank(shapes, 2)
     expect(shapes.locator(".fate")).not_to_be_empty()
@@ -592,7 +642,7 @@ def test_too_many_pixels_are_refused_in_one_sentence(page, tmp_path):
     Image.new("1", (10_000, 5_001)).save(path)
     upload(page, path)
     expect(page.locator(".status")).to_contain_text("more than 50,000,000 pixels")
-    expect(page.locator(".lens")).to_have_attribute("aria-busy", "false")
+    expect(page.locator(".bench")).to_have_attribute("aria-busy", "false")
 
 
 def test_two_people_keep_their_own_pictures(context, address, detector, photo, tmp_path):

@@ -28,7 +28,7 @@ const state = {
   bin: null, // {row, column}
   label: null, // whose deltas are shown; null: the likeliest class
   tool: "mine",
-  truth: [], // [{box, label}]
+  truth: [], // [{box, label, difficult}]
   covered: [], // how well proposals cover each
   score: 0.5,
   nms: 0.3,
@@ -53,28 +53,28 @@ function change(changes) {
 }
 
 // Asks the server one thing at a time; of questions that arrive meanwhile only the last is asked.
-// `then` gets the answer unless the picture has changed since.
-function asker(name, then) {
+// `then` gets the answer, `failed` is told that there is none, unless the picture has changed since.
+function asker(name, then, failed = () => {}) {
   let busy = false;
   let next = null;
   return async function ask(question) {
+    const { token } = state;
     if (busy) {
-      next = question;
+      next = { token, question };
       return;
     }
     busy = true;
-    const token = state.token;
-    const answer = await server[name]({ token, ...question });
-    busy = false;
-    if (token === state.token) {
-      if (!answer) say("The server did not answer; it may have been stopped.");
-      else if (answer.error) say(answer.error);
-      else then(answer, question);
-    }
-    if (next) {
+    try {
+      const answer = await server[name]({ token, ...question });
+      if (token !== state.token) return;
+      if (answer && !answer.error) return await then(answer, question);
+      say(answer?.error ?? "The server did not answer; it may have been stopped.");
+      failed(question);
+    } finally {
+      busy = false;
       const waiting = next;
       next = null;
-      ask(waiting);
+      if (waiting?.token === state.token) ask(waiting.question);
     }
   };
 }
@@ -95,29 +95,71 @@ function make(tag, attributes = {}, ...children) {
   return made;
 }
 
-// A term with its one-sentence explanation, on hover and on focus.
+// New children for an element; the button that had the focus keeps it, by its data-key.
+function refill(parent, ...children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  parent.replaceChildren(...children.filter((child) => child != null));
+  if (!focused || focused === parent) return;
+  const same = parent.querySelector(`[data-key="${focused.dataset.key}"]:not(:disabled)`);
+  (same ?? parent.querySelector("button:not(:disabled)"))?.focus({ preventScroll: true });
+}
+
+// Terms with their one-sentence explanation, on hover and on focus.
 const TERMS = {
   proposal: "A box in which an object may be; selective search makes about two thousand.",
   IoU: "Intersection over union: the area that two boxes share, divided by the area they cover together.",
   RoI: "Region of interest: a proposal as the network sees it.",
+  RoIAlign: "A later form of RoI pooling: it reads the map between the cells instead of rounding the box.",
+  "walk-through": "The program that this project follows beside the paper; it rounds the box outwards.",
+  convolution: "A layer that looks for small patterns everywhere in what comes before it.",
   channel: "One of the 512 patterns that the last convolution looks for; its map says where it found it.",
-  cell: "One number of the map; the map has one for every 16 x 16 pixels of the network's input.",
+  cell: "One number of the map, one for every 16 x 16 pixels of the network's input; through all layers it sees about 196 x 196.",
   bin: "One of the 7 x 7 parts that the box is divided into.",
-  background: "Class 0: no object of the twenty kinds, or too little of one.",
+  background: "Class 0: none of the kinds of objects that the network knows, or too little of one.",
   delta: "How far to move (in box widths and heights) and stretch (as a logarithm) the proposal.",
-  NMS: "Non-maximum suppression: of overlapping boxes of one class, the best stays and the others go.",
+  fc: "Fully connected layers: each of their units weighs all 7 x 7 x 512 numbers, or all units before it.",
+  NMS: "Of overlapping boxes of one class, the best stays and the others go.",
   recall: "The share of true objects for which at least one proposal overlaps by IoU 0.5 or more.",
   softmax: "Turns the scores into probabilities: positive, and together 1.",
+  loss: "L_cls punishes a low probability of the right class u; L_loc, weighted by \u03bb, a wrong box, only where u is an object.",
+  colour: "How much the two regions' colour histograms have in common.",
+  texture: "How much the two regions' histograms of edges, in eight directions, have in common.",
+  size: "High when both regions are small, so that small regions are joined first.",
+  fill: "High when the two fit into each other and leave little empty space in their common box.",
 };
 
+const tip = make("div", { class: "tip", role: "tooltip", id: "lens-tip", hidden: true });
+root.append(tip);
+
+function showTip(event) {
+  const place = event.currentTarget.getBoundingClientRect();
+  tip.textContent = TERMS[event.currentTarget.dataset.of];
+  tip.hidden = false;
+  const left = Math.min(place.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
+  tip.style.left = `${Math.max(left, 8)}px`;
+  const above = place.top - tip.offsetHeight - 6;
+  tip.style.top = `${above > 0 ? above : place.bottom + 6}px`;
+}
+const hideTip = () => (tip.hidden = true);
+root.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
+window.addEventListener("scroll", hideTip, { passive: true });
+
 function term(name, text = name) {
-  return make("span", { class: "term", tabindex: 0, "data-tip": TERMS[name] }, text);
+  return make(
+    "button",
+    {
+      type: "button", class: "term", "data-of": name, "data-key": `term-${name}`, "aria-describedby": "lens-tip",
+      onpointerenter: showTip, onpointerleave: hideTip, onfocus: showTip, onblur: hideTip, onclick: showTip,
+    },
+    text,
+  );
 }
 
 // A sentence with its terms explained.
 const TERM_WORDS = {
   proposals: "proposal", proposal: "proposal", IoU: "IoU", RoI: "RoI", channels: "channel", cells: "cell",
-  cell: "cell", bin: "bin", deltas: "delta", recall: "recall", softmax: "softmax",
+  cell: "cell", bin: "bin", deltas: "delta", recall: "recall", softmax: "softmax", convolutions: "convolution",
+  fc6: "fc", fc7: "fc", loss: "loss",
 };
 const TERM_PATTERN = new RegExp(`\\b(${Object.keys(TERM_WORDS).join("|")})\\b`);
 function explained(sentence) {
@@ -187,14 +229,19 @@ async function inflate(text) {
 // A play button: calls `step` at each tick until it says false or the button is pressed again.
 function player(button, milliseconds, step) {
   let timer = null;
+  // What changes several times a second is not to be read out.
+  const spoken = [...button.closest(".panel").querySelectorAll("[aria-live]")];
+  const speak = (how) => spoken.forEach((place) => place.setAttribute("aria-live", how));
   const stop = () => {
     clearInterval(timer);
     timer = null;
     button.textContent = "Play";
+    speak("polite");
   };
   button.addEventListener("click", () => {
     if (timer !== null) return stop();
-    if (step(true) === false) return;
+    speak("off");
+    if (step(true) === false) return stop();
     button.textContent = "Pause";
     timer = setInterval(() => step(false) === false && stop(), milliseconds);
   });

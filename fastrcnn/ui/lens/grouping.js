@@ -128,7 +128,10 @@ $(".run").addEventListener("change", (event) => {
 });
 
 on(["stage", "token"], () => {
-  if (state.stage === "read") stopMerges();
+  if (state.stage === "read") {
+    stopMerges();
+    wantedMerge = null;
+  }
   // First the segments alone, later the same with their merges.
   const wanted = state.stage === "segments" ? !state.grouping : !state.grouping?.merges;
   if (["segments", "proposals", "features", "detections"].includes(state.stage) && wanted) {
@@ -136,20 +139,21 @@ on(["stage", "token"], () => {
   }
 });
 
-on(["grouping", "merge"], () => {
+on(["grouping", "merge", "proposals"], () => {
   const told = $(".merge-told");
   const { grouping, merge } = state;
   const merges = grouping?.merges?.length ?? 0;
   $(".merge").max = merges;
   $(".merge").value = merge;
-  for (const button of [...$$("#lens-grouping button"), $(".merge")]) button.disabled = !merges;
+  for (const control of [...$$("#lens-grouping .player button"), $(".merge")]) control.disabled = !merges;
+  $(".run").disabled = !grouping?.merges;
   if (!grouping) return told.replaceChildren();
   if (!grouping.merges) {
     return told.replaceChildren(make("p", {}, `${grouping.count} starting regions; grouping them ...`));
   }
   if (merge === 0) {
     return told.replaceChildren(
-      make("p", {}, `${grouping.count} starting regions, ${merges} merges to come. Press Play.`),
+      make("p", {}, merges ? `${grouping.count} starting regions, ${merges} merges to come. Press Play.` : "One region: there is nothing to join."),
     );
   }
   const node = grouping.count + merge - 1;
@@ -160,7 +164,7 @@ on(["grouping", "merge"], () => {
     make(
       "tr",
       { class: grouping.used[i] ? "" : "unused" },
-      make("th", { scope: "row" }, name),
+      make("th", { scope: "row" }, term(name)),
       make("td", {}, make("meter", { min: 0, max: 1, value: similarities[i], "aria-label": name })),
       make("td", {}, fixed(similarities[i], 3)),
       make("td", {}, grouping.used[i] ? "" : "not used in this grouping"),
@@ -168,18 +172,23 @@ on(["grouping", "merge"], () => {
   );
   const rank = state.proposals?.sources.findIndex(([run, n]) => run === grouping.run && n === node) ?? -1;
   const box = grouping.boxes[node].map((value) => Math.round(value)).join(", ");
-  told.replaceChildren(
+  // Regions are counted at working size; the student sees the photograph.
+  const larger = (state.picture.width * state.picture.height) / (grouping.width * grouping.height);
+  const pixels = (region) => `region ${region}, ${Math.round(grouping.sizes[region] * larger)} pixels`;
+  refill(
+    told,
     make(
       "p", {}, `Merge ${merge} of ${merges}: `,
-      make("span", { class: "key orange" }, `region ${a} (${grouping.sizes[a]} pixels)`), " and ",
-      make("span", { class: "key blue" }, `region ${b} (${grouping.sizes[b]} pixels)`),
+      make("span", { class: "key orange" }, pixels(a)), " and ",
+      make("span", { class: "key blue" }, pixels(b)),
       `. No two neighbours were more alike: ${fixed(sum, 3)} in sum.`,
     ),
     make("table", {}, make("tbody", {}, ...rows)),
     make(
       "p", {}, `Together they are region ${node}; its box is ${box}`,
-      rank >= 0 ? `, proposal ${rank + 1} in the ranking. ` : ", which another grouping gave a better rank, or which is too small. ",
-      rank >= 0 ? make("button", { class: "link", onclick: () => choose({ index: rank }) }, "Choose this box") : null,
+      !state.proposals ? "." : rank >= 0 ? `, proposal ${rank + 1} in the ranking. `
+        : ". It is not one of the proposals under this name: too small, ranked too low, or the same box has a better rank elsewhere.",
+      rank >= 0 ? make("button", { class: "link", "data-key": "choose", onclick: () => choose({ index: rank }) }, "Choose this box") : null,
     ),
   );
 });

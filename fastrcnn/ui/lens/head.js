@@ -10,6 +10,8 @@ function shownLabel(box) {
   return best;
 }
 
+const FORMS = { paper: "the paper's rounding", walkthrough: "the walk-through's rounding", align: "RoIAlign" };
+
 const centre = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
 
 function drawRegression(context, pen) {
@@ -24,30 +26,32 @@ function drawRegression(context, pen) {
 
 on(["box", "label"], () => {
   const { box } = state;
-  if (!box) return $(".bars").replaceChildren();
+  if (!box) {
+    for (const place of [".bars", ".formula"]) $(place).replaceChildren();
+    return;
+  }
   const chosen = shownLabel(box);
   const order = box.probabilities.map((p, label) => [p, label]).filter(([, label]) => label > 0);
   order.sort((a, b) => b[0] - a[0]);
   const rows = [...order.slice(0, 5), [box.probabilities[0], 0]];
   if (!rows.some(([, label]) => label === chosen)) rows.splice(5, 0, [box.probabilities[chosen], chosen]);
-  const focused = document.activeElement?.dataset?.label;
-  $(".bars").replaceChildren(
+  refill(
+    $(".bars"),
     ...rows.map(([p, label]) =>
       make(
         "button",
         {
-          class: "bar", "data-label": label, "aria-pressed": String(label === chosen), disabled: label === 0,
+          class: "bar", "data-label": label, "data-key": label, "aria-pressed": String(label === chosen), disabled: label === 0,
           "aria-label": `${className(label)}, ${percent(p)}`,
           onclick: () => change({ label }),
         },
-        make("span", { class: "bar-name" }, className(label)),
+        make("span", {}, className(label)),
         make("span", { class: "bar-room" }, make("span", { class: `bar-fill${label === 0 ? " ground" : ""}`, style: `width:${100 * p}%` })),
         make("span", { class: "bar-value" }, percent(p)),
       ),
     ),
   );
-  if (focused) $(`.bars [data-label="${focused}"]`)?.focus();
-  $(".formula").replaceChildren(...formula(box, chosen));
+  refill($(".formula"), ...formula(box, chosen));
 });
 
 function formula(box, label) {
@@ -66,17 +70,18 @@ function formula(box, label) {
   return [
     make(
       "p", {}, "The four ", term("delta", "deltas"), ` for ${className(label)}: `,
-      make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")), " (dx, dy, dw, dh).",
+      make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")), " (dx, dy, dw, dh; the paper's t).",
     ),
+    box.form === props.pool ? null : make("p", { class: "other-form" }, `So it would be with ${FORMS[box.form]}; the result below keeps to ${FORMS[props.pool]}.`),
     make(
       "table", {},
-      make("caption", {}, "From the proposal P (its centre and size) to the regressed box G"),
+      make("caption", {}, "From the proposal P (its centre and size) to the predicted box \u011c"),
       make(
         "tbody", {},
-        line("centre x", "Gx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${sign(x)}`, ex),
-        line("centre y", "Gy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${sign(y)}`, ey),
-        line("width", "Gw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, ew),
-        line("height", "Gh = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, eh),
+        line("centre x", "\u011cx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${sign(x)}`, ex),
+        line("centre y", "\u011cy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${sign(y)}`, ey),
+        line("width", "\u011cw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, ew),
+        line("height", "\u011ch = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, eh),
       ),
     ),
     make("p", {}, "Cut to the photograph, that box has the corners ", make("b", { class: "regressed" }, `${left}, ${top}, ${right}, ${bottom}`), "."),

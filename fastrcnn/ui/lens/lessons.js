@@ -20,7 +20,7 @@ const LESSONS = [
   {
     title: "One look at the photograph",
     what: "VGG16's thirteen convolutions turn the whole photograph into 512 maps, once. Every box is cut out of the same maps.",
-    why: "R-CNN ran the network on each box by itself, 2,000 times; sharing the maps made Fast R-CNN some 200 times faster to run.",
+    why: "R-CNN ran the network on each box by itself, 2,000 times; sharing the maps made Fast R-CNN 146 times faster to run, the time for proposals aside.",
     formula: "a cell of the map = 16 x 16 pixels of the network's input",
     try: "Click through the strip of channels: which part of the object does each answer to?",
     tab: "pooling", lights: ".strip",
@@ -30,14 +30,14 @@ const LESSONS = [
     what: "RoI pooling lays a 7 x 7 grid over the box on the map; of each bin only the largest value is kept.",
     why: "The layers that follow need the same number of inputs for every box, however large or long it is.",
     formula: "a bin is about h/7 x w/7 cells; y = the largest x in the bin",
-    try: "Point at a bin: its cells light up on the map, and its pixels on the photograph. Then switch the rounding.",
+    try: "Point at a bin: its cells light up on the map, and their place on the photograph. Then switch the rounding.",
     tab: "pooling", lights: ".maps",
   },
   {
     title: "Two answers at once",
     what: "fc6 and fc7 read the 7 x 7 x 512 numbers; one output names the class, the other moves the box.",
     why: "Trained together, with one loss, the two help each other: L = L_cls + \u03bb [u \u2265 1] L_loc.",
-    formula: "p = softmax(scores);  G = (Pw dx + Px, Ph dy + Py, Pw exp(dw), Ph exp(dh))",
+    formula: "p = softmax(scores);  \u011c = (Pw dx + Px, Ph dy + Py, Pw exp(dw), Ph exp(dh))",
     try: "Drag a box around half of an object: do the deltas know where the other half is?",
     tab: "head", lights: ".formula",
   },
@@ -60,8 +60,12 @@ function openLesson(next) {
   light(LESSONS[lesson].lights);
 }
 
-function light(selector) {
+function darken() {
   for (const lit of $$(".lit")) lit.classList.remove("lit");
+}
+
+function light(selector) {
+  darken();
   const part = $(selector);
   const shown = part.matches("input") ? part.closest("label") : part;
   shown.classList.add("lit");
@@ -70,7 +74,8 @@ function light(selector) {
 
 function showLesson() {
   const { title, what, why, formula, try: task } = LESSONS[lesson];
-  $(".lessons").replaceChildren(
+  refill(
+    $(".lessons"),
     make("h3", {}, `Learn ${lesson + 1} of ${LESSONS.length}: ${title}`),
     make(
       "dl", {},
@@ -81,9 +86,9 @@ function showLesson() {
     ),
     make(
       "div", { class: "player" },
-      make("button", { class: "lesson-back", disabled: lesson === 0, onclick: () => openLesson(lesson - 1) }, "Back"),
-      make("button", { class: "lesson-show", onclick: () => openLesson(lesson) }, "Show me"),
-      make("button", { class: "lesson-next", disabled: lesson === LESSONS.length - 1, onclick: () => openLesson(lesson + 1) }, "Next"),
+      make("button", { "data-key": "back", disabled: lesson === 0, onclick: () => openLesson(lesson - 1) }, "Back"),
+      make("button", { "data-key": "show", onclick: () => openLesson(lesson) }, "Show me"),
+      make("button", { "data-key": "next", disabled: lesson === LESSONS.length - 1, onclick: () => openLesson(lesson + 1) }, "Next"),
     ),
   );
 }

@@ -3,12 +3,12 @@
 on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
   const { box, chosen, proposals } = state;
   const life = $(".life");
-  if (!proposals || !chosenBox()) return life.replaceChildren();
+  if (!proposals || !chosenBox()) return refill(life);
   const corners = chosenBox().map((value) => Math.round(value)).join(", ");
   const part = (tab, title, ...content) =>
     make(
       "div", { class: `part${state.tab === tab ? " open" : ""}`, "data-part": tab },
-      make("button", { class: "link", onclick: () => showStep(tab) }, title), ...content,
+      make("button", { class: "link", "data-key": title, onclick: () => showStep(tab) }, title), ...content,
     );
   const parts = [];
   if (chosen.index != null) {
@@ -19,7 +19,7 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
         "grouping", "Region",
         make("p", {}, `${proposals.runs[run].space}, k = ${proposals.runs[run].threshold}: `,
           merge > 0 ? `merge ${merge}` : "a starting region"),
-        make("button", { class: "origin", onclick: () => { showStep("grouping"); openGrouping(run, Math.max(merge, 0)); } },
+        make("button", { class: "origin", "data-key": "origin", onclick: () => { showStep("grouping"); openGrouping(run, Math.max(merge, 0)); } },
           merge > 0 ? "Show which two regions" : "Show it"),
       ),
       part("proposals", "Proposal", make("p", {}, `rank ${chosen.index + 1} of ${proposals.boxes.length}`), make("p", {}, corners)),
@@ -35,11 +35,12 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
         "head", "Head",
         make("p", {}, make("b", {}, className(label)), ` ${percent(box.probabilities[label])}`),
         make("p", {}, `background ${percent(box.probabilities[0])}`),
+        box.form === props.pool ? null : make("p", {}, `with ${FORMS[box.form]}`),
       ),
       part("result", "Result", make("p", { class: "fate" }, ...fate())),
     );
   }
-  life.replaceChildren(make("h3", {}, "The chosen box"), make("div", { class: "parts" }, ...parts));
+  refill(life, make("h3", {}, "The chosen box"), make("div", { class: "parts" }, ...parts));
 });
 
 // From down here the step may be out of sight.

@@ -22,6 +22,7 @@ $(".tabs").addEventListener("keydown", (event) => {
 });
 // Until a step is chosen the page goes along with the analysis.
 function openTab(tab) {
+  darken();
   change({ tab, follows: false });
 }
 on(["stage"], () => {
@@ -36,9 +37,11 @@ on(["tab"], () => {
   showTab();
 });
 
+let toldOf = null; // the picture whose times have been told
 on(["decisions"], () => {
   const made = state.decisions;
-  if (!made) return;
+  if (!made || toldOf === state.token) return;
+  toldOf = state.token;
   const stages = Object.entries(made.seconds).map(([name, value]) => `${name} ${fixed(value, 2)} s`);
   const total = Object.values(made.seconds).reduce((a, b) => a + b, 0);
   say(`${state.name}: analysed in ${fixed(total, 1)} s (${stages.join(", ")}).`);
@@ -80,16 +83,16 @@ function number(text, low, high) {
   return value >= low && value <= high ? value : null;
 }
 
-on(["stage"], () => {
-  if (state.stage !== "detections") return;
-  if (wanted === null) return;
+on(["stage", "proposals", "picture"], () => {
+  if (state.stage !== "detections" || !state.proposals || !state.picture || wanted === null) return;
   if (wanted.get("example") === state.example) {
     const changes = {};
     const rank = number(wanted.get("rank"), 1, 1e6);
     const box = (wanted.get("box") ?? "").split(",").map(Number);
-    if (box.length === 4 && box.every(Number.isFinite)) changes.chosen = { box };
-    else if (Number.isInteger(rank)) changes.chosen = { index: rank - 1 };
-    const channel = number(wanted.get("channel"), 0, 1e6);
+    const inside = box.length === 4 && box.every(Number.isFinite) && onlyInside(box);
+    if (inside) changes.chosen = { box: inside };
+    else if (Number.isInteger(rank) && rank <= state.proposals.boxes.length) changes.chosen = { index: rank - 1 };
+    const channel = number(wanted.get("channel"), 0, 511);
     if (Number.isInteger(channel)) changes.channel = channel;
     if (["paper", "walkthrough", "align"].includes(wanted.get("pool"))) changes.form = wanted.get("pool");
     if (tabs.some((tab) => tab.dataset.tab === wanted.get("tab"))) Object.assign(changes, { tab: wanted.get("tab"), follows: false });
@@ -103,11 +106,17 @@ on(["stage"], () => {
   wanted = null;
 });
 
+// A link that is pasted into the open page.
+window.addEventListener("hashchange", () => {
+  wanted = new URLSearchParams(location.hash.slice(1));
+  if (props.examples.some(({ name }) => name === wanted.get("example"))) openExample(wanted.get("example"));
+});
+
 watch("value", () => receive(props.value));
-new MutationObserver(drawSoon).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 
 for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 showTab();
+showLegend();
 showSliders();
 showLesson();
 const linked = props.examples.some(({ name }) => name === wanted.get("example"));

@@ -41,8 +41,7 @@ function sceneScale() {
 
 function drawScene() {
   if (!state.picture) {
-    const context = canvasContext(scene, Math.max($(".photo").clientWidth, 1), 240);
-    context.clearRect(0, 0, scene.width, scene.height);
+    canvasContext(scene, Math.max($(".photo").clientWidth, 1), 240);
     return;
   }
   const { width, height, image } = state.picture;
@@ -98,7 +97,7 @@ class Pen {
     const width = context.measureText(text).width + 8 * pixel;
     const height = 18 * pixel;
     const left = Math.max(Math.min(x, state.picture.width - width), 0);
-    let top = Math.max(y - height, 0);
+    let top = Math.max(Math.min(y, state.picture.height) - height, 0);
     const taken = () => this.labels.some(
       (other) => Math.abs(other.top - top) < height && other.left < left + width && left < other.left + other.width,
     );
@@ -151,7 +150,7 @@ function drawChosenApart(pen) {
 
 function pointOf(event) {
   const { left, top } = scene.getBoundingClientRect();
-  const scale = sceneScale();
+  const scale = scene.clientWidth / state.picture.width;
   return [(event.clientX - left) / scale, (event.clientY - top) / scale];
 }
 
@@ -189,23 +188,34 @@ scene.addEventListener("pointercancel", () => {
 });
 
 scene.addEventListener("pointerup", (event) => {
-  if (!drag) return;
+  if (!drag || !state.picture) return;
   const { far } = drag;
   const box = dragBox().map((value) => Math.round(value * 10) / 10);
   drag = null;
   drawSoon();
   if (!far) return click(pointOf(event));
-  if (box[2] - box[0] < 1 || box[3] - box[1] < 1) return;
   useBox(box);
 });
+on(["token"], () => {
+  drag = null;
+  lastClick = null;
+});
+
+// The part of a box that lies on the photograph, or null where there is less than a pixel of it.
+function onlyInside([x1, y1, x2, y2]) {
+  const { width, height } = state.picture;
+  const box = [Math.max(x1, 0), Math.max(y1, 0), Math.min(x2, width), Math.min(y2, height)];
+  return box[2] - box[0] >= 1 && box[3] - box[1] >= 1 ? box : null;
+}
 
 // A box that was dragged or typed.
-function useBox(box) {
-  if (state.tool === "truth") {
-    change({ truth: [...state.truth, { box, label: null }] });
-  } else {
-    choose({ box });
-  }
+function useBox(whole) {
+  if (!state.picture) return;
+  const box = onlyInside(whole);
+  if (!box) return say("At least one pixel of the box must lie on the photograph.");
+  if (state.tool !== "truth") return choose({ box });
+  if (state.truth.length === 100) return say("A hundred true objects are enough; remove one first.");
+  change({ truth: [...state.truth, { box, label: null, difficult: false }] });
 }
 
 function choose(chosen) {
@@ -214,7 +224,8 @@ function choose(chosen) {
 
 function click(point) {
   if (!state.proposals) return;
-  const here = boxesAt(point);
+  change({ hovered: null });
+  const here = state.tab === "result" ? [...detectedAt(point), ...boxesAt(point)] : boxesAt(point);
   if (!here.length) return;
   const again = lastClick && Math.hypot(point[0] - lastClick[0], point[1] - lastClick[1]) * sceneScale() < 5;
   lastClick = point;
@@ -228,9 +239,13 @@ scene.addEventListener("keydown", (event) => {
   event.preventDefault();
   const shown = visible();
   if (!shown.length) return;
-  const at = shown.indexOf(state.chosen?.index);
-  const next = at === -1 ? 0 : at + steps[event.key];
-  choose({ index: shown[Math.min(Math.max(next, 0), shown.length - 1)] });
+  // From a box that is not shown, to the nearest one that is.
+  const at = state.chosen?.index ?? -1;
+  const later = shown.filter((i) => i > at);
+  const earlier = shown.filter((i) => i < at);
+  const next = steps[event.key] > 0 ? later[0] : earlier.at(-1);
+  change({ hovered: null });
+  choose({ index: next ?? (steps[event.key] > 0 ? shown.at(-1) : shown[0]) });
 });
 
 on(
@@ -242,14 +257,35 @@ new ResizeObserver(drawSoon).observe($(".photo"));
 
 on(["chosen", "hovered", "picture", "proposals"], () => {
   const box = chosenBox();
-  const round = (corners) => corners.map((value) => Math.round(value)).join(", ");
+  const round = (corners) => corners.map((value) => fixed(value, 0)).join(", ");
   let text = "";
   if (state.hovered !== null) text = `Rank ${state.hovered + 1}: ${round(state.proposals.boxes[state.hovered])}`;
   else if (box && state.chosen.index != null) text = `Chosen: rank ${state.chosen.index + 1}, corners ${round(box)}`;
-  else if (box) text = `Chosen: your own box, corners ${round(box)}`;
+  else if (box) text = `Chosen: your own box, corners ${box.map((value) => fixed(value, 1)).join(", ")}`;
   $(".under").textContent = text;
   scene.setAttribute(
     "aria-label",
-    `The photograph ${state.name}. ${text} Arrow keys walk the ranking of the proposals.`,
+    `The photograph ${state.name}. ${text}. Arrow keys walk the ranking of the proposals.`,
   );
 });
+
+// The same for those who only hear it, once per choice.
+on(["chosen"], () => {
+  const box = chosenBox();
+  if (!box) return;
+  const what = state.chosen.box ? "Your own box" : `Rank ${state.chosen.index + 1}`;
+  $(".spoken").textContent = `${what}: ${box.map((value) => fixed(value, 0)).join(", ")}.`;
+});
+
+// What the lines on the photograph are.
+const LEGENDS = {
+  grouping: "Each colour is a region; orange and blue are the two that the last merge joined, white their common box.",
+  proposals: "Thin: the proposals, coloured by colour space. Orange: the chosen one. Green, dashed: true objects.",
+  pooling: "Orange: the chosen box. White, dashed: as rounded to whole cells. Blue: what the bin looks at; red: its winning cell.",
+  head: "Orange: the proposal. Blue: where the deltas move it.",
+  result: "Boxes: the detections. White, dashed: what the chosen one suppressed, or the chosen box itself.",
+};
+on(["tab"], showLegend);
+function showLegend() {
+  $(".legend").textContent = LEGENDS[state.tab];
+}

@@ -1,8 +1,19 @@
 // Step 3: RoI pooling of the chosen box, cell by cell.
 
-const askBox = asker("box", (answer) => {
-  change({ box: answer, channel: answer.channel });
-});
+const askBox = asker(
+  "box",
+  (answer, asked) => {
+    const now = question();
+    if (!same(now.box, asked.box) || now.form !== asked.form) return;
+    // A channel that was chosen meanwhile is about to be asked for.
+    change({ box: answer, channel: now.channel === asked.channel ? answer.channel : now.channel });
+  },
+  (asked) => {
+    // Another box's numbers must not pass for this one's.
+    if (same(question().box, asked.box)) change({ box: null });
+  },
+);
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 function question() {
   const { chosen, form, channel } = state;
@@ -72,9 +83,9 @@ grid.addEventListener("keydown", (event) => {
 });
 
 let filled = 49; // how many bins the player has filled; 49: all
-const stopBins = player($('.play[data-name="bins"]'), 140, (first) => {
+const stopBins = player($('.play[data-name="bins"]'), 140, () => {
   if (!state.box) return false;
-  filled = first ? 1 : filled + 1;
+  filled = filled < 49 ? filled + 1 : 1;
   const at = filled - 1;
   change({ bin: { row: Math.floor(at / 7), column: at % 7 } });
   drawGrid();
@@ -98,7 +109,9 @@ function drawGrid() {
     button.style.color = r * 0.3 + g * 0.59 + b * 0.11 > 120 ? "#000" : "#fff";
     button.textContent = there ? fixed(value, value >= 100 ? 0 : 1) : "";
     button.setAttribute("aria-label", `Row ${Math.floor(i / 7) + 1}, column ${(i % 7) + 1}: ${fixed(value, 2)}`);
-    button.classList.toggle("now", bin !== null && bin.row * 7 + bin.column === i);
+    const now = bin !== null && bin.row * 7 + bin.column === i;
+    button.classList.toggle("now", now);
+    button.setAttribute("aria-selected", String(now));
   });
 }
 
@@ -140,9 +153,9 @@ function drawMap() {
       context.fill();
     }
   }
-  if (box.cells) line(box.cells, { colour: ORANGE, width: 3 });
-  line(box.exact, { colour: "#000000", width: 3.5 });
-  line(box.exact, { colour: "#ffffff", width: 2, dash: [5, 4] });
+  line(box.exact, { colour: "#000000", width: 4.5 });
+  line(box.exact, { colour: ORANGE, width: 3 });
+  if (box.cells) line(box.cells, { colour: "#ffffff", width: 2, dash: [5, 4] });
   if (bin) {
     const [a, b, c, d] = box.bins[bin.row][bin.column];
     if (c > a && d > b) {
@@ -236,10 +249,15 @@ function tellRounding() {
   const widths = sizes(all.map(([a, , c]) => c - a));
   const heights = sizes(all.map(([, b, , d]) => d - b));
   const whole = (x2 - x1) % 7 === 0 && (y2 - y1) % 7 === 0;
+  const [columns, rows] = box.map_size;
+  const off = x1 < 0 || y1 < 0 || x2 > columns || y2 > rows;
   return (
-    `Rounding to whole cells moves the box's sides, in pixels of the photograph: left ${left}, top ${top}, ` +
-    `right ${right}, bottom ${bottom}. It then covers ${x2 - x1} x ${y2 - y1} cells; its bins are ${widths} wide and ${heights} high` +
-    (whole ? "." : ", since 7 does not divide that evenly; neighbours share cells.")
+    `Whole cells move the box's sides, in pixels of the photograph: left ${left}, top ${top}, ` +
+    `right ${right}, bottom ${bottom}. ` +
+    (box.form === "paper" ? "(The paper rounds to the nearest cell and counts the last one in.) " : "(The walk-through rounds outwards.) ") +
+    `That is ${x2 - x1} x ${y2 - y1} cells; its bins are ${widths} wide and ${heights} high` +
+    (whole ? "." : ", since 7 does not divide that evenly; neighbours share cells.") +
+    (off ? " What lies off the map has no cells." : "")
   );
 }
 
@@ -252,12 +270,14 @@ function tellBin() {
   if (box.form === "align") return `${name}: the mean of four points between the cells, ${fixed(value, 3)}.`;
   if (c <= a || d <= b) return `${name} lies outside the map: 0.`;
   const winner = box.winners[bin.row][bin.column];
-  const range = (low, high) => (high - low === 1 ? `${low}` : `${low} to ${high - 1}`);
+  // Counted from 1, as the bins are.
+  const range = (low, high) => (high - low === 1 ? `${high}` : `${low + 1} to ${high}`);
   const [column, row] = [winner % box.map_size[0], Math.floor(winner / box.map_size[0])];
   const pixels = onPhoto(box, [column, row, column + 1, row + 1]).map((v) => Math.round(v)).join(", ");
   return (
     `${name} looks at columns ${range(a, c)} and rows ${range(b, d)} of the map (${c - a} x ${d - b} cells). ` +
-    `The largest value there is ${fixed(value, 3)}, in column ${column}, row ${row}: pixels ${pixels} of the photograph.`
+    `The largest value there is ${fixed(value, 3)}, in column ${column + 1}, row ${row + 1}: at ${pixels} on the photograph, ` +
+    "though through all layers that cell sees more of what is around it."
   );
 }
 
@@ -286,25 +306,30 @@ on(["box", "bin", "tab"], () => {
 
 on(["box"], () => {
   const { box } = state;
-  if (!box) return;
-  $(".channel").value = box.channel;
+  if (!box) {
+    $(".rounding-told").textContent = "";
+    return $(".strip").replaceChildren();
+  }
+  // Nobody's typing is written over.
+  if (document.activeElement !== $(".channel")) $(".channel").value = box.channel;
   $(".channel").max = box.channels - 1;
   $(".rounding-told").textContent = tellRounding();
   $(".map-told").replaceChildren(
     "Map of ", term("channel"), ` ${box.channel}, ${box.map_size[0]} x ${box.map_size[1]} `, term("cell", "cells"),
-    "; dashed: the box exactly",
-    box.cells ? ", orange: rounded, red dots: the winning cells." : ".",
+    " from dark (0) to yellow (its largest value). Orange: the box exactly",
+    box.cells ? "; white, dashed: as rounded; red dots: the winning cells." : ".",
   );
   mapCanvas.setAttribute(
     "aria-label",
     `Feature map of channel ${box.channel}, ${box.map_size[0]} by ${box.map_size[1]} cells, with the chosen box on it`,
   );
-  $(".strip").replaceChildren(
+  refill(
+    $(".strip"),
     ...box.strongest.map(({ channel, largest, pooled }) =>
       make(
         "button",
         {
-          "aria-pressed": String(channel === box.channel), "data-channel": channel,
+          "aria-pressed": String(channel === box.channel), "data-channel": channel, "data-key": channel,
           "aria-label": `Channel ${channel}, largest value ${largest}`,
           onclick: () => change({ channel }),
         },
@@ -312,7 +337,7 @@ on(["box"], () => {
       ),
     ),
   );
-  if ($(".all").open) askMosaic({ box: state.chosen.box ?? state.chosen.index, form: state.form });
+  openMosaic();
 });
 
 // The mosaic: every channel's pooled map, 32 in a line.
@@ -335,9 +360,17 @@ const askMosaic = asker("mosaic", async (answer) => {
   }
   mosaicCanvas.dataset.channels = answer.channels;
 });
-$(".all").addEventListener("toggle", () => {
-  if ($(".all").open && state.box) askMosaic({ box: state.chosen.box ?? state.chosen.index, form: state.form });
-});
+let mosaicOf = null; // whose it is
+
+function openMosaic() {
+  if (!$(".all").open || !state.box || !state.chosen) return;
+  const { box, form } = question();
+  const of = JSON.stringify([state.token, box, form]);
+  if (of === mosaicOf) return;
+  mosaicOf = of;
+  askMosaic({ box, form });
+}
+$(".all").addEventListener("toggle", openMosaic);
 mosaicCanvas.addEventListener("click", (event) => {
   const { left, top } = mosaicCanvas.getBoundingClientRect();
   const channel =

@@ -45,7 +45,10 @@ $(".typed").addEventListener("submit", (event) => {
 });
 
 on(["proposals"], () => {
-  if (!state.proposals) return;
+  if (!state.proposals) {
+    for (const place of [".shown-told", ".source-told"]) $(place).replaceChildren();
+    return;
+  }
   const { boxes, runs } = state.proposals;
   $(".shown").max = boxes.length;
   const spaces = [...new Set(runs.map((run) => run.space))];
@@ -88,64 +91,66 @@ on(["truth", "stage"], () => {
 function fateOf({ box, label }, covered) {
   const made = state.decisions;
   if (!made || !covered) return "";
-  const kept = made.kept.map((is, i) => (is ? i : -1)).filter((i) => i >= 0);
-  const hits = kept.filter((i) => overlap(made.boxes[i], box) >= 0.5);
+  const hits = detections().filter((i) => overlap(made.boxes[i], box) >= 0.5);
   const right = hits.find((i) => label === null || className(made.labels[i]) === label);
   if (right !== undefined) {
     return `Found as ${className(made.labels[right])}, ${percent(made.scores[right])}.`;
   }
-  if (covered.first === null) {
-    return `Not found: no proposal overlaps it by 0.5; the best, rank ${covered.best + 1}, has IoU ${fixed(covered.iou, 2)}.`;
+  if (covered.first === null) return "Not found: no proposal overlaps it by 0.5.";
+  const best = `its best proposal (rank ${covered.best + 1}, IoU ${fixed(covered.iou, 2)})`;
+  if (hits.length) return `Wrong class: called ${className(made.labels[hits[0]])}.`;
+  const fates = candidatesOf(covered.best);
+  const own = fates.filter((i) => className(made.labels[i]) === label);
+  const ordered = (own.length ? own : fates).sort((a, b) => made.scores[b] - made.scores[a]);
+  if (ordered.some((i) => made.kept[i])) {
+    return `Not found: ${best} is kept, but its regressed box overlaps the object by less than 0.5.`;
   }
-  const start = `The best proposal (rank ${covered.best + 1}) overlaps it by ${fixed(covered.iou, 2)}`;
-  if (hits.length) return `Wrong class: called ${className(made.labels[hits[0]])}. ${start}.`;
-  const fates = made.proposals
-    .map((proposal, i) => (proposal === covered.best ? i : -1))
-    .filter((i) => i >= 0);
-  const loser = fates.find((i) => made.suppressed_by[i] >= 0);
+  const loser = ordered.find((i) => made.suppressed_by[i] >= 0);
   if (loser !== undefined) {
     const by = made.suppressed_by[loser];
     return (
-      `Not found: ${start}, but was suppressed as ${className(made.labels[loser])} by proposal ` +
+      `Not found: ${best} was suppressed as ${className(made.labels[loser])} by proposal ` +
       `${made.proposals[by] + 1} (IoU ${fixed(made.overlaps[loser], 2)}).`
     );
   }
-  if (fates.length) return `Box too loose: ${start} and is kept, but the regressed box is off.`;
-  const best = covered.best;
+  if (ordered.length) return `Not found: ${best} is one too many of its class.`;
   return (
-    `Not found: ${start}; its likeliest class is ${className(made.best_labels[best])} with ` +
-    `${percent(made.best_scores[best])}, below the lowest score of ${state.score}.`
+    `Not found: the likeliest class of ${best} is ${className(made.best_labels[covered.best])} with ` +
+    `${percent(made.best_scores[covered.best])}, below the lowest score of ${fixed(state.score, 2)}.`
   );
 }
 
 on(["truth", "covered", "shown", "decisions"], () => {
   const { truth, covered, shown } = state;
   if (!truth.length) {
-    $(".truth").replaceChildren(
-      make("p", { class: "hint" }, "Mark the true objects to see how many of them the proposals cover: their ", term("recall"), "."),
+    refill(
+      $(".truth"),
+      make("p", {}, "Mark the true objects to see how many of them the proposals cover: their ", term("recall"), "."),
     );
     return;
   }
   if (covered.length !== truth.length) return;
-  const hit = covered.filter(({ first }) => first !== null && first < shown).length;
+  const counted = covered.filter((_, i) => !truth[i].difficult);
+  const hit = counted.filter(({ first }) => first !== null && first < shown).length;
   const items = truth.map((object, i) =>
     make(
       "li", {},
-      make("b", {}, object.label ?? `object ${i + 1}`), " ",
+      make("b", {}, object.label ?? `object ${i + 1}`), object.difficult ? " (difficult: not counted): " : ": ",
       covered[i].first === null
         ? `no proposal with IoU 0.5 (best ${fixed(covered[i].iou, 2)}). `
         : `covered from rank ${covered[i].first + 1} on, best IoU ${fixed(covered[i].iou, 2)}. `,
       fateOf(object, covered[i]), " ",
-      covered[i].best === null ? null : make("button", { class: "link", onclick: () => choose({ index: covered[i].best }) }, "Its best proposal"),
+      covered[i].best === null ? null : make("button", { class: "link", "data-key": `best-${i}`, onclick: () => choose({ index: covered[i].best }) }, "Its best proposal"),
       " ",
-      make("button", { class: "link", "aria-label": `Remove ${object.label ?? `object ${i + 1}`}`, onclick: () => change({ truth: truth.filter((_, j) => j !== i) }) }, "Remove"),
+      make("button", { class: "link", "data-key": `remove-${i}`, "aria-label": `Remove ${object.label ?? `object ${i + 1}`}`, onclick: () => change({ truth: truth.filter((_, j) => j !== i) }) }, "Remove"),
     ),
   );
-  $(".truth").replaceChildren(
+  refill(
+    $(".truth"),
     make(
-      "p", { class: "recall" }, "Of ", String(truth.length), truth.length === 1 ? " true object " : " true objects ",
-      make("b", {}, String(hit)), ` have a proposal with `, term("IoU"), ` 0.5 among the first ${shown}: `,
-      term("recall"), ` ${percent(hit / truth.length)}.`,
+      "p", { class: "recall" }, `Of ${counted.length} true ${counted.length === 1 ? "object " : "objects "}`,
+      make("b", {}, String(hit)), counted.length === 1 ? " has" : " have", " a proposal with ", term("IoU"),
+      ` 0.5 among the first ${shown}: `, term("recall"), ` ${counted.length ? percent(hit / counted.length) : "-"}.`,
     ),
     make("ul", {}, ...items),
   );

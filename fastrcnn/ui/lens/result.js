@@ -68,7 +68,6 @@ on(["decisions", "chosen"], () => {
     return;
   }
   const found = detections();
-  const took = Object.values(made.seconds).reduce((a, b) => a + b, 0);
   const plural = found.length === 1 ? "1 object" : `${found.length} objects`;
   const dropped = made.suppressed_by.filter((by) => by >= 0).length;
   $(".count").textContent = found.length
@@ -78,15 +77,16 @@ on(["decisions", "chosen"], () => {
   const rows = found.map((i) => {
     const losers = made.suppressed_by.filter((by) => by === i).length;
     return make(
-      "tr", { class: i === chosen ? "chosen" : "" },
-      make("td", {}, make("button", { class: "link", "data-proposal": made.proposals[i], onclick: () => choose({ index: made.proposals[i] }) }, className(made.labels[i]))),
+      "tr", { class: i === chosen ? "chosen" : "", "aria-current": i === chosen ? "true" : null },
+      make("td", {}, make("button", { class: "link", "data-proposal": made.proposals[i], "data-key": `found-${i}`, onclick: () => choose({ index: made.proposals[i] }) }, className(made.labels[i]))),
       make("td", {}, fixed(made.scores[i], 3)),
       make("td", {}, made.boxes[i].map((value) => fixed(value, 0)).join(", ")),
       make("td", {}, String(made.proposals[i] + 1)),
       make("td", {}, String(losers)),
     );
   });
-  $(".found").replaceChildren(
+  refill(
+    $(".found"),
     ...(found.length
       ? [
           make(
@@ -96,27 +96,39 @@ on(["decisions", "chosen"], () => {
           ),
         ]
       : []),
+    suppressedBy(chosen),
   );
-  showSuppressed(chosen);
 });
 
-function showSuppressed(chosen) {
+let listOpen = false;
+
+// The boxes that a detection suppressed; from one of them the list stays that of its winner.
+function suppressedBy(detection) {
   const made = state.decisions;
-  if (chosen === undefined) return;
+  const lost = candidatesOf(state.chosen?.index).find((i) => made.suppressed_by[i] >= 0);
+  const chosen = detection ?? made.suppressed_by[lost];
+  if (chosen === undefined) return null;
   const losers = made.suppressed_by.map((by, i) => (by === chosen ? i : -1)).filter((i) => i >= 0);
-  if (!losers.length) return;
-  $(".found").append(
-    make(
-      "details", { class: "suppressed" },
-      make("summary", {}, `The ${losers.length} that this ${className(made.labels[chosen])} suppressed (dashed on the photograph)`),
-      make(
-        "ul", {},
-        ...losers.slice(0, 50).map((i) =>
-          make("li", {}, make("button", { class: "link", onclick: () => choose({ index: made.proposals[i] }) }, `rank ${made.proposals[i] + 1}`), `: ${fixed(made.scores[i], 3)}, IoU ${fixed(made.overlaps[i], 2)}`),
-        ),
-      ),
-    ),
+  if (!losers.length) return null;
+  const item = (i) => {
+    const attributes = { class: "link", "data-key": `lost-${i}`, onclick: () => choose({ index: made.proposals[i] }) };
+    return make("li", {}, make("button", attributes, `rank ${made.proposals[i] + 1}`), `: ${fixed(made.scores[i], 3)}, IoU ${fixed(made.overlaps[i], 2)}`);
+  };
+  return make(
+    "details", { class: "suppressed", open: listOpen, ontoggle: (event) => (listOpen = event.target.open) },
+    make("summary", { "data-key": "suppressed" }, `The ${losers.length} that the ${className(made.labels[chosen])} at rank ${made.proposals[chosen] + 1} suppressed`),
+    make("ul", {}, ...losers.slice(0, 50).map(item)),
   );
+}
+
+// The proposals behind the detections at a point, the smallest box first.
+function detectedAt([x, y]) {
+  const made = state.decisions;
+  if (!made) return [];
+  return detections()
+    .filter((i) => made.boxes[i][0] <= x && x < made.boxes[i][2] && made.boxes[i][1] <= y && y < made.boxes[i][3])
+    .sort((i, j) => area(made.boxes[i]) - area(made.boxes[j]))
+    .map((i) => made.proposals[i]);
 }
 
 // What became of the chosen box, in one sentence; parts may be elements.
@@ -135,13 +147,13 @@ function fate() {
     const by = made.suppressed_by[loser];
     return [
       `Suppressed as ${className(made.labels[loser])} (${fixed(made.scores[loser], 3)}) by `,
-      make("button", { class: "link", onclick: () => choose({ index: made.proposals[by] }) }, `rank ${made.proposals[by] + 1}`),
+      make("button", { class: "link", "data-key": "by", onclick: () => choose({ index: made.proposals[by] }) }, `rank ${made.proposals[by] + 1}`),
       ` (${fixed(made.scores[by], 3)}): they overlap by IoU ${fixed(made.overlaps[loser], 3)}, more than ${fixed(state.nms, 2)}.`,
     ];
   }
-  if (mine.length) return ["Dropped: more than a hundred better boxes of its class are kept."];
+  if (mine.length) return ["Dropped: a hundred better boxes of its class are kept, and no more than that."];
   const best = `${className(made.best_labels[index])} ${fixed(made.best_scores[index], 3)}`;
-  const ground = state.box?.index === index ? state.box.probabilities[0] : 0;
+  const ground = made.background[index];
   if (ground > made.best_scores[index]) {
     return [`Not in the result: background (${fixed(ground, 3)}); its likeliest class is ${best}.`];
   }
@@ -151,6 +163,7 @@ function fate() {
 const askTakeaway = asker("takeaway", (answer) => {
   const href = answer.src ?? URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
   make("a", { href, download: answer.name }).click();
+  if (!answer.src) URL.revokeObjectURL(href);
 });
 for (const kind of ["png", "json"]) {
   $(`.save-${kind}`).addEventListener("click", () => {

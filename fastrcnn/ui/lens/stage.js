@@ -14,7 +14,7 @@ const askPicture = asker("picture", (answer) => {
     if (token !== state.token) return;
     change({
       picture: { width: answer.width, height: answer.height, image },
-      truth: answer.objects.map((object) => ({ box: object.box, label: object.label })),
+      truth: answer.objects,
     });
   };
   image.src = answer.src;
@@ -30,7 +30,7 @@ function receive(note) {
   if (!note) return;
   if (note.error) {
     // The picture before it, if any, is still there.
-    root.setAttribute("aria-busy", "false");
+    $(".bench").setAttribute("aria-busy", "false");
     return say(note.error);
   }
   if (note.token !== state.token) {
@@ -39,7 +39,7 @@ function receive(note) {
       token: note.token, name: note.name, example: note.example, stage: "read",
       picture: null, grouping: null, merge: 0, run: 0, proposals: null, hovered: null,
       chosen: null, box: null, bin: null, channel: null, label: null, truth: [], covered: [],
-      decisions: null, activity: null,
+      decisions: null, activity: null, shown: 100, source: "all",
     });
   }
   change({ stage: note.stage });
@@ -48,7 +48,7 @@ function receive(note) {
 on(["stage", "token"], () => {
   const { stage } = state;
   root.dataset.stage = stage;
-  root.setAttribute("aria-busy", String(stage !== "detections"));
+  $(".bench").setAttribute("aria-busy", String(stage !== "detections"));
   if (stage in WORKING) say(`${state.name}: ${WORKING[stage]}`);
   if (stage !== "read" && state.picture === null) askPicture({});
   if (["proposals", "features", "detections"].includes(stage) && state.proposals === null) askProposals({});
@@ -73,7 +73,7 @@ for (const example of props.examples) {
 }
 
 function wait() {
-  root.setAttribute("aria-busy", "true");
+  $(".bench").setAttribute("aria-busy", "true");
   say("Waiting for the server; others may be first ...");
 }
 
