@@ -131,18 +131,30 @@ const TERMS = {
 const tip = make("div", { class: "tip", role: "tooltip", id: "lens-tip", hidden: true });
 root.append(tip);
 
+let tipOf = null; // the term that is being explained
+
 function showTip(event) {
-  const place = event.currentTarget.getBoundingClientRect();
-  tip.textContent = TERMS[event.currentTarget.dataset.of];
+  tipOf = event.currentTarget;
+  tip.textContent = TERMS[tipOf.dataset.of];
   tip.hidden = false;
+  placeTip();
+}
+
+function placeTip() {
+  if (!tipOf) return;
+  const place = tipOf.getBoundingClientRect();
   const left = Math.min(place.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
   tip.style.left = `${Math.max(left, 8)}px`;
   const above = place.top - tip.offsetHeight - 6;
   tip.style.top = `${above > 0 ? above : place.bottom + 6}px`;
 }
-const hideTip = () => (tip.hidden = true);
+
+function hideTip() {
+  tipOf = null;
+  tip.hidden = true;
+}
 root.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
-window.addEventListener("scroll", hideTip, { passive: true });
+window.addEventListener("scroll", placeTip, { passive: true });
 
 function term(name, text = name) {
   return make(
