@@ -341,10 +341,9 @@ def decide(probabilities: Tensor, regressed: Tensor, score: float, nms: float) -
         is_kept = torch.zeros(len(order), dtype=torch.bool)
         is_kept[winners[:PER_CLASS]] = True
         overlaps = box_ops.iou(boxes, boxes[winners])
-        # The first kept box that is ahead and overlaps too much is the one that suppressed it.
-        ahead = winners[None] < torch.arange(len(order))[:, None]
+        # The best kept box that overlaps it too much is the one that suppressed it.
         # In double, as torchvision compares: a float32 of 0.3 is above 0.3.
-        over = (overlaps.double() > nms) & ahead
+        over = overlaps.double() > nms
         first = over.int().argmax(dim=1) if len(winners) else torch.zeros(len(order)).long()
         is_suppressed = over.any(dim=1)
         is_suppressed[winners] = False
