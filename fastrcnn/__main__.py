@@ -140,7 +140,11 @@ def _train(options: argparse.Namespace) -> int:
         if options.init is not None:
             _copy_weights(options.init, model)
         features = FeatureCache(
-            model.backbone, model.config.geometry, options.cache, recipe.flip_maps
+            model.backbone,
+            model.config.geometry,
+            options.cache,
+            recipe.flip_maps,
+            recipe.precision,
         )
         proposals = ProposalCache(MODES[recipe.proposals_mode], options.cache)
         trainer = Trainer(
@@ -186,8 +190,9 @@ def _fill_caches(trainer: Trainer, features: FeatureCache, proposals: ProposalCa
     """Make what the trainer will ask for, each process its share, with a bar for each kind."""
     mine = slice(distributed.rank(), None, distributed.world_size())
     train, val = list(trainer.train)[mine], list(trainer.val or ())[mine]
+    workers = max((os.cpu_count() or 1) // distributed.world_size(), 1)
     for label, count, making in (
-        ("proposals", len(train) + len(val), proposals.fill([*train, *val])),
+        ("proposals", len(train) + len(val), proposals.fill([*train, *val], workers)),
         ("features", len(train), features.fill(train, trainer.recipe.flip)),
         ("features", len(val), features.fill(val)),
     ):

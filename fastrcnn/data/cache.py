@@ -28,6 +28,7 @@ from fastrcnn.data.annotation import Annotation
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
 from fastrcnn.model.backbones import Backbone, Geometry
+from fastrcnn.model.precision import autocast, is_bfloat16
 from fastrcnn.proposals import SelectiveSearch, selective_search
 
 # Raise these when the code below them changes what it computes.
@@ -155,7 +156,8 @@ class FeatureCache:
 
     Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
     frozen below conv3_3 only is computed each time, and with nothing frozen `get` gives the
-    preprocessed picture. flip_maps: the mirror image's map is the kept map mirrored.
+    preprocessed picture. flip_maps: the mirror image's map is the kept map mirrored. precision:
+    what the layers compute in, as in a recipe.
     """
 
     def __init__(
@@ -164,8 +166,10 @@ class FeatureCache:
         geometry: Geometry,
         root: Path | None = None,
         flip_maps: bool = False,
+        precision: str = "auto",
     ) -> None:
         self.stop = backbone.last_frozen()
+        self._precision = precision
         self._backbone = backbone
         self._geometry = geometry
         self._flip_maps = flip_maps
@@ -178,6 +182,7 @@ class FeatureCache:
                 "backbone": backbone.name,
                 "stop": self.stop,
                 "weights": _digest(backbone, self.stop),
+                "bfloat16": is_bfloat16(precision, _device(backbone)),
             }
             self._arrays = _ArrayFolder(root or default_cache(), "features", made_by)
 
@@ -222,8 +227,13 @@ class FeatureCache:
         pixels = self._backbone.preprocess(self._geometry.resize(image)[0])
         if self.stop is None:
             return pixels
-        with torch.no_grad():
-            return self._backbone(pixels, stop=self.stop)
+        device = _device(self._backbone)
+        with torch.no_grad(), autocast(self._precision, device):
+            return self._backbone(pixels.to(device), stop=self.stop).float().cpu()
+
+
+def _device(backbone: Backbone) -> torch.device:
+    return next(backbone.parameters()).device
 
 
 def _digest(backbone: Backbone, stop: str) -> str:

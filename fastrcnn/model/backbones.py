@@ -13,6 +13,7 @@ rewriting conv1_1 and making each batch norm the identity.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,12 +125,24 @@ class Backbone(nn.Module):
         """
         first = 0 if start is None else LAYERS.index(start) + 1
         last = len(LAYERS) if stop is None else LAYERS.index(stop) + 1
-        for layer in LAYERS[first:last]:
+        reduced = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if reduced and not torch.is_grad_enabled():
+            return self._reduced(x, LAYERS[first:last], torch.get_autocast_dtype("cpu"))
+        return self._run(x, LAYERS[first:last])
+
+    def _run(self, x: Tensor, layers: Sequence[str]) -> Tensor:
+        for layer in layers:
             convolution, *rest = getattr(self, layer)
             x = _convolve(convolution, x)
             for module in rest:
                 x = module(x)
         return x
+
+    def _reduced(self, x: Tensor, layers: Sequence[str], dtype: torch.dtype) -> Tensor:
+        """What autocast gives, a quarter faster: between layers it would go back to float32."""
+        with torch.autocast("cpu", enabled=False):
+            x = x.to(dtype, memory_format=torch.channels_last)
+            return self._run(x, layers).float().contiguous()
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
@@ -183,6 +196,11 @@ def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
             for image in x.contiguous().split(1)
         ]
         return one_by_one[0] if len(one_by_one) == 1 else torch.cat(one_by_one)
+    if x.dtype != convolution.weight.dtype:
+        weight = convolution.weight.to(x.dtype, memory_format=torch.channels_last)
+        return nn.functional.conv2d(
+            x, weight, convolution.bias.to(x.dtype), padding=convolution.padding
+        )
     return convolution(x)
 
 

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbones import BACKBONES, Geometry
+from fastrcnn.model.precision import PRECISIONS
 from fastrcnn.proposals import MODES
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("step", "one_cycle", "constant")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 # A warm-up starts, and a one-cycle schedule ends, at these shares of the learning rate.
 _WARMUP_START = 1 / 25

@@ -27,6 +27,7 @@ from fastrcnn.data import Dataset
 from fastrcnn.data.cache import FeatureSource, ProposalSource
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
+from fastrcnn.model.precision import autocast
 from fastrcnn.training.batches import (
     MiniBatches,
     Picture,
@@ -478,7 +479,7 @@ class _Network(nn.Module):
         self.model = model
         self._start = start
         self._device = device
-        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
+        self._precision = precision
 
     def forward(self, pictures: list[Picture]) -> tuple[Tensor, Tensor]:
         """cls_score (R, K) and bbox_pred (R, K, 4), float32, the pictures' RoIs one after another.
@@ -489,25 +490,15 @@ class _Network(nn.Module):
             self.pool(picture.features, picture.rois) if picture.pooled is None else picture.pooled
             for picture in pictures
         ]
-        with self._precision():
+        with autocast(self._precision, self._device):
             cls_score, bbox_pred = self.model.head(torch.cat(pooled))
         return cls_score.float(), bbox_pred.float()
 
     def pool(self, features: Tensor, rois: Tensor) -> Tensor:
         """(1, C, h, w) after the layer where the features stop, (r, 5) -> (r, C, 7, 7)."""
-        with self._precision():
+        with autocast(self._precision, self._device):
             maps = self.model.backbone(features.to(self._device), start=self._start)
         return self.model.roi_pool(maps.float(), rois.to(self._device))
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor computes in bfloat16; others imitate it, slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:

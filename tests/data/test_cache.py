@@ -69,7 +69,7 @@ def test_another_setting_or_picture_is_another_file(tmp_path):
 
 def test_features_are_the_frozen_layers_output(tmp_path, backbone):
     one = annotation(tmp_path, "one", 1)
-    cache = FeatureCache(backbone, SMALL, tmp_path / "cache")
+    cache = FeatureCache(backbone, SMALL, tmp_path / "cache", precision="float32")
     assert cache.stop == "conv3_3"
     for flip in (False, True):
         image = load_image(one.path)[:, ::-1] if flip else load_image(one.path)
@@ -79,6 +79,14 @@ def test_features_are_the_frozen_layers_output(tmp_path, backbone):
             maps, scale = cache.get(one, flip)
             torch.testing.assert_close(maps, expected, rtol=1e-3, atol=1e-3)
             assert scale == (48 / 60, 32 / 40)
+
+
+def test_bfloat16_features_are_near_and_are_other_files(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    exact, _ = FeatureCache(backbone, SMALL, tmp_path, precision="float32").get(one)
+    rounded, _ = FeatureCache(backbone, SMALL, tmp_path, precision="bfloat16").get(one)
+    assert len(files(tmp_path)) == 2
+    assert 0 < (rounded - exact).norm() < 0.01 * exact.norm()
 
 
 def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbone):

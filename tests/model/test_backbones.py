@@ -6,6 +6,7 @@ from torchvision.models import vgg16, vgg16_bn
 
 from fastrcnn.errors import CheckpointError, RecipeError
 from fastrcnn.model.backbones import (
+    BACKBONES,
     IMAGENET_WEIGHTS,
     LAYERS,
     Backbone,
@@ -185,3 +186,18 @@ def test_settings_that_cannot_work():
         Geometry(shorter=None)
     with pytest.raises(RecipeError, match="at least shorter"):
         Geometry(shorter=600, longer=500)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_bfloat16_without_a_gradient_is_as_near_as_autocast_with_one(name, photo):
+    backbone = build_backbone(name).eval()
+    pixels = backbone.preprocess(photo)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            quick = backbone(pixels)
+        slow = backbone(pixels).float()
+    with torch.no_grad():
+        exact = backbone(pixels)
+    assert quick.dtype == torch.float32 and quick.is_contiguous()
+    for rounded in (quick, slow):
+        assert 0 < (rounded - exact).norm() < 0.01 * exact.norm()
