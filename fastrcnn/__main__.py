@@ -33,6 +33,7 @@ from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import picture_record
+from fastrcnn.training.caches import fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (
     CheckpointSaved,
@@ -157,7 +158,7 @@ def _train(options: argparse.Namespace) -> int:
             proposals=proposals,
             resume=options.resume,
         )
-        _fill_caches(trainer, features, proposals)
+        _fill_caches(fill_caches(trainer, features, proposals))
         return _follow(trainer)
     finally:
         distributed.shutdown()
@@ -186,19 +187,18 @@ def _copy_weights(path: Path, model: FastRCNN) -> None:
     model.load_state_dict(source.state_dict())
 
 
-def _fill_caches(trainer: Trainer, features: FeatureCache, proposals: ProposalCache) -> None:
-    """Make what the trainer will ask for, each process its share, with a bar for each kind."""
-    mine = slice(distributed.rank(), None, distributed.world_size())
-    train, val = list(trainer.train)[mine], list(trainer.val or ())[mine]
-    workers = max((os.cpu_count() or 1) // distributed.world_size(), 1)
-    for label, count, making in (
-        ("proposals", len(train) + len(val), proposals.fill([*train, *val], workers)),
-        ("features", len(train), features.fill(train, trainer.recipe.flip)),
-        ("features", len(val), features.fill(val)),
-    ):
-        for _ in _progress(making, label, total=count):
-            pass
-    distributed.gather_objects(None)  # all wait for the slowest
+def _fill_caches(making: Iterable[Progress]) -> None:
+    """A bar for each kind of thing that is made beforehand."""
+    bar, stage = None, ""
+    for record in making:
+        if record.stage != stage:
+            if bar is not None:
+                bar.close()
+            stage = record.stage
+            bar = _progress((), stage, total=record.total)
+        bar.update(record.done - bar.n)
+    if bar is not None:
+        bar.close()
 
 
 def _follow(trainer: Trainer) -> int:
@@ -305,7 +305,7 @@ def _recall(options: argparse.Namespace) -> int:
 # What they share
 
 
-def _progress(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+def _progress(items: Iterable[T], label: str, total: int | None = None) -> tqdm:
     """A progress bar with the time left, on a terminal and in the first process only."""
     hidden = True if distributed.rank() else None
     return tqdm(items, desc=label, total=total, unit=" pictures", disable=hidden, file=sys.stderr)

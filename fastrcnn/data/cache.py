@@ -186,6 +186,11 @@ class FeatureCache:
             }
             self._arrays = _ArrayFolder(root or default_cache(), "features", made_by)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether maps are kept on disk at all."""
+        return self._arrays is not None
+
     def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
         """(1, C, h, w) float32 and (sx, sy), network input pixels per picture pixel."""
         height, width = self._geometry.size(annotation.height, annotation.width)

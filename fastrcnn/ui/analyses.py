@@ -1,6 +1,8 @@
 """The analysed pictures that are open on the page, each visitor's own, in memory only.
 
-A visitor's browser names its picture by a token that nobody else can guess. A visitor has one
+Pictures are looked at through the detector that ships with the project, or through one that the
+visitor has trained.
+The browser names the picture by a token that nobody else can guess. A visitor has one
 picture at a time; it is freed when another takes its place, when the page is left, or when more
 than `limit` visitors came after.
 """
@@ -28,13 +30,16 @@ class Gone(FastRCNNError):
 class Analysis:
     """A picture being analysed or done.
 
-    name: the file's, as its owner calls it. stage: what is known so far. example: where the
-    picture is one of ours, with its true objects.
+    name: the file's, as its owner calls it. detector: whose steps are shown. stage: what is known
+    so far. example: where the picture is one of ours. objects: what is truly on the picture, where
+    that is known, ``{"label", "box", "difficult"}`` each.
     """
 
     name: str
+    detector: Detector
     stage: Stage | None = None
     example: Example | None = None
+    objects: tuple[dict, ...] = ()
 
 
 class Analyses:
@@ -46,6 +51,7 @@ class Analyses:
         self._lock = threading.Lock()
         self._by_token: OrderedDict[str, Analysis] = OrderedDict()
         self._tokens: dict[str, str] = {}  # by session
+        self._trained: dict[str, Detector] = {}  # by session
         self._examples: dict[str, Stage] = {}
         self._example_lock = threading.Lock()
 
@@ -73,10 +79,22 @@ class Analyses:
                 self._forget(next(s for s, t in self._tokens.items() if t == oldest))
         return token
 
+    def use(self, session: str, detector: Detector | None) -> None:
+        """From now on a session's pictures go through this detector; None: the one that ships."""
+        with self._lock:
+            self._trained.pop(session, None)
+            if detector is not None:
+                self._trained[session] = detector
+
+    def detector_of(self, session: str) -> Detector:
+        """The detector that a session's pictures go through."""
+        return self._trained.get(session, self.detector)
+
     def close(self, session: str) -> None:
         """Free what a session holds."""
         with self._lock:
             self._forget(session)
+            self._trained.pop(session, None)
 
     def _forget(self, session: str) -> None:
         token = self._tokens.pop(session, None)
@@ -84,9 +102,9 @@ class Analyses:
             del self._by_token[token]
 
     def analyse(self, analysis: Analysis, picture: np.ndarray) -> Iterator[Stage]:
-        """Run the detector, keeping each stage in `analysis`; an example is run once for all."""
-        if analysis.example is None:
-            yield from self._follow(analysis, self.detector.stages(picture))
+        """Run its detector, keeping each stage in `analysis`; an example is run once for all."""
+        if analysis.example is None or analysis.detector is not self.detector:
+            yield from self._follow(analysis, analysis.detector.stages(picture))
             return
         name = analysis.example.name
         with self._example_lock:  # who comes second waits for the first one's result

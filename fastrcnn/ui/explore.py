@@ -12,12 +12,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import PROPOSALS, Trace, decide, select
+from fastrcnn.detect import PROPOSALS, Detector, Trace, decide, select
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
@@ -38,9 +39,18 @@ follow one box through every step. Every number you see is the network's own.
 _TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('lens-upload')); return [p]; }"
 
 
-def build(analyses: Analyses, examples: dict[str, Example]) -> None:
+class Explore(NamedTuple):
+    """The tab that was built: its view, and what opens a picture in it.
+
+    open: an analysis not yet begun, its picture and the visitor's session -> notes for the lens.
+    """
+
+    lens: gr.HTML
+    open: Callable[[Analysis, Path | bytes, str], Iterator[dict]]
+
+
+def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     """Build the tab inside an open `gr.Blocks`; `analyses` keeps the visitors' pictures."""
-    detector = analyses.detector
     server = _Server(analyses)
 
     def upload(file: dict | None, request: gr.Request) -> Iterator[dict]:
@@ -52,27 +62,45 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
         except FastRCNNError as error:
             yield _apology(str(error))
             return
-        yield from analyse(Analysis(name), data, request)
+        session = request.session_hash
+        yield from analyse(Analysis(name, analyses.detector_of(session)), data, session)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
         if example is None:
             yield _apology("There is no such example; choose one of the photographs shown.")
             return
-        yield from analyse(Analysis(example.path.name, example=example), example.path, request)
+        session = request.session_hash
+        analysis = Analysis(
+            example.path.name,
+            analyses.detector_of(session),
+            example=example,
+            objects=example.objects,
+        )
+        yield from analyse(analysis, example.path, session)
 
-    def analyse(analysis: Analysis, picture: Path | bytes, request: gr.Request) -> Iterator[dict]:
+    def untrain(request: gr.Request) -> Iterator[dict]:
+        analyses.use(request.session_hash, None)
+        first = examples[first_of(examples)]
+        analysis = Analysis(
+            first.path.name, analyses.detector, example=first, objects=first.objects
+        )
+        yield from analyse(analysis, first.path, request.session_hash)
+
+    def analyse(analysis: Analysis, picture: Path | bytes, session: str) -> Iterator[dict]:
         try:
             # Read before the picture that is open now is given up.
             image = load_image(picture)
         except FastRCNNError as error:
             yield _apology(str(error))
             return
-        token = analyses.open(request.session_hash, analysis)
+        token = analyses.open(session, analysis)
         note = {
             "token": token,
             "name": analysis.name,
             "example": analysis.example and analysis.example.name,
+            "model": views.model(analysis.detector)
+            | {"ships": analysis.detector is analyses.detector},
         }
         yield note | {"stage": "read"}
         for stage in analyses.analyse(analysis, image):
@@ -94,8 +122,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
             )
     lens = build_lens(
         server.functions(),
-        classes=list(detector.classes),
-        pool=detector.model.roi_pool.form,
+        model=views.model(analyses.detector) | {"ships": True},
         first=first_of(examples),
         examples=[
             {"name": name, "src": views.data_url(thumbnail(example), "JPEG", quality=80)}
@@ -112,7 +139,8 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
     # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
     uploaded = photo.change(upload, photo, lens, preprocess=False, js=_TELL_OF_UPLOAD, **options)
     chosen = lens.example(choose, None, lens, **options)
-    for event in (uploaded, chosen):
+    untrained = lens.untrain(untrain, None, lens, **options)
+    for event in (uploaded, chosen, untrained):
         event.failure(
             lambda: _apology("The analysis did not go through; please try again."),
             None,
@@ -120,6 +148,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> None:
             show_progress="hidden",
             api_visibility="private",
         )
+    return Explore(lens, analyse)
 
 
 def _apology(sentence: str) -> dict:
@@ -147,7 +176,6 @@ class _Server:
 
     def __init__(self, analyses: Analyses) -> None:
         self._analyses = analyses
-        self._detector = analyses.detector
 
     def functions(self) -> list[Callable]:
         questions = (
@@ -161,10 +189,7 @@ class _Server:
         analysis = self._analyses.get(asked.get("token"))
         if analysis.stage is None:
             raise FastRCNNError("The picture is still being read; ask again in a moment.")
-        example = analysis.example
-        return views.picture(analysis.stage.image) | {
-            "objects": list(example.objects) if example else [],
-        }
+        return views.picture(analysis.stage.image) | {"objects": list(analysis.objects)}
 
     def segments(self, asked: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""
@@ -190,34 +215,35 @@ class _Server:
 
     def activity(self, asked: dict) -> dict:
         """How strongly the last convolution answers in each cell, all channels together."""
-        stage = self._analyses.get(asked.get("token")).stage
+        analysis = self._analyses.get(asked.get("token"))
+        stage = analysis.stage
         if stage is None or stage.features is None:
             raise FastRCNNError("The feature map is not there yet; ask again in a moment.")
-        return views.activity(stage.features, *stage.image.shape[:2], self._detector.model)
+        return views.activity(stage.features, *stage.image.shape[:2], analysis.detector.model)
 
     def box(self, asked: dict) -> dict:
         """A proposal (its index) or a box of one's own (four numbers), looked at closely."""
-        trace = self._trace(asked)
+        detector, trace = self._traced(asked)
         channel = asked.get("channel")
         if channel is not None:
             channel = check.whole(channel, "channel", trace.features.shape[1])
         index, box = _chosen(asked, trace)
-        seen = self._detector.inspect(trace, box, asked.get("form"))
-        stride = self._detector.model.roi_pool.stride
-        shown = views.inspection(seen, trace, stride, channel) | {"index": index}
-        if index is not None and seen.form == self._detector.model.roi_pool.form:
+        seen = detector.inspect(trace, box, asked.get("form"))
+        pool = detector.model.roi_pool
+        shown = views.inspection(seen, trace, pool.stride, channel) | {"index": index}
+        if index is not None and seen.form == pool.form:
             shown |= views.scores(
                 trace.probabilities[index], trace.deltas[index], trace.regressed[index]
             )
         return shown
 
     def mosaic(self, asked: dict) -> dict:
-        trace = self._trace(asked)
+        detector, trace = self._traced(asked)
         _, box = _chosen(asked, trace)
-        return views.mosaic(self._detector.inspect(trace, box, asked.get("form")))
+        return views.mosaic(detector.inspect(trace, box, asked.get("form")))
 
     def decisions(self, asked: dict) -> dict:
-        trace = self._trace(asked)
+        _, trace = self._traced(asked)
         score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
         made = decide(trace.probabilities, trace.regressed, score, nms)
         best, label = trace.probabilities[:, 1:].max(dim=1)
@@ -229,7 +255,7 @@ class _Server:
         }
 
     def truth(self, asked: dict) -> dict:
-        trace = self._trace(asked)
+        _, trace = self._traced(asked)
         boxes = asked.get("boxes")
         if not isinstance(boxes, list) or len(boxes) > 100:
             raise FastRCNNError("True boxes are a list of at most 100.")
@@ -243,22 +269,22 @@ class _Server:
 
     def takeaway(self, asked: dict) -> dict:
         """The drawn picture as PNG and the detections as the command line writes them."""
-        analysis = self._analyses.get(asked.get("token"))
-        trace = self._trace(asked)
+        name = self._analyses.get(asked.get("token")).name
+        detector, trace = self._traced(asked)
         score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
-        found = select(trace.probabilities, trace.regressed, self._detector.classes, score, nms)
+        found = select(trace.probabilities, trace.regressed, detector.classes, score, nms)
         height, width = trace.image.shape[:2]
-        record = picture_record(analysis.name, height, width, found, trace.seconds)
+        record = picture_record(name, height, width, found, trace.seconds)
         if asked.get("kind") == "json":
-            return {"name": f"{Path(analysis.name).stem}.json", "text": json.dumps([record]) + "\n"}
+            return {"name": f"{Path(name).stem}.json", "text": json.dumps([record]) + "\n"}
         drawn = draw_detections(trace.image, found)
-        return {"name": f"{Path(analysis.name).stem}.png", "src": views.data_url(drawn, "PNG")}
+        return {"name": f"{Path(name).stem}.png", "src": views.data_url(drawn, "PNG")}
 
-    def _trace(self, asked: dict) -> Trace:
-        stage = self._analyses.get(asked.get("token")).stage
-        if stage is None or stage.trace is None:
+    def _traced(self, asked: dict) -> tuple[Detector, Trace]:
+        analysis = self._analyses.get(asked.get("token"))
+        if analysis.stage is None or analysis.stage.trace is None:
             raise FastRCNNError("The picture is still being analysed; ask again in a moment.")
-        return stage.trace
+        return analysis.detector, analysis.stage.trace
 
 
 def _chosen(asked: dict, trace: Trace) -> tuple[int | None, Tensor]:

@@ -43,7 +43,7 @@ def build(detector: Detector, folder: Path = ASSETS, analyses: Analyses | None =
 def _warm(analyses: Analyses, example: Example) -> None:
     """The first visitor should not have to wait for the example that the page opens with."""
     for _ in analyses.analyse(
-        Analysis(example.path.name, example=example), load_image(example.path)
+        Analysis(example.path.name, analyses.detector, example=example), load_image(example.path)
     ):
         pass
 

@@ -13,16 +13,43 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import Decisions, Inspection, Trace
+from fastrcnn.detect import Decisions, Detector, Inspection, Trace
 from fastrcnn.model import FastRCNN
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 
 LONGEST_SHOWN = 1200  # pixels; a larger picture is shown shrunk, its boxes stay in its own pixels
 _STRONGEST = 12  # channels in the strip
 _FOUND_IOU = 0.5
+
+
+def model(detector: Detector) -> dict:
+    """What the page says of a network wherever it speaks of its shape.
+
+    sees: the side of the square of input pixels that reach one cell of the map, borders aside.
+    """
+    network = detector.model
+    sees = jump = 1
+    for module in network.backbone.modules():
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            size, stride = (
+                side[0] if isinstance(side, tuple) else side
+                for side in (module.kernel_size, module.stride)
+            )
+            sees += (size - 1) * jump
+            jump *= stride
+    return {
+        "classes": list(detector.classes),
+        "backbone": network.backbone.name,
+        "convolutions": len(network.backbone.layers),
+        "channels": network.backbone.channels,
+        "stride": network.backbone.stride,
+        "sees": sees,
+        "pool": network.roi_pool.form,
+        "trained": detector.metadata.get("iterations"),
+    }
 
 
 def picture(image: np.ndarray) -> dict:

@@ -3,7 +3,6 @@ import json
 import math
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from fastrcnn.draw import draw_detections
 from fastrcnn.report import picture_record
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.examples import Example
 from fastrcnn.ui.explore import _Server
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
@@ -48,7 +46,9 @@ def questions(analyses) -> dict[str, Callable]:
 @pytest.fixture
 def ask(analyses, questions, stages) -> Callable[..., dict]:
     """Ask about a picture that is done."""
-    token = analyses.open("me", Analysis("holiday.by.the.sea.jpg", stages["detections"]))
+    token = analyses.open(
+        "me", Analysis("holiday.by.the.sea.jpg", analyses.detector, stages["detections"])
+    )
 
     def answer(name: str, **asked) -> dict:
         answered = questions[name]({"token": token} | asked)
@@ -101,7 +101,7 @@ def test_without_a_token_there_is_no_picture(questions, ask, name):
     ],
 )
 def test_who_asks_too_early_is_asked_to_wait(analyses, questions, stages, stage, early):
-    token = analyses.open("me", Analysis("a.jpg", stages.get(stage)))
+    token = analyses.open("me", Analysis("a.jpg", analyses.detector, stages.get(stage)))
     for name, asked in RIGHT.items():
         answer = questions[name]({"token": token} | asked)
         assert_is_json(answer)
@@ -147,8 +147,8 @@ def test_what_is_missing_is_answered_in_one_sentence(ask, name):
 def test_a_picture_comes_with_the_objects_known_to_be_on_it(analyses, questions, ask, stages):
     scene = stages["detections"].image
     assert ask("picture") == views.picture(scene) | {"objects": []}
-    example = Example("cat", Path("cat.jpg"), OBJECTS)
-    token = analyses.open("you", Analysis("cat.jpg", stages["segments"], example))
+    known = Analysis("cat.jpg", analyses.detector, stages["segments"], objects=OBJECTS)
+    token = analyses.open("you", known)
     assert questions["picture"]({"token": token})["objects"] == list(OBJECTS)
 
 
@@ -160,7 +160,7 @@ def test_a_run_shows_its_merges_once_there_are_any(analyses, questions, ask, sta
         assert shown == shown | views.hierarchy(run)
     assert ask("segments") == ask("segments", run=0)
 
-    token = analyses.open("you", Analysis("a.jpg", stages["segments"]))
+    token = analyses.open("you", Analysis("a.jpg", analyses.detector, stages["segments"]))
     for index, start in enumerate(stages["segments"].segmentations):
         shown = questions["segments"]({"token": token, "run": index})
         assert shown == shown | views.segments(start.segments.labels)
@@ -171,7 +171,7 @@ def test_a_run_shows_its_merges_once_there_are_any(analyses, questions, ask, sta
 def test_proposals_are_the_same_before_and_after_they_are_scored(
     analyses, questions, ask, stages, trace
 ):
-    token = analyses.open("you", Analysis("a.jpg", stages["proposals"]))
+    token = analyses.open("you", Analysis("a.jpg", analyses.detector, stages["proposals"]))
     shown = questions["proposals"]({"token": token})
     assert shown == ask("proposals")
     assert len(shown["boxes"]) == len(trace.boxes) and len(shown["runs"]) == 4

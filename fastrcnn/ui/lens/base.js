@@ -22,7 +22,7 @@ const state = {
   source: "all",
   hovered: null, // index of a proposal
   chosen: null, // {index} or {box}: what the rest of the page speaks of
-  form: props.pool,
+  form: props.model.pool,
   channel: null, // null: the strongest
   box: null, // the server's close look at the chosen box
   bin: null, // {row, column}
@@ -35,6 +35,9 @@ const state = {
   decisions: null,
   activity: null, // how strongly all channels together answer, cell by cell, before there are boxes
 };
+
+// The network that looks: {classes, backbone, convolutions, channels, stride, sees, pool, trained, ships}.
+let model = props.model;
 
 const listeners = [];
 
@@ -112,12 +115,12 @@ const TERMS = {
   RoIAlign: "A later form of RoI pooling: it reads the map between the cells instead of rounding the box.",
   "walk-through": "The program that this project follows beside the paper; it rounds the box outwards.",
   convolution: "A layer that looks for small patterns everywhere in what comes before it.",
-  channel: "One of the 512 patterns that the last convolution looks for; its map says where it found it.",
-  cell: "One number of the map, one for every 16 x 16 pixels of the network's input; through all layers it sees about 196 x 196.",
+  get channel() { return `One of the ${model.channels} patterns that the last convolution looks for; its map says where it found it.`; },
+  get cell() { return `One number of the map, one for every ${model.stride} x ${model.stride} pixels of the network's input; through all layers it sees about ${model.sees} x ${model.sees}.`; },
   bin: "One of the 7 x 7 parts that the box is divided into.",
   background: "Class 0: none of the kinds of objects that the network knows, or too little of one.",
   delta: "How far to move (in box widths and heights) and stretch (as a logarithm) the proposal.",
-  fc: "Fully connected layers: each of their units weighs all 7 x 7 x 512 numbers, or all units before it.",
+  get fc() { return `Fully connected layers: each of their units weighs all 7 x 7 x ${model.channels} numbers, or all units before it.`; },
   NMS: "Of overlapping boxes of one class, the best stays and the others go.",
   recall: "The share of true objects for which at least one proposal overlaps by IoU 0.5 or more.",
   softmax: "Turns the scores into probabilities: positive, and together 1.",
@@ -179,7 +182,7 @@ function explained(sentence) {
 }
 
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0*)?)$/, "$1");
-const className = (label) => (label === 0 ? "background" : props.classes[label - 1]);
+const className = (label) => (label === 0 ? "background" : model.classes[label - 1]);
 const percent = (value) => `${fixed(100 * value, 1)} %`;
 
 function overlap(a, b) {

@@ -72,7 +72,7 @@ function formula(box, label) {
       "p", {}, "The four ", term("delta", "deltas"), ` for ${className(label)}: `,
       make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")), " (dx, dy, dw, dh; the paper's t).",
     ),
-    box.form === props.pool ? null : make("p", { class: "other-form" }, `So it would be with ${FORMS[box.form]}; the result below keeps to ${FORMS[props.pool]}.`),
+    box.form === model.pool ? null : make("p", { class: "other-form" }, `So it would be with ${FORMS[box.form]}; the result below keeps to ${FORMS[model.pool]}.`),
     make(
       "table", {},
       make("caption", {}, "From the proposal P (its centre and size) to the predicted box \u011c"),

@@ -1,5 +1,6 @@
 // The method in six short steps. Each lights up the live part that it speaks of.
 
+const COUNTS = { 4: "four", 5: "five", 6: "six", 13: "thirteen" };
 const LESSONS = [
   {
     title: "Where could an object be?",
@@ -19,9 +20,9 @@ const LESSONS = [
   },
   {
     title: "One look at the photograph",
-    what: "VGG16's thirteen convolutions turn the whole photograph into 512 maps, once. Every box is cut out of the same maps.",
+    get what() { return `${model.backbone === "small" ? "The network's" : "VGG16's"} ${COUNTS[model.convolutions] ?? model.convolutions} convolutions turn the whole photograph into ${model.channels} maps, once. Every box is cut out of the same maps.`; },
     why: "R-CNN ran the network on each box by itself, 2,000 times; sharing the maps made Fast R-CNN 146 times faster to run, the time for proposals aside.",
-    formula: "a cell of the map = 16 x 16 pixels of the network's input",
+    get formula() { return `a cell of the map = ${model.stride} x ${model.stride} pixels of the network's input`; },
     try: "Click through the strip of channels: which part of the object does each answer to?",
     tab: "pooling", lights: ".strip",
   },
@@ -35,7 +36,7 @@ const LESSONS = [
   },
   {
     title: "Two answers at once",
-    what: "fc6 and fc7 read the 7 x 7 x 512 numbers; one output names the class, the other moves the box.",
+    get what() { return `fc6 and fc7 read the 7 x 7 x ${model.channels} numbers; one output names the class, the other moves the box.`; },
     why: "Trained together, with one loss, the two help each other: L = L_cls + \u03bb [u \u2265 1] L_loc.",
     formula: "p = softmax(scores);  \u011c = (Pw dx + Px, Ph dy + Py, Pw exp(dw), Ph exp(dh))",
     try: "Drag a box around half of an object: do the deltas know where the other half is?",

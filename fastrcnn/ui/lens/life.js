@@ -35,7 +35,7 @@ on(["chosen", "box", "label", "decisions", "proposals", "tab"], () => {
         "head", "Head",
         make("p", {}, make("b", {}, className(label)), ` ${percent(box.probabilities[label])}`),
         make("p", {}, `background ${percent(box.probabilities[0])}`),
-        box.form === props.pool ? null : make("p", {}, `with ${FORMS[box.form]}`),
+        box.form === model.pool ? null : make("p", {}, `with ${FORMS[box.form]}`),
       ),
       part("result", "Result", make("p", { class: "fate" }, ...fate())),
     );

@@ -54,7 +54,7 @@ function link() {
   if (state.chosen?.box) parts.set("box", state.chosen.box.join(","));
   else if (state.chosen) parts.set("rank", state.chosen.index + 1);
   if (state.channel !== null) parts.set("channel", state.channel);
-  if (state.form !== props.pool) parts.set("pool", state.form);
+  if (state.form !== model.pool) parts.set("pool", state.form);
   parts.set("score", state.score);
   parts.set("nms", state.nms);
   return `${location.origin}${location.pathname}#${parts}`;
@@ -62,6 +62,10 @@ function link() {
 
 $(".copy-link").addEventListener("click", async () => {
   const told = $(".link-told");
+  if (!model.ships) {
+    told.textContent = "Only what the detector that ships sees has a link: yours is in this page alone.";
+    return;
+  }
   if (!state.example) {
     told.textContent = "Only examples have a link: your own photograph is on nobody else's machine.";
     return;
@@ -92,7 +96,7 @@ on(["stage", "proposals", "picture"], () => {
     const inside = box.length === 4 && box.every(Number.isFinite) && onlyInside(box);
     if (inside) changes.chosen = { box: inside };
     else if (Number.isInteger(rank) && rank <= state.proposals.boxes.length) changes.chosen = { index: rank - 1 };
-    const channel = number(wanted.get("channel"), 0, 511);
+    const channel = number(wanted.get("channel"), 0, model.channels - 1);
     if (Number.isInteger(channel)) changes.channel = channel;
     if (["paper", "walkthrough", "align"].includes(wanted.get("pool"))) changes.form = wanted.get("pool");
     if (tabs.some((tab) => tab.dataset.tab === wanted.get("tab"))) Object.assign(changes, { tab: wanted.get("tab"), follows: false });
@@ -119,6 +123,7 @@ showTab();
 showLegend();
 showSliders();
 showLesson();
+$(".pooled-size").textContent = `7 x 7 x ${model.channels}`;
 const linked = props.examples.some(({ name }) => name === wanted.get("example"));
 if (props.examples.length) openExample(linked ? wanted.get("example") : props.first);
 else say("Choose a photograph to begin.");

@@ -38,7 +38,7 @@ for (const radio of $$('input[name="lens-form"]')) {
   radio.addEventListener("change", () => change({ form: radio.value, bin: null }));
 }
 $(".channel").addEventListener("change", (event) => {
-  const last = (state.box?.channels ?? 512) - 1;
+  const last = model.channels - 1;
   const channel = Math.round(Number(event.target.value));
   if (!(channel >= 0 && channel <= last)) {
     say(`A channel is a whole number from 0 to ${last}.`);

@@ -26,6 +26,25 @@ const askProposals = asker("proposals", (answer) => {
 
 const askActivity = asker("activity", (answer) => change({ activity: answer }));
 
+// The network that made what follows; the page may go over to one that the visitor trained.
+function lookWith(next) {
+  const same = JSON.stringify(next) === JSON.stringify(model);
+  model = next;
+  $(".pooled-size").textContent = `7 x 7 x ${model.channels}`;
+  const whose = $(".whose");
+  whose.hidden = model.ships;
+  if (same) return;
+  change({ form: model.pool });
+  for (const radio of $$('input[name="lens-form"]')) radio.checked = radio.value === model.pool;
+  showLesson();
+  if (model.ships) return;
+  refill(
+    whose,
+    `You are looking through the detector that you trained: ${model.trained} iterations, ${model.classes.join(", ")}. `,
+    make("button", { class: "link", "data-key": "untrain", onclick: () => { wait(); trigger("untrain", {}); } }, "Go back to the one that ships"),
+  );
+}
+
 function receive(note) {
   if (!note) return;
   if (note.error) {
@@ -34,6 +53,7 @@ function receive(note) {
     return say(note.error);
   }
   if (note.token !== state.token) {
+    lookWith(note.model);
     // Nothing of the picture before may stay behind.
     change({
       token: note.token, name: note.name, example: note.example, stage: "read",

@@ -1,0 +1,33 @@
+"""What a training run asks for again and again, made beforehand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from fastrcnn import distributed
+from fastrcnn.data.cache import FeatureCache, ProposalCache
+from fastrcnn.training.records import Progress
+from fastrcnn.training.trainer import Trainer
+
+
+def fill_caches(
+    trainer: Trainer, features: FeatureCache, proposals: ProposalCache
+) -> Iterator[Progress]:
+    """Make the proposals and frozen features of all pictures that are not on disk yet.
+
+    Of several processes each makes its share, and all wait for the slowest. The stages are
+    "proposals" and, where the frozen layers' maps are kept, "features".
+    """
+    mine = slice(distributed.rank(), None, distributed.world_size())
+    train, val = list(trainer.train)[mine], list(trainer.val or ())[mine]
+    workers = max((os.cpu_count() or 1) // distributed.world_size(), 1)
+    making = proposals.fill([*train, *val], workers)
+    for done, _ in enumerate(making, start=1):
+        yield Progress("proposals", done, len(train) + len(val))
+    if features.keeps:
+        for done, _ in enumerate(features.fill(train, trainer.recipe.flip), start=1):
+            yield Progress("features", done, len(train) + len(val))
+        for done, _ in enumerate(features.fill(val), start=1 + len(train)):
+            yield Progress("features", done, len(train) + len(val))
+    distributed.gather_objects(None)
