@@ -1,4 +1,4 @@
-"""Data sets: annotated pictures read from Pascal VOC folders and COCO JSON files."""
+"""Data sets: annotated pictures from Pascal VOC folders, from COCO JSON, or drawn by ourselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastrcnn.data.annotation import Annotation, Dataset
 from fastrcnn.data.coco import read_coco
+from fastrcnn.data.shapes import draw_shapes, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
 from fastrcnn.errors import DataError
 
@@ -14,9 +15,11 @@ __all__ = [
     "Annotation",
     "Dataset",
     "download_voc2007",
+    "draw_shapes",
     "open_dataset",
     "read_coco",
     "read_voc",
+    "write_shapes",
 ]
 
 

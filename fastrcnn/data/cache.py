@@ -35,10 +35,6 @@ from fastrcnn.proposals import SelectiveSearch, selective_search
 _FEATURES_VERSION = 1
 _PROPOSALS_VERSION = 1
 
-# Below this layer a map is many times the size of its picture (10 MB each after conv2_2), and
-# computing it again costs less than the disk would hold.
-_FIRST_KEPT = "conv3_3"
-
 
 def default_cache() -> Path:
     """Where caches go unless told otherwise: $FASTRCNN_CACHE or ~/.cache/fastrcnn."""
@@ -155,7 +151,7 @@ class FeatureCache:
     """The frozen lower layers, run once per picture (and once more for its mirror image).
 
     Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
-    frozen below conv3_3 only is computed each time, and with nothing frozen `get` gives the
+    frozen below the backbone's `first_kept` only is computed each time, and with nothing frozen `get` gives the
     preprocessed picture. flip_maps: the mirror image's map is the kept map mirrored. precision:
     what the layers compute in, as in a recipe.
     """
@@ -175,7 +171,7 @@ class FeatureCache:
         self._flip_maps = flip_maps
         self._arrays = None
         layers = backbone.layers
-        if self.stop is not None and layers.index(self.stop) >= layers.index(_FIRST_KEPT):
+        if self.stop is not None and layers.index(self.stop) >= layers.index(backbone.first_kept):
             self._stride = backbone.stride_after(self.stop)
             made_by = asdict(geometry) | {
                 "version": _FEATURES_VERSION,

@@ -1,13 +1,16 @@
-"""The convolutions that a picture goes through once: VGG16 without its last max-pool.
+"""The convolutions that a picture goes through once: VGG16 without its last max-pool, or a few.
 
-Shapes: B images, H x W pixels of network input. The map that comes out is (B, 512, H/16, W/16),
-rounded down: four of VGG16's five pools remain (paper, section 2.1: the fifth is replaced by RoI
-pooling).
+Shapes: B images, H x W pixels of network input, C channels and one cell per S pixels in the map
+that comes out, (B, C, H/S, W/S), rounded down. VGG16 has 512 and 16: four of its five pools remain
+(paper, section 2.1: the fifth is replaced by RoI pooling).
 
-The layers are torchvision's, the weights by default those of the original VGG16 (Simonyan and
+VGG16's layers are torchvision's, the weights by default those of the original (Simonyan and
 Zisserman 2014), which want what Caffe fed them: BGR, 0 to 255, minus the mean. torchvision's
 ``vgg16_bn`` wants RGB scaled to unit variance; the original weights are carried over into it by
 rewriting conv1_1 and making each batch norm the identity.
+
+``small`` is of the same kind, with four convolutions and 60,000 weights that start at random: it
+learns the shapes of `fastrcnn.data.shapes` while a class looks on, and little else.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ LAYERS = (
     *("conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3"),
     *("conv5_1", "conv5_2", "conv5_3"),
 )
-BACKBONES = ("vgg16", "vgg16_bn")
+_SMALL_LAYERS = ("conv1", "conv2", "conv3", "conv4")
+# Channels of one convolution after another, M for a max-pool that halves the map.
+_SMALL_PLAN = (16, "M", 32, "M", 64, "M", 64)
+BACKBONES = ("vgg16", "vgg16_bn", "small")
 IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_conv.safetensors"
 
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -88,26 +94,37 @@ class Geometry:
 
 
 class Backbone(nn.Module):
-    """VGG16's thirteen convolutions, to be run whole or from one layer to another.
+    """Convolutions of 3 x 3, to be run whole or from one layer to another.
 
-    A layer goes by its name in the paper (``conv3_1``) and includes what follows it: batch norm,
-    ReLU, and the max-pool at the end of blocks 1 to 4. Batch norms always use their stored
-    statistics, since a detector's batch of two pictures is too small to estimate them from.
+    name: one of BACKBONES. The weights are random; `build_backbone` fills in VGG16's.
+
+    A layer goes by its name (VGG16's are the paper's, such as ``conv3_1``) and includes what
+    follows it: batch norm, ReLU, and a max-pool where there is one. Batch norms always use their
+    stored statistics, since a detector's batch of two pictures is too small to estimate them from.
+
+    layers: their names, from the picture up. channels, stride: of the map that comes out.
+    first_kept: the lowest layer whose output is worth keeping on disk. Below it a map is many times
+    the size of its picture (10 MB each after VGG16's conv2_2), and computing it again costs less
+    than the disk would hold.
+
+    Raises RecipeError for another name.
     """
-
-    layers = LAYERS
-    channels = 512
-    stride = 16
 
     def __init__(self, name: str = "vgg16") -> None:
         super().__init__()
         if name not in BACKBONES:
-            raise RecipeError(f"Unknown backbone {name!r}; there are {' and '.join(BACKBONES)}.")
+            raise RecipeError(f"Unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
         self.name = name
-        modules = make_layers(cfgs["D"], batch_norm=name == "vgg16_bn")[:-1]
+        if name == "small":
+            self.layers, plan, self.first_kept = _SMALL_LAYERS, [*_SMALL_PLAN], "conv3"
+        else:
+            self.layers, plan, self.first_kept = LAYERS, cfgs["D"][:-1], "conv3_3"
+        self.channels = plan[-1]
+        self.stride = 2 ** plan.count("M")
+        modules = make_layers(plan, batch_norm=name == "vgg16_bn")
         starts = [i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
         ends = [*starts[1:], len(modules)]
-        for layer, start, end in zip(LAYERS, starts, ends, strict=True):
+        for layer, start, end in zip(self.layers, starts, ends, strict=True):
             self.add_module(layer, nn.Sequential(*modules[start:end]))
 
     def preprocess(self, image: np.ndarray) -> Tensor:
@@ -123,12 +140,12 @@ class Backbone(nn.Module):
 
         x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call.
         """
-        first = 0 if start is None else LAYERS.index(start) + 1
-        last = len(LAYERS) if stop is None else LAYERS.index(stop) + 1
+        first = 0 if start is None else self.layers.index(start) + 1
+        last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         reduced = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         if reduced and not torch.is_grad_enabled():
-            return self._reduced(x, LAYERS[first:last], torch.get_autocast_dtype("cpu"))
-        return self._run(x, LAYERS[first:last])
+            return self._reduced(x, self.layers[first:last], torch.get_autocast_dtype("cpu"))
+        return self._run(x, self.layers[first:last])
 
     def _run(self, x: Tensor, layers: Sequence[str]) -> Tensor:
         for layer in layers:
@@ -152,8 +169,8 @@ class Backbone(nn.Module):
         return self
 
     def freeze(self, first_trainable: str | None) -> None:
-        """No gradient below `first_trainable`; None trains all, any name above conv5_3 none."""
-        names = list(LAYERS)
+        """No gradient below `first_trainable`; None trains all, the name of a layer of the head none."""
+        names = list(self.layers)
         cut = 0
         if first_trainable is not None:
             cut = names.index(first_trainable) if first_trainable in names else len(names)
@@ -162,14 +179,14 @@ class Backbone(nn.Module):
 
     def stride_after(self, layer: str) -> int:
         """How many input pixels lie between neighbouring cells of what `layer` gives."""
-        run = LAYERS[: LAYERS.index(layer) + 1]
+        run = self.layers[: self.layers.index(layer) + 1]
         modules = (module for name in run for module in getattr(self, name))
         return 2 ** sum(isinstance(module, nn.MaxPool2d) for module in modules)
 
     def last_frozen(self) -> str | None:
         """The last layer of the frozen lower part, whose output can be kept on disk."""
         frozen = None
-        for layer in LAYERS:
+        for layer in self.layers:
             if any(parameter.requires_grad for parameter in getattr(self, layer).parameters()):
                 break
             frozen = layer
@@ -205,13 +222,19 @@ def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone with ImageNet weights.
+    """A backbone as training starts: VGG16 with ImageNet weights, ``small`` with random ones.
 
     weights: a safetensors file of the original VGG16 convolutions (keys ``conv1_1.weight``, ...,
     BGR order), "torchvision" to download torchvision's own, or None: the file that ships with the
-    project, or the download where there is no such file. Raises CheckpointError.
+    project, or the download where there is no such file. Raises CheckpointError, and RecipeError
+    for weights that are to go into ``small``.
     """
     backbone = Backbone(name)
+    if name == "small":
+        if weights is not None:
+            raise RecipeError("The small backbone starts at random; it takes no VGG16 weights.")
+        _start_at_random(backbone)
+        return backbone
     if weights is None:
         weights = IMAGENET_WEIGHTS if IMAGENET_WEIGHTS.exists() else "torchvision"
     if weights == "torchvision":
@@ -219,6 +242,14 @@ def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Ba
     else:
         _load_caffe(backbone, _read_caffe(Path(weights)))
     return backbone
+
+
+def _start_at_random(backbone: Backbone) -> None:
+    """As He et al. (2015) start layers before a ReLU, which keeps the size of what goes through."""
+    for layer in backbone.layers:
+        convolution = getattr(backbone, layer)[0]
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        nn.init.zeros_(convolution.bias)
 
 
 def _read_caffe(path: Path) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ class ModelConfig:
     """All that is needed to build a network and feed it; the weights fit no other.
 
     classes: their names, without the background; a class's label is its place here plus 1.
-    backbone: ``vgg16`` or ``vgg16_bn``. pool: ``paper``, ``walkthrough`` or ``align``.
+    backbone: ``vgg16``, ``vgg16_bn`` or ``small``. pool: ``paper``, ``walkthrough`` or ``align``.
     fc6, fc7: units; fc6_rank, fc7_rank: ranks after truncated SVD, None for a layer left whole.
     dropout: after fc6 and fc7. divisor: what pooled features are divided by.
     geometry: how pictures are resized. bbox_reg: whether boxes are regressed at all.

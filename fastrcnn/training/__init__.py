@@ -3,7 +3,15 @@
 from fastrcnn.training.batches import Sample
 from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
 from fastrcnn.training.plots import plot_losses, read_metrics
-from fastrcnn.training.recipes import LAPTOP, PAPER, RECIPES, WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training.recipes import (
+    LAPTOP,
+    PAPER,
+    RECIPES,
+    SHAPES,
+    WALKTHROUGH,
+    Recipe,
+    with_settings,
+)
 from fastrcnn.training.records import (
     CheckpointSaved,
     EpochEnd,
@@ -21,6 +29,7 @@ __all__ = [
     "LAPTOP",
     "PAPER",
     "RECIPES",
+    "SHAPES",
     "WALKTHROUGH",
     "CheckpointSaved",
     "EpochEnd",

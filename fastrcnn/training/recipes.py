@@ -283,7 +283,30 @@ LAPTOP = Recipe(
     average_last=0.1,
 )
 
-RECIPES = {"paper": PAPER, "walkthrough": WALKTHROUGH, "laptop": LAPTOP}
+# The built-in set of shapes, learned from scratch while a class looks on.
+SHAPES = Recipe(
+    backbone="small",
+    fc6=128,
+    fc7=128,
+    dropout=0.1,
+    shorter=160,
+    longer=240,
+    images_per_batch=2,
+    rois_per_batch=128,
+    first_trainable=None,
+    optimizer="adamw",
+    lr=2e-3,
+    weight_decay=0.01,
+    bias_lr_factor=1.0,
+    schedule="one_cycle",
+    lr_steps=(),
+    warmup=0.1,
+    iterations=1000,
+    average_last=0.1,
+    precision="float32",
+)
+
+RECIPES = {"paper": PAPER, "walkthrough": WALKTHROUGH, "laptop": LAPTOP, "shapes": SHAPES}
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:

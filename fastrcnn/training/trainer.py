@@ -84,11 +84,14 @@ class _Position:
 def build_model(
     recipe: Recipe, classes: tuple[str, ...], weights: str | Path | None = None
 ) -> FastRCNN:
-    """The network as training starts: ImageNet convolutions and a random head, frozen as asked.
+    """The network as training starts, frozen as asked: VGG16's convolutions from ImageNet or the
+    small ones at random, and a random head.
 
-    weights: see `build_backbone`. The same recipe gives the same head.
+    weights: see `build_backbone`. The same recipe gives the same network.
     """
-    backbone = build_backbone(recipe.backbone, weights)
+    with _seeded(recipe.seed):
+        backbone = build_backbone(recipe.backbone, weights)
+    # Anew, so that the head does not depend on what the backbone drew.
     with _seeded(recipe.seed):
         model = FastRCNN(recipe.model_config(classes), backbone)
     model.freeze(recipe.first_trainable)

@@ -155,7 +155,7 @@ def test_files_that_are_not_vgg16(tmp_path):
     save_file(tensors, tmp_path / "shape")
     with pytest.raises(CheckpointError, match=r"conv3_1.bias has shape \(7,\)"):
         build_backbone("vgg16", tmp_path / "shape")
-    with pytest.raises(RecipeError, match="vgg16 and vgg16_bn"):
+    with pytest.raises(RecipeError, match="vgg16, vgg16_bn, small"):
         build_backbone("resnet50")
 
 
