@@ -49,6 +49,11 @@ _TORCHVISION_STD_RGB = (0.229, 0.224, 0.225)
 _TORCHVISION_FEATURES_MEAN_RGB = (255 * 0.48235, 255 * 0.45882, 255 * 0.40784)
 
 
+def layer_names(backbone: str) -> tuple[str, ...]:
+    """The convolutions of one of BACKBONES, from the picture up."""
+    return _SMALL_LAYERS if backbone == "small" else LAYERS
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How a picture is resized for the network.
@@ -115,10 +120,11 @@ class Backbone(nn.Module):
         if name not in BACKBONES:
             raise RecipeError(f"Unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
         self.name = name
+        self.layers = layer_names(name)
         if name == "small":
-            self.layers, plan, self.first_kept = _SMALL_LAYERS, [*_SMALL_PLAN], "conv3"
+            plan, self.first_kept = [*_SMALL_PLAN], "conv3"
         else:
-            self.layers, plan, self.first_kept = LAYERS, cfgs["D"][:-1], "conv3_3"
+            plan, self.first_kept = cfgs["D"][:-1], "conv3_3"
         self.channels = plan[-1]
         self.stride = 2 ** plan.count("M")
         modules = make_layers(plan, batch_norm=name == "vgg16_bn")

@@ -16,6 +16,7 @@ from fastrcnn.model.backbones import Backbone, Geometry
 from fastrcnn.model.head import Head
 from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool, check_rois
 
+HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
 # The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
 _ROIS_AT_A_TIME = 128
 
@@ -121,7 +122,7 @@ class FastRCNN(nn.Module):
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of all layers that have weights, from the picture up."""
-        return (*self.backbone.layers, "fc6", "fc7", "cls_score", "bbox_pred")
+        return (*self.backbone.layers, *HEAD_LAYERS)
 
     def forward(
         self, x: Tensor | Sequence[Tensor], rois: Tensor, start: str | None = None

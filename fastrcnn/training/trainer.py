@@ -178,7 +178,7 @@ class Trainer(Iterator[Record]):
         self._pace: float | None = None
         self._plotted = -math.inf
         self._state_path = self.out / "state.safetensors"
-        self._metrics_path = self.out / "metrics.jsonl"
+        self.metrics_path = self.out / "metrics.jsonl"
         self._open(resume)
         self._records = self._run()
 
@@ -189,6 +189,13 @@ class Trainer(Iterator[Record]):
     def iteration(self) -> int:
         """How many of `iterations` are done."""
         return self._at.iteration
+
+    def metadata(self) -> dict:
+        """What a checkpoint of the model as it is now should say of how it came to be."""
+        data = {"train": self.train.name, "train_pictures": len(self.train)}
+        if self.val is not None:
+            data |= {"val": self.val.name, "val_pictures": len(self.val)}
+        return {"recipe": asdict(self.recipe), "data": data, "iterations": self._at.iteration}
 
     def close(self) -> None:
         """End the run where it is and let go of its thread and files; the last state stays."""
@@ -328,7 +335,7 @@ class Trainer(Iterator[Record]):
             self._at.iteration == self.iterations or now - self._plotted >= _PLOT_SECONDS
         ):
             with self._writing():
-                plot_losses(read_metrics(self._metrics_path), self.out / "loss.png")
+                plot_losses(read_metrics(self.metrics_path), self.out / "loss.png")
             self._plotted = now
         yield record
 
@@ -352,15 +359,7 @@ class Trainer(Iterator[Record]):
     def _finish(self) -> Finished:
         path = self.out / "model.safetensors"
         if self._rank == 0:
-            data = {"train": self.train.name, "train_pictures": len(self.train)}
-            if self.val is not None:
-                data |= {"val": self.val.name, "val_pictures": len(self.val)}
-            metadata = {
-                "recipe": asdict(self.recipe),
-                "data": data,
-                "iterations": self._at.iteration,
-            }
-            save_checkpoint(path, self.model.eval(), metadata)
+            save_checkpoint(path, self.model.eval(), self.metadata())
         return Finished(self._at.iteration, path)
 
     # Files
@@ -392,7 +391,7 @@ class Trainer(Iterator[Record]):
             ) from error
 
     def _save_state(self) -> CheckpointSaved:
-        with self._writing(), self._metrics_path.open("ab") as file:
+        with self._writing(), self.metrics_path.open("ab") as file:
             os.fsync(file.fileno())
             self._at.metrics_size = file.tell()
         tensors = {
@@ -456,7 +455,7 @@ class Trainer(Iterator[Record]):
     def _cut_metrics(self) -> None:
         """Drop what was written after the state that the run goes on from."""
         if self._rank == 0:
-            with self._writing(), self._metrics_path.open("ab") as file:
+            with self._writing(), self.metrics_path.open("ab") as file:
                 file.truncate(min(self._at.metrics_size, file.tell()))
 
     def _write(self, record: Record) -> Record:
@@ -467,7 +466,7 @@ class Trainer(Iterator[Record]):
                 if field.name not in ("batch", "iterations", "seconds_left")
             }
             event = {Step: "step", Validation: "validation", EpochEnd: "epoch"}[type(record)]
-            with self._writing(), self._metrics_path.open("a", encoding="utf-8") as file:
+            with self._writing(), self.metrics_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"event": event, **values}) + "\n")
         return record
 

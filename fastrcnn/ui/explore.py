@@ -8,9 +8,7 @@ functions of `_Server` for what it shows.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +24,7 @@ from fastrcnn.report import picture_record
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
+from fastrcnn.ui.answers import answering, apology
 from fastrcnn.ui.examples import Example, first_of, thumbnail
 from fastrcnn.ui.lens import build_lens
 
@@ -60,7 +59,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             # Bytes, so that an error does not name the server's own folders.
             name, data = check.photograph(file)
         except FastRCNNError as error:
-            yield _apology(str(error))
+            yield apology(str(error))
             return
         session = request.session_hash
         yield from analyse(Analysis(name, analyses.detector_of(session)), data, session)
@@ -68,7 +67,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
         if example is None:
-            yield _apology("There is no such example; choose one of the photographs shown.")
+            yield apology("There is no such example; choose one of the photographs shown.")
             return
         session = request.session_hash
         analysis = Analysis(
@@ -92,7 +91,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             # Read before the picture that is open now is given up.
             image = load_image(picture)
         except FastRCNNError as error:
-            yield _apology(str(error))
+            yield apology(str(error))
             return
         token = analyses.open(session, analysis)
         note = {
@@ -142,33 +141,13 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     untrained = lens.untrain(untrain, None, lens, **options)
     for event in (uploaded, chosen, untrained):
         event.failure(
-            lambda: _apology("The analysis did not go through; please try again."),
+            lambda: apology("The analysis did not go through; please try again."),
             None,
             lens,
             show_progress="hidden",
             api_visibility="private",
         )
     return Explore(lens, analyse)
-
-
-def _apology(sentence: str) -> dict:
-    """A note that something went wrong; no two are equal, for the browser hears of changes only."""
-    return {"error": sentence, "serial": secrets.token_hex(4)}
-
-
-def _answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """A function for the browser: what is asked wrongly is answered in one sentence."""
-
-    @wraps(question)
-    def answer(asked: dict) -> dict:
-        try:
-            if not isinstance(asked, dict):
-                raise FastRCNNError("A question to the server is a set of names and values.")
-            return question(asked)
-        except FastRCNNError as error:
-            return {"error": str(error)}
-
-    return answer
 
 
 class _Server:
@@ -182,7 +161,7 @@ class _Server:
             *(self.picture, self.segments, self.proposals, self.activity, self.box),
             *(self.mosaic, self.decisions, self.truth, self.takeaway),
         )
-        return [_answering(question) for question in questions]
+        return [answering(question) for question in questions]
 
     def picture(self, asked: dict) -> dict:
         """The photograph, and the objects known to be on it."""

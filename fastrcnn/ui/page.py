@@ -9,30 +9,42 @@ import gradio as gr
 
 from fastrcnn.detect import Detector
 from fastrcnn.images import load_image
-from fastrcnn.ui import endpoints, explore
+from fastrcnn.ui import endpoints, explore, train
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
+from fastrcnn.ui.runs import Runs
 
 # Gradio's footer links to its own site; the page needs no other host.
 _CSS = "footer { display: none !important; }"
 
 
-def build(detector: Detector, folder: Path = ASSETS, analyses: Analyses | None = None) -> gr.Blocks:
+def build(
+    detector: Detector,
+    folder: Path = ASSETS,
+    analyses: Analyses | None = None,
+    runs: Runs | None = None,
+) -> gr.Blocks:
     """The page for a detector.
 
-    folder: of the example photographs. analyses: where the visitors' pictures are kept, by default
-    with the usual limits.
+    folder: of the example photographs. analyses, runs: where the visitors' pictures and trainings
+    are kept, by default with the usual limits.
     """
     examples = read_examples(folder)
     analyses = Analyses(detector) if analyses is None else analyses
+    runs = Runs() if runs is None else runs
     with gr.Blocks(
         title="Fast R-CNN", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
     ) as page:
-        explore.build(analyses, examples)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Explore", id="explore"):
+                explored = explore.build(analyses, examples)
+            with gr.Tab("Train", id="train", render_children=True):
+                train.build(runs, analyses, explored, tabs)
         endpoints.build(detector)
 
         def leave(request: gr.Request) -> None:
             analyses.close(request.session_hash)
+            runs.close(request.session_hash)
 
         page.unload(leave)
     if first := first_of(examples):

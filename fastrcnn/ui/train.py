@@ -1,0 +1,402 @@
+"""The Train tab: a detector learns while one watches, run by the package's own trainer.
+
+The browser starts a run by an event, which gives it the run's token, and then asks the functions
+of `_Server` a few times a second for what is new.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from fastrcnn.data import Dataset, open_dataset, write_shapes
+from fastrcnn.data.cache import default_cache
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
+from fastrcnn.model import save_checkpoint
+from fastrcnn.model.backbones import layer_names
+from fastrcnn.model.fast_rcnn import HEAD_LAYERS
+from fastrcnn.training.plots import plot_losses, read_metrics
+from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
+from fastrcnn.ui import asked as check
+from fastrcnn.ui import views
+from fastrcnn.ui.analyses import Analyses, Analysis
+from fastrcnn.ui.answers import answering, apology
+from fastrcnn.ui.explore import Explore
+from fastrcnn.ui.runs import Run, Runs
+from fastrcnn.ui.workbench import build_workbench
+
+_MOST_PICTURES = 100_000
+_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that goes through the page
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A setting of a recipe that teaches something. choices: where it is one of a few.
+
+    name: the recipe's field. kind: "number", "choice" or "switch".
+    """
+
+    name: str
+    label: str
+    kind: str
+    says: str
+    choices: tuple[str, ...] = ()
+
+
+KNOBS = (
+    Knob("iterations", "Iterations", "number", "How many mini-batches are learned from."),
+    Knob(
+        "images_per_batch",
+        "Images per batch, N",
+        "number",
+        "RoIs of one picture share its feature map: fewer pictures are quicker, more are varied.",
+    ),
+    Knob(
+        "rois_per_batch",
+        "RoIs per batch, R",
+        "number",
+        "Sampled boxes in a mini-batch, R / N from each picture.",
+    ),
+    Knob(
+        "fg_fraction",
+        "Foreground share",
+        "number",
+        "Most proposals show no object; without a share of their own, objects would drown.",
+    ),
+    Knob(
+        "fg_iou",
+        "Object from IoU",
+        "number",
+        "A box that overlaps an object by this much or more is taught as that object.",
+    ),
+    Knob(
+        "bg_iou_low",
+        "Background from IoU",
+        "number",
+        "Background overlaps an object at least this much: near misses teach more than blank walls.",
+    ),
+    Knob("bg_iou_high", "Background below IoU", "number", "Background overlaps less than this."),
+    Knob(
+        "loc_weight",
+        "Lambda",
+        "number",
+        "The weight of the box loss against the class loss; at 0 no box is learned.",
+    ),
+    Knob(
+        "lr",
+        "Learning rate",
+        "number",
+        "How far one step goes: too small crawls, too large bursts into NaN.",
+    ),
+    Knob(
+        "optimizer",
+        "Optimiser",
+        "choice",
+        "SGD is the paper's, Adam the walk-through's; each wants its own learning rate.",
+        OPTIMIZERS,
+    ),
+    Knob(
+        "first_trainable",
+        "Learns from layer",
+        "choice",
+        "All layers below it stay as they are; from fc6 on, every convolution is frozen.",
+    ),
+    Knob(
+        "bbox_reg",
+        "Bounding-box regression",
+        "switch",
+        "Without it the proposals stay where selective search put them.",
+    ),
+    Knob(
+        "normalise_targets",
+        "Normalised box targets",
+        "switch",
+        "Brings the four box targets to mean 0 and variance 1, the size of the class loss.",
+    ),
+    Knob("seed", "Seed", "number", "The same seed gives the same start and the same curve."),
+)
+
+
+def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
+    """Build the tab inside an open `gr.Tab`.
+
+    runs: keeps the visitors' trainings. analyses, explore, tabs: where a trained detector is
+    looked through, and what brings that into view.
+    """
+    server = _Server(runs)
+    local = not os.environ.get("SPACE_ID")  # what Hugging Face sets on a Space
+
+    def start(event: gr.EventData, request: gr.Request) -> dict:
+        try:
+            return _start(runs, request.session_hash, event._data, local)
+        except FastRCNNError as error:
+            return apology(str(error))
+
+    def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+        session = request.session_hash
+        try:
+            run = runs.get(event._data.get("token"))
+            index = check.whole(event._data.get("scene"), "scene", len(run.held_out))
+            detector = run.detector()
+        except FastRCNNError as error:
+            yield gr.skip(), gr.skip(), apology(str(error))
+            return
+        analyses.use(session, detector)
+        shown = run.held_out[index]
+        objects = views.objects(shown, run.classes)
+        analysis = Analysis(shown.path.name, detector, objects=tuple(objects))
+        for note in explore.open(analysis, shown.path, session):
+            yield gr.Tabs(selected="explore"), note, gr.skip()
+
+    workbench = build_workbench(
+        server.functions(),
+        local=local,
+        recipes={name: _defaults(recipe) for name, recipe in RECIPES.items()},
+        knobs=[vars(knob) for knob in KNOBS],
+    )
+    options = {"show_progress": "hidden", "api_visibility": "private"}
+    started = workbench.start(start, None, workbench, concurrency_limit=4, **options)
+    looked = workbench.look(
+        look,
+        None,
+        [tabs, explore.lens, workbench],
+        concurrency_limit=1,
+        concurrency_id="analysis",
+        **options,
+    )
+    for event in (started, looked):
+        event.failure(
+            lambda: apology("That did not go through; please try again."),
+            None,
+            workbench,
+            **options,
+        )
+
+
+def _defaults(recipe: Recipe) -> dict:
+    """What a recipe's knobs stand at, as the form shows them."""
+    values = {knob.name: getattr(recipe, knob.name) for knob in KNOBS}
+    values["iterations"] = recipe.iterations or 1000
+    values["first_trainable"] = recipe.first_trainable or layer_names(recipe.backbone)[0]
+    return {
+        "values": values,
+        "layers": [*layer_names(recipe.backbone), *HEAD_LAYERS],
+        "pictures": 400 if recipe.backbone == "small" else 100,
+    }
+
+
+def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
+    name = asked.get("recipe")
+    if name not in RECIPES:
+        raise FastRCNNError(f"There is no recipe of that name; there are {', '.join(RECIPES)}.")
+    values = asked.get("values")
+    known = {knob.name for knob in KNOBS}
+    if not isinstance(values, dict) or not all(
+        key in known and isinstance(value, str) and len(value) < 100
+        for key, value in values.items()
+    ):
+        raise FastRCNNError(f"The settings must be words for some of {', '.join(known)}.")
+    defaults = _defaults(RECIPES[name])["values"]
+    changed = {k: v.strip() for k, v in values.items() if v.strip() != _written(defaults[k])}
+    settings = [f"{key}={value}" for key, value in changed.items()]
+    recipe = with_settings(RECIPES[name], [*settings, *_iterations(RECIPES[name], changed)])
+    if recipe.first_trainable == layer_names(recipe.backbone)[0]:
+        recipe = replace(recipe, first_trainable=None)
+    # The page keeps no state of a run to come back to.
+    recipe = replace(recipe, checkpoint_minutes=1e6)
+    pictures = check.whole(asked.get("pictures"), "pictures", _MOST_PICTURES)
+    folder = asked.get("folder")
+    data = _pictures(recipe, pictures, folder if isinstance(folder, str) else "", local)
+    cache = _cache()
+    token = runs.start(
+        session, recipe, lambda: data(cache), cache=cache, paused=asked.get("paused") is True
+    )
+    where = folder.strip() if folder else "SHAPES"
+    command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", where]
+    command += ["--limit", str(pictures), "--out", "runs/mine"]
+    for setting in settings:
+        command += ["--set", setting]
+    return {
+        "token": token,
+        "name": f"{name}: {', '.join(f'{k} {v}' for k, v in changed.items())}" if changed else name,
+        "command": shlex.join(command),
+    }
+
+
+def _written(value: object) -> str:
+    """A setting as the form writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
+    """A recipe of epochs gets iterations here, so that all runs have a length to compare."""
+    if recipe.iterations is None and "iterations" not in changed:
+        return ["iterations=1000"]
+    return []
+
+
+def _pictures(
+    recipe: Recipe, count: int, folder: str, local: bool
+) -> Callable[[Path], tuple[Dataset, Dataset | None]]:
+    if count < 1:
+        raise FastRCNNError("A training needs at least one picture.")
+    path = Path(folder.strip()).expanduser()
+    if not folder.strip():
+        return lambda cache: _shapes(cache, count)
+    if not local:
+        raise FastRCNNError("On this page only the built-in pictures can be trained on.")
+    train = open_dataset(path, "train")[:count]
+    if path.is_file():
+        if not recipe.validation_fraction:
+            raise FastRCNNError(
+                f"{path} is one set of pictures; give its folder with train and val in it, or use "
+                f"the walk-through's recipe, which sets some apart itself."
+            )
+        return lambda cache: (train, None)
+    val = open_dataset(path, "val")[: max(count // 4, 1)]
+    return lambda cache: (train, None if recipe.validation_fraction else val)
+
+
+def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
+    val = max(min(count // 4, 100), 1)
+    with _WRITING:
+        # A folder for each size, so that nobody's is rewritten while somebody trains on it.
+        folder = write_shapes(cache / f"shapes-{count}", train=count, val=val)
+    return open_dataset(folder, "train"), open_dataset(folder, "val")
+
+
+_WRITING = threading.Lock()
+_TEMPORARY: list[TemporaryDirectory] = []
+
+
+def _cache() -> Path:
+    """Where pictures and proposals are kept; where that cannot be written, for this process only."""
+    folder = default_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    if not _TEMPORARY:
+        _TEMPORARY.append(TemporaryDirectory(prefix="fastrcnn-cache-"))
+    return Path(_TEMPORARY[0].name)
+
+
+class _Server:
+    """What the browser may ask about its run; each question names it by its token."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def functions(self) -> list[Callable]:
+        questions = (self.progress, self.batch, self.scenes, self.control, self.takeaway)
+        return [answering(question) for question in questions]
+
+    def progress(self, asked: dict) -> dict:
+        """Where the run is, and what its curves have beyond what the browser has already."""
+        run = self._run(asked)
+        curves = run.curves
+        steps, validations, evaluations = (
+            check.whole(asked.get(name, 0), name, 2**31)
+            for name in ("steps", "validations", "evaluations")
+        )
+        doing, step = run.doing, run.step
+        return {
+            "phase": run.phase,
+            "trouble": run.trouble,
+            "ahead": run.ahead,
+            "doing": doing and {"stage": doing.stage, "done": doing.done, "total": doing.total},
+            "iterations": run.iterations,
+            "left": step and round(step.seconds_left, 1),
+            "classes": list(run.classes),
+            "steps": curves.steps[steps:],
+            "validations": curves.validations[validations:],
+            "evaluations": curves.evaluations[evaluations:],
+            "scenes": run.scenes and run.scenes.iteration,
+        }
+
+    def batch(self, asked: dict) -> dict:
+        """The last mini-batch: its pictures as they were used, and their sampled RoIs."""
+        run = self._run(asked)
+        step = run.step
+        if step is None:
+            raise FastRCNNError("There is no mini-batch yet; let the training do a step first.")
+        return {
+            "iteration": step.iteration,
+            "foreground": step.foreground,
+            "background": step.background,
+            "pictures": [views.sample(sample, *run.target_scale()) for sample in step.batch],
+        }
+
+    def scenes(self, asked: dict) -> dict:
+        """What is found on a few held-out pictures; the pictures themselves when asked for."""
+        run = self._run(asked)
+        scenes = run.scenes
+        if scenes is None:
+            raise FastRCNNError("Nothing was detected yet; let the training begin first.")
+        shown = run.held_out[: len(scenes.found)]
+        answer = {"iteration": scenes.iteration, "found": [d.to_list() for d in scenes.found]}
+        if asked.get("pictures"):
+            answer["pictures"] = [
+                views.picture(load_image(item.path)) | {"objects": views.objects(item, run.classes)}
+                for item in shown
+            ]
+        return answer
+
+    def control(self, asked: dict) -> dict:
+        """Go on, pause, do one step or stop."""
+        run = self._run(asked)
+        actions = {
+            "resume": run.resume,
+            "pause": run.pause,
+            "step": run.one_step,
+            "stop": run.stop,
+        }
+        action = asked.get("action")
+        if action not in actions:
+            raise FastRCNNError(f"A training can be told to {', '.join(actions)}.")
+        actions[action]()
+        return {"phase": run.phase}
+
+    def takeaway(self, asked: dict) -> dict:
+        """The curves as the trainer writes and draws them, or the network as a checkpoint."""
+        run = self._run(asked)
+        kind = asked.get("kind")
+        if kind == "jsonl":
+            return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
+        with TemporaryDirectory(prefix="fastrcnn-takeaway-") as folder:
+            if kind == "png":
+                path = Path(folder) / "loss.png"
+                plot_losses(read_metrics(run.metrics()), path)
+                return _file(path, "image/png")
+            detector = run.detector()
+            path = Path(folder) / "model.safetensors"
+            save_checkpoint(path, detector.model, detector.metadata, half=True)
+            size = path.stat().st_size
+            if size > _LARGEST_DOWNLOAD:
+                raise FastRCNNError(
+                    f"This network has {round(size / 2**20)} MB, and {_LARGEST_DOWNLOAD // 2**20} "
+                    f"go through the page; train it by the command that is shown instead."
+                )
+            return _file(path, "application/octet-stream")
+
+    def _run(self, asked: dict) -> Run:
+        return self._runs.get(asked.get("token"))
+
+
+def _file(path: Path, kind: str) -> dict:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return {"name": path.name, "src": f"data:{kind};base64,{data}"}

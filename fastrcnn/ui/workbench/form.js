@@ -1,0 +1,75 @@
+// The knobs: a recipe's values to begin with, and what was turned since.
+
+const form = $(".knobs");
+const recipeSelect = form.elements.recipe;
+
+for (const name of Object.keys(props.recipes)) recipeSelect.append(make("option", { value: name }, name));
+recipeSelect.value = "shapes";
+$(".folder").hidden = !props.local;
+
+const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
+
+function knobInput(knob, value, layers) {
+  if (knob.kind === "switch") return make("input", { type: "checkbox", name: knob.name, checked: value });
+  if (knob.kind === "number") return make("input", { type: "text", inputmode: "decimal", name: knob.name, value: written(value), size: 7 });
+  const choices = knob.choices.length ? knob.choices : layers;
+  return make("select", { name: knob.name }, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
+}
+
+function fillKnobs() {
+  const { values, layers, pictures } = props.recipes[recipeSelect.value];
+  form.elements.pictures.value = pictures;
+  $(".knob-list").replaceChildren(
+    ...props.knobs.map((knob) =>
+      make(
+        "div", { class: "knob", "data-knob": knob.name },
+        make("label", {}, make("span", {}, knob.label), knobInput(knob, values[knob.name], layers)),
+        make("p", {}, knob.says),
+      ),
+    ),
+  );
+}
+
+const knobValue = ({ name, kind }) => {
+  const input = form.elements[name];
+  return kind === "switch" ? String(input.checked) : input.value.trim();
+};
+
+// {key: value} of the knobs that are not where the recipe has them.
+function turned() {
+  const { values } = props.recipes[recipeSelect.value];
+  return Object.fromEntries(
+    props.knobs.filter((knob) => knobValue(knob) !== written(values[knob.name])).map((knob) => [knob.name, knobValue(knob)]),
+  );
+}
+
+function settings() {
+  return {
+    recipe: recipeSelect.value,
+    pictures: Number(form.elements.pictures.value),
+    folder: props.local ? form.elements.folder.value.trim() : "",
+    values: turned(),
+  };
+}
+
+recipeSelect.addEventListener("change", fillKnobs);
+form.addEventListener("input", markTurned);
+form.addEventListener("change", markTurned);
+form.addEventListener("submit", (event) => event.preventDefault());
+function markTurned() {
+  const values = turned();
+  for (const place of $$(".knob")) {
+    place.classList.toggle("turned", place.dataset.knob in values);
+    place.classList.remove("wanted");
+  }
+}
+fillKnobs();
+
+// A sentence that names a knob lights it up.
+on(["trouble"], () => {
+  for (const place of $$(".knob")) {
+    const named = state.trouble !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(state.trouble);
+    place.classList.toggle("wanted", named);
+    if (named) $(".more").open = true;
+  }
+});

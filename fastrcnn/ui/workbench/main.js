@@ -1,0 +1,173 @@
+// Starting, following and ending a run.
+
+const POLL = 400; // milliseconds between two questions while a run computes
+const SLOW_POLL = 15000; // and while it does not, so that the server knows we are there
+const NOTHING_KNOWN = {
+  phase: "none", trouble: null, ahead: 0, doing: null, iterations: 0, left: null, length: 0, measured: 0,
+  hovered: null, batch: null, roi: null, scenes: null, pictures: null,
+};
+
+let timer = null;
+let starting = false; // a run was asked for and its token is not there yet
+let stepAfterStart = false;
+
+function startRun({ paused = false, step = false } = {}) {
+  if (starting) return;
+  starting = true;
+  stepAfterStart = step;
+  say("Starting ...");
+  showButtons();
+  trigger("start", { ...settings(), paused });
+}
+
+function receive(note) {
+  if (!note) return;
+  starting = false;
+  if (note.error) {
+    // It may name a knob.
+    change({ trouble: null });
+    change({ trouble: note.error });
+    say(note.error);
+    showButtons();
+    return;
+  }
+  if (note.token === state.token) return;
+  clearTimeout(timer);
+  keepForComparison();
+  curves = newCurves();
+  held = false;
+  change({ ...NOTHING_KNOWN, token: note.token, name: note.name });
+  $(".command").hidden = false;
+  $(".command code").textContent = note.command;
+  if (stepAfterStart) askControl({ action: "step" });
+  poll();
+}
+
+const askControl = asker("control", () => poll());
+
+async function poll() {
+  clearTimeout(timer);
+  const { token } = state;
+  if (token === null) return;
+  let answer;
+  try {
+    answer = await server.progress({
+      token, steps: curves.steps.length, validations: curves.validations.length, evaluations: curves.evaluations.length,
+    });
+  } catch {
+    answer = null;
+  }
+  if (token !== state.token) return;
+  clearTimeout(timer);
+  if (!answer) {
+    say("The server does not answer; asking again ...");
+    timer = setTimeout(poll, 3000);
+    return;
+  }
+  if (answer.error) {
+    say(answer.error);
+    change({ token: null, phase: ENDED.includes(state.phase) ? state.phase : "stopped" });
+    return;
+  }
+  take(answer);
+  timer = setTimeout(poll, RUNNING.includes(answer.phase) ? POLL : SLOW_POLL);
+}
+
+function take(answer) {
+  curves.steps.push(...answer.steps);
+  curves.validations.push(...answer.validations);
+  curves.evaluations.push(...answer.evaluations);
+  smoothOn(curves);
+  change({
+    phase: answer.phase, trouble: answer.trouble, ahead: answer.ahead, doing: answer.doing, left: answer.left,
+    iterations: answer.iterations ?? 0, classes: answer.classes, length: curves.steps.length, measured: curves.evaluations.length,
+  });
+  if (curves.steps.length && state.batch?.iteration !== curves.steps.length && !held && isSeen(".theatre.batch")) askBatch({});
+  if (answer.scenes !== null && answer.scenes !== state.scenes?.iteration) askScenes({ pictures: state.pictures === null });
+}
+
+// What nobody looks at need not be sent; what is hidden because it is empty has to come first.
+function isSeen(selector) {
+  const place = $(selector);
+  if (place.hidden) return root.offsetParent !== null;
+  const { top, bottom } = place.getBoundingClientRect();
+  return bottom > 0 && top < window.innerHeight && root.offsetParent !== null;
+}
+window.addEventListener("scroll", () => {
+  if (state.token && curves.steps.length && state.batch?.iteration !== curves.steps.length && !held && isSeen(".theatre.batch")) askBatch({});
+}, { passive: true });
+
+const STAGES = {
+  pictures: "Drawing or reading the pictures",
+  proposals: "Selective search on each picture",
+  features: "Running the frozen layers on each picture",
+  targets: "Measuring the box targets",
+  validation: "Validating",
+  mAP: "Measuring mAP on held-out pictures",
+};
+
+on(["phase", "doing", "ahead", "trouble"], () => {
+  const { phase, doing, ahead, trouble } = state;
+  root.dataset.phase = phase;
+  const bar = $(".doing");
+  bar.hidden = !doing || doing.total < 2 || !RUNNING.includes(phase);
+  if (doing) {
+    bar.max = doing.total;
+    bar.value = doing.done;
+  }
+  showButtons();
+  const stage = doing ? `${STAGES[doing.stage] ?? doing.stage}${doing.total > 1 ? `: ${doing.done} of ${doing.total}` : ""} ...` : "";
+  if (phase === "none") return;
+  const told = {
+    waiting: ahead ? `Waiting for a turn: ${ahead} ${ahead === 1 ? "training comes" : "trainings come"} first.` : "Waiting for a turn ...",
+    preparing: stage || "Preparing ...",
+    training: stage || "Training ...",
+    paused: curves.steps.length ? "Paused." : "At its start; go on, or take one step.",
+    finished: "Finished.",
+    stopped: "Stopped; what was learned stays until you leave.",
+    failed: trouble,
+  }[phase];
+  if ($(".status").textContent !== told) say(told);
+});
+
+// What the buttons do now
+
+const go = $(".go");
+
+function showButtons() {
+  const { phase } = state;
+  go.textContent = RUNNING.includes(phase) ? "Pause" : phase === "paused" ? "Go on" : "Start";
+  go.disabled = starting;
+  $(".one").disabled = starting || RUNNING.includes(phase);
+  $(".stop").disabled = starting || !(RUNNING.includes(phase) || phase === "paused");
+  $(".reset").disabled = starting || phase === "none";
+  $(".takeaways").hidden = !curves.steps.length || state.token === null;
+}
+on(["length", "token"], showButtons);
+
+go.addEventListener("click", () => {
+  if (RUNNING.includes(state.phase)) askControl({ action: "pause" });
+  else if (state.phase === "paused") askControl({ action: "resume" });
+  else startRun();
+});
+$(".one").addEventListener("click", () => {
+  if (state.phase === "paused") askControl({ action: "step" });
+  else startRun({ paused: true, step: true });
+});
+$(".stop").addEventListener("click", () => askControl({ action: "stop" }));
+$(".reset").addEventListener("click", () => startRun({ paused: true }));
+
+const askTakeaway = asker("takeaway", (answer) => {
+  const href = answer.src ?? URL.createObjectURL(new Blob([answer.text], { type: "application/x-ndjson" }));
+  make("a", { href, download: answer.name }).click();
+  if (!answer.src) URL.revokeObjectURL(href);
+});
+for (const kind of ["png", "jsonl", "checkpoint"]) {
+  $(`.take-${kind}`).addEventListener("click", () => askTakeaway({ kind }));
+}
+
+watch("value", () => receive(props.value));
+
+for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
+showButtons();
+drawPlots();
