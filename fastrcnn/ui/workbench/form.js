@@ -10,10 +10,11 @@ $(".folder").hidden = !props.local;
 const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
 
 function knobInput(knob, value, layers) {
-  if (knob.kind === "switch") return make("input", { type: "checkbox", name: knob.name, checked: value });
-  if (knob.kind === "number") return make("input", { type: "text", inputmode: "decimal", name: knob.name, value: written(value), size: 7 });
+  const place = { name: knob.name, form: form.id }; // the knobs stand outside the form
+  if (knob.kind === "switch") return make("input", { ...place, type: "checkbox", checked: value });
+  if (knob.kind === "number") return make("input", { ...place, type: "text", inputmode: "decimal", value: written(value), size: 7 });
   const choices = knob.choices.length ? knob.choices : layers;
-  return make("select", { name: knob.name }, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
+  return make("select", place, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
 }
 
 function fillKnobs() {
@@ -53,8 +54,7 @@ function settings() {
 }
 
 recipeSelect.addEventListener("change", fillKnobs);
-form.addEventListener("input", markTurned);
-form.addEventListener("change", markTurned);
+$(".controls").addEventListener("input", markTurned);
 form.addEventListener("submit", (event) => event.preventDefault());
 function markTurned() {
   const values = turned();
