@@ -35,6 +35,8 @@ from fastrcnn.proposals import SelectiveSearch, selective_search
 _FEATURES_VERSION = 1
 _PROPOSALS_VERSION = 1
 
+_WORTH_A_PROCESS = 50  # pictures for each; a fresh process takes seconds to start
+
 
 def default_cache() -> Path:
     """Where caches go unless told otherwise: $FASTRCNN_CACHE or ~/.cache/fastrcnn."""
@@ -125,14 +127,18 @@ class ProposalCache:
         return self._arrays.get(self._arrays.path(annotation.path), make)
 
     def fill(self, annotations: Iterable[Annotation], workers: int = 1) -> Iterator[None]:
-        """Make what is missing, in `workers` processes; yields once per picture, for progress."""
+        """Make what is missing; yields once per picture, for progress.
+
+        workers: the most processes to share it out to, fewer where little is missing.
+        """
         missing = []
         for annotation in annotations:
             if self._arrays.path(annotation.path).exists():
                 yield
             else:
                 missing.append(annotation)
-        if workers == 1 or len(missing) < 2:
+        workers = min(workers, len(missing) // _WORTH_A_PROCESS)
+        if workers < 2:
             for annotation in missing:
                 self.get(annotation)
                 yield

@@ -49,7 +49,8 @@ def test_proposals_are_selective_searchs_and_come_from_disk_the_second_time(tmp_
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_fill_makes_what_is_missing(tmp_path, workers):
+def test_fill_makes_what_is_missing(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("fastrcnn.data.cache._WORTH_A_PROCESS", 1)
     several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]
     cache = ProposalCache(SINGLE, tmp_path / "cache")
     cache.get(several[1])
