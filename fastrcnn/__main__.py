@@ -589,7 +589,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for split, count, use in (
         ("train", 400, "to learn from"),
-        ("val", 100, "to watch the training with"),
+        ("val", 50, "to watch the training with"),
         ("test", 200, "to measure the result with"),
     ):
         shapes.add_argument(
