@@ -489,7 +489,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone-weights",
         metavar="FILE",
         help="VGG16 convolution weights to start from (default: those that come with the project); "
-        '"torchvision" downloads torchvision\'s',
+        '"torchvision" downloads torchvision\'s. The recipe shapes takes none',
     )
     train.add_argument(
         "--init",

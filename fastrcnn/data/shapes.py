@@ -5,8 +5,9 @@ with things in it that are none of the classes. They are small, a few tens of th
 so that a detector learns them within two minutes on two cores (the recipe ``shapes``) and selective
 search takes a blink.
 
-A box is that of the whole shape, as if nothing lay over it; no shape is hidden by more than a
-quarter, and what can be seen of it fills most of its box. G objects a picture.
+A box holds exactly the pixels that the whole shape covers by half or more, as if nothing lay over
+it; no shape is hidden by more than a quarter, and what can be seen of it spans four fifths of its
+box or more. G objects a picture.
 """
 
 from __future__ import annotations
