@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +94,7 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
             return
         if found.get("made_by") != _MADE_BY:
             raise DataError(f"{path} is another data set's; name another folder for the shapes.")
-        path.unlink()  # it does not describe the pictures that are written now
+        path.unlink(missing_ok=True)  # it does not describe the pictures that are written now
     (folder / split).mkdir(parents=True, exist_ok=True)
     images, objects = [], []
     for index, name in enumerate(names):
@@ -139,9 +139,12 @@ def _picture_seed(seed: int, split: str, index: int) -> int:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside the place and move there, so that no reader sees half a file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 # A picture

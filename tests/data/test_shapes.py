@@ -170,6 +170,16 @@ def test_a_killed_write_is_not_taken_for_a_set(tmp_path, monkeypatch):
     assert len(open_dataset(tmp_path, "train")) == 4
 
 
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_files(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shapes.os, "replace", full)
+    with pytest.raises(DataError, match="No space left"):
+        write_shapes(tmp_path, train=1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["train"]
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", '{"info": 3}', "no JSON"])
 def test_another_data_set_is_never_overwritten(tmp_path, content):
     (tmp_path / "train.json").write_text(content)
