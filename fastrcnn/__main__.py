@@ -489,7 +489,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone-weights",
         metavar="FILE",
         help="VGG16 convolution weights to start from (default: those that come with the project); "
-        '"torchvision" downloads torchvision\'s',
+        '"torchvision" downloads torchvision\'s. The recipe shapes takes none',
     )
     train.add_argument(
         "--init",
@@ -589,7 +589,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for split, count, use in (
         ("train", 400, "to learn from"),
-        ("val", 100, "to watch the training with"),
+        ("val", 50, "to watch the training with"),
         ("test", 200, "to measure the result with"),
     ):
         shapes.add_argument(

@@ -37,7 +37,7 @@ class Trace:
     given.
     boxes: (R, 4) float32, the proposals that were scored, in pixels of the picture.
     features: (1, C, h, w), the last convolution's map. scale: (sx, sy), network input pixels per
-    picture pixel; the map has one cell per 16 of those.
+    picture pixel; the map has one cell per `model.backbone.stride` (16 for VGG16) of those.
     probabilities: (R, K) softmax scores. deltas: (R, K, 4), (tx, ty, tw, th) per class.
     regressed: (R, K, 4), the boxes that the deltas lead to, clipped to the picture.
     seconds: what each stage took.

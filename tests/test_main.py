@@ -18,7 +18,7 @@ from fastrcnn.detect import Detector
 from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import selective_search
 
-COMMANDS = ("detect", "proposals", "train", "evaluate", "compress", "recall")
+COMMANDS = ("detect", "proposals", "train", "evaluate", "compress", "recall", "shapes")
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
     *("--set", "shorter=32", "--set", "longer=64", "--set", "fc6=8", "--set", "fc7=8"),
@@ -187,6 +187,27 @@ def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
     assert "fc6" in capsys.readouterr().err
 
 
+def test_the_built_in_shapes_are_drawn_trained_on_and_measured(tmp_path, capsys, monkeypatch):
+    # One process does for six pictures; starting two takes longer than the search.
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    data, out = tmp_path / "shapes", tmp_path / "run"
+    counts = ["--train", "4", "--val", "2", "--test", "2"]
+    assert main(["shapes", "--out", str(data), "--seed", "3", *counts]) == 0
+    assert "4 for train, 2 for val, 2 for test" in capsys.readouterr().out
+    command = ["train", "--recipe", "shapes", "--data", str(data), "--out", str(out)]
+    assert main([*command, "--set", "iterations=3", "--set", "fc6=8", "--set", "fc7=8"]) == 0
+    told = capsys.readouterr().err
+    assert "validation" in told
+    trained = ["--checkpoint", str(out / "model.safetensors")]
+    assert main(["evaluate", "--data", str(data), "--split", "test", *trained]) == 0
+    assert "mAP over 2 pictures" in capsys.readouterr().out
+    assert main(["recall", "--data", str(data), "--split", "val", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["recall"] >= 0.95
+    # The small backbone starts at random: there are no weights to give it.
+    assert main([*command[:-1], str(tmp_path / "x"), "--backbone-weights", "vgg16"]) == 1
+    assert one_sentence(capsys.readouterr().err)
+
+
 def test_torchrun_trains_with_the_same_command_and_speaks_once(voc, tmp_path):
     out = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -217,6 +238,7 @@ def test_torchrun_trains_with_the_same_command_and_speaks_once(voc, tmp_path):
         (["detect", "{photo}", "--json", "nosuch/found.json"], "nosuch/found.json"),
         (["detect", "{photo}", "--save", "{photo}"], "{photo}"),
         (["proposals", "nosuch.jpg"], "nosuch.jpg"),
+        (["shapes", "--out", "{photo}"], "{photo}"),
         (["proposals", "{photo}", "--save", "{tmp}/drawn.nosuch"], "drawn.nosuch"),
     ],
 )
@@ -240,6 +262,8 @@ def test_what_cannot_be_used_is_one_sentence(command, says, voc, photo, tmp_path
         ["detect", "a.jpg", "--proposals", "0"],
         ["proposals", "a.jpg", "--mode", "slow"],
         ["proposals", "a.jpg", "--seed", "-1"],
+        ["shapes"],
+        ["shapes", "--out", "set", "--train", "0"],
     ],
 )
 def test_a_wrong_command_line_exits_with_2(command):

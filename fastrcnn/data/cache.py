@@ -157,9 +157,9 @@ class FeatureCache:
     """The frozen lower layers, run once per picture (and once more for its mirror image).
 
     Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
-    frozen below the backbone's `first_kept` only is computed each time, and with nothing frozen `get` gives the
-    preprocessed picture. flip_maps: the mirror image's map is the kept map mirrored. precision:
-    what the layers compute in, as in a recipe.
+    frozen below the backbone's `first_kept` only is computed each time, and with nothing frozen
+    `get` gives the preprocessed picture. flip_maps: the mirror image's map is the kept map
+    mirrored. precision: what the layers compute in, as in a recipe.
     """
 
     def __init__(
@@ -177,7 +177,8 @@ class FeatureCache:
         self._flip_maps = flip_maps
         self._arrays = None
         layers = backbone.layers
-        if self.stop is not None and layers.index(self.stop) >= layers.index(backbone.first_kept):
+        first_kept = layers.index(backbone.first_kept)
+        if self.stop is not None and layers.index(self.stop) >= first_kept:
             self._stride = backbone.stride_after(self.stop)
             made_by = asdict(geometry) | {
                 "version": _FEATURES_VERSION,

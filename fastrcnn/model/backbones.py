@@ -175,7 +175,7 @@ class Backbone(nn.Module):
         return self
 
     def freeze(self, first_trainable: str | None) -> None:
-        """No gradient below `first_trainable`; None trains all, the name of a layer of the head none."""
+        """No gradient below `first_trainable`; None trains all, a layer of the head none."""
         names = list(self.layers)
         cut = 0
         if first_trainable is not None:

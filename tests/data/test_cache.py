@@ -122,6 +122,19 @@ def test_large_maps_of_low_layers_are_computed_and_not_kept(tmp_path):
     assert not files(tmp_path)
 
 
+@pytest.mark.parametrize(("first_trainable", "kept"), [("conv3", 0), ("conv4", 1), ("fc6", 1)])
+def test_from_which_layer_on_maps_are_kept_is_the_backbones_to_say(tmp_path, first_trainable, kept):
+    one = annotation(tmp_path, "one", 1)
+    small = Backbone("small")
+    small.freeze(first_trainable)
+    cache = FeatureCache(small, SMALL, tmp_path / "cache", precision="float32")
+    image = SMALL.resize(load_image(one.path))[0]
+    with torch.no_grad():
+        expected = small(small.preprocess(image), stop=small.last_frozen())
+    torch.testing.assert_close(cache.get(one)[0], expected, rtol=1e-3, atol=1e-3)
+    assert len(files(tmp_path)) == kept
+
+
 def test_with_nothing_frozen_the_picture_itself_is_given(tmp_path):
     one = annotation(tmp_path, "one", 1)
     cache = FeatureCache(Backbone(), SMALL, tmp_path / "cache")

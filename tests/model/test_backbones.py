@@ -88,6 +88,52 @@ def test_freezing_by_layer_name(first_trainable, last_frozen, trainable):
     assert learning == set(LAYERS[13 - trainable :])
 
 
+@pytest.fixture
+def small() -> Backbone:
+    torch.manual_seed(0)
+    return build_backbone("small").eval()
+
+
+def test_the_small_backbone_is_small_and_says_what_map_it_gives(small, photo):
+    assert 10_000 < sum(parameter.numel() for parameter in small.parameters()) < 100_000
+    pixels = small.preprocess(photo)
+    assert pixels.shape == (1, 3, 64, 80) and pixels.abs().max() < 3
+    maps = small(pixels)
+    assert maps.shape == (1, small.channels, 64 // small.stride, 80 // small.stride)
+    assert small.stride_after(small.layers[-1]) == small.stride
+    assert small.first_kept in small.layers
+    # Layers that start as He et al. have them pass on values of about the size that came in.
+    assert 0.1 < maps.detach().std() < 10
+
+
+def test_the_small_backbone_in_two_parts_equals_whole(small, photo):
+    x = small.preprocess(photo)
+    with torch.no_grad():
+        whole = small(x)
+        for layer in small.layers:
+            assert torch.equal(small(small(x, stop=layer), start=layer), whole)
+
+
+@pytest.mark.parametrize(
+    ("first_trainable", "last_frozen", "trainable"),
+    [(None, None, 4), ("conv1", None, 4), ("conv3", "conv2", 2), ("fc6", "conv4", 0)],
+)
+def test_freezing_the_small_backbone(small, photo, first_trainable, last_frozen, trainable):
+    small.freeze(first_trainable)
+    assert small.last_frozen() == last_frozen
+    maps = small(small.preprocess(photo))
+    assert maps.requires_grad == (trainable > 0)
+    if trainable:
+        maps.sum().backward()
+    learning = [layer for layer in small.layers if getattr(small, layer)[0].weight.grad is not None]
+    assert learning == list(small.layers[4 - trainable :])
+
+
+def test_the_small_backbone_takes_no_vgg16_weights():
+    with pytest.raises(RecipeError, match="starts at random"):
+        build_backbone("small", IMAGENET_WEIGHTS)
+
+
 def test_no_gradient_reaches_a_frozen_layer(photo):
     backbone = build_backbone("vgg16")
     backbone.freeze("conv5_1")

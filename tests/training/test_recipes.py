@@ -4,7 +4,7 @@ import math
 import pytest
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.training import LAPTOP, PAPER, RECIPES, WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training import LAPTOP, PAPER, RECIPES, SHAPES, WALKTHROUGH, Recipe, with_settings
 
 
 def values(recipe: Recipe, *names: str) -> tuple:
@@ -48,6 +48,16 @@ def test_the_walkthrough_recipe_is_the_walkthroughs():
     )
     assert values(recipe, "epochs", "validation_fraction", "average_last") == (3, 0.2, 0)
     assert {recipe.learning_rate(i, 100) for i in range(100)} == {1e-4}
+
+
+def test_the_shapes_recipe_keeps_the_papers_structure_and_learns_everything():
+    structure = (
+        *("pool", "fg_iou", "bg_iou_low", "bg_iou_high", "images_per_batch", "rois_per_batch"),
+        *("add_ground_truth", "normalise_targets", "flip", "loc_weight", "bbox_reg"),
+    )
+    assert values(SHAPES, *structure) == values(PAPER, *structure)
+    assert values(SHAPES, "backbone", "first_trainable") == ("small", None)
+    assert RECIPES["shapes"] is SHAPES
 
 
 def test_every_recipe_builds_its_network_settings():
