@@ -283,7 +283,8 @@ class Run:
     def _train(self, folder: Path) -> None:
         if not self._take_turn("preparing"):
             return self._end("stopped")
-        for self.doing in self._prepare(folder):
+        for progress in self._prepare(folder):
+            self.doing = progress
             if not self._goes_on():
                 return self._end("stopped")
         self.doing = None

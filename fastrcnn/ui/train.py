@@ -83,7 +83,7 @@ KNOBS = (
         "bg_iou_low",
         "Background from IoU",
         "number",
-        "Background overlaps an object at least this much: near misses teach more than blank walls.",
+        "Background overlaps an object at least this much: near misses teach more than walls.",
     ),
     Knob("bg_iou_high", "Background below IoU", "number", "Background overlaps less than this."),
     Knob(
@@ -282,7 +282,7 @@ _TEMPORARY: list[TemporaryDirectory] = []
 
 
 def _cache() -> Path:
-    """Where pictures and proposals are kept; where that cannot be written, for this process only."""
+    """Where pictures and proposals are kept; if that cannot be written, for this process only."""
     folder = default_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)

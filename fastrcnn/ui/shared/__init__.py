@@ -1,4 +1,4 @@
-"""Custom views: HTML, CSS and JavaScript in a folder each, no build step; what they share is here."""
+"""Custom views: HTML, CSS and JavaScript, a folder each, no build step; what they share is here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,367 @@
+"""The Train tab, as a teacher uses it; what it shows is held to the trainer's own records."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from fastrcnn.detect import Detector
+from fastrcnn.ui.page import build, launch
+from fastrcnn.ui.runs import Run, RunLimits, Runs
+from tests.browser.conftest import PATIENCE
+
+LONG = {"iterations": 100_000}
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    """One run computes at a time, so that a second visitor has to wait."""
+    return Runs(RunLimits(at_once=1))
+
+
+@pytest.fixture(scope="module")
+def address(detector, runs, tmp_path_factory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTRCNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        page = build(detector, tmp_path_factory.mktemp("no-examples"), runs=runs)
+        _, url, _ = launch(page, prevent_thread_lock=True, quiet=True, inbrowser=False)
+        yield url
+        page.close()
+
+
+@pytest.fixture(autouse=True)
+def nobody_left(runs) -> Iterator[None]:
+    """What every test leaves behind when its page is closed: nothing."""
+    yield
+    until(lambda: len(runs) == 0)
+
+
+@pytest.fixture
+def page(context, address) -> Iterator[Page]:
+    page = open_train(context, address)
+    troubles = listen(page)
+    yield page
+    page.close()
+    assert troubles == []
+
+
+def open_train(context: BrowserContext, address: str) -> Page:
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("tab", name="Train").click()
+    page.locator(".workbench .go").wait_for()
+    page.locator(".more summary").click()
+    page.locator("[name=pictures]").fill("4")
+    return page
+
+
+def listen(page: Page) -> list[str]:
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    return troubles
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def turn(page: Page, **knobs) -> None:
+    for name, value in knobs.items():
+        knob = page.locator(f".knob [name={name}]")
+        if isinstance(value, bool):
+            knob.set_checked(value)
+        else:
+            knob.fill(str(value))
+
+
+def button(page: Page, name: str):
+    return page.locator(".controls .player").get_by_role("button", name=name, exact=True)
+
+
+def phase(page: Page, name: str) -> None:
+    expect(page.locator(".workbench")).to_have_attribute("data-phase", name)
+
+
+def iterations(page: Page) -> int:
+    done = page.locator("[data-fact=iteration]").inner_text().split("/")[0].strip()
+    return int(done) if done.isdigit() else 0
+
+
+def train(page: Page, **knobs) -> None:
+    """A run from its start to its end."""
+    turn(page, **knobs)
+    button(page, "Start").click()
+    phase(page, "finished")
+
+
+def only(runs: Runs) -> Run:
+    (run,) = runs._by_token.values()
+    return run
+
+
+def shown_losses(page: Page, count: int) -> list[list[float]]:
+    """Total, class and box loss of the first iterations, read off the curve by keyboard."""
+    plot = page.locator("[data-plot=loss]")
+    plot.focus()
+    plot.press("Home")
+    rows = []
+    for iteration in range(1, count + 1):
+        told = page.locator(".readout").inner_text()
+        found = re.match(r"Iteration (\d+): total (\S+), class (\S+), box (\S+) \(", told)
+        assert found and int(found[1]) == iteration, told
+        rows.append([float(value) for value in found.groups()[1:]])
+        plot.press("ArrowRight")
+    return rows
+
+
+def download(page: Page, selector: str, folder: Path) -> Path:
+    with page.expect_download() as started:
+        page.locator(selector).click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_the_curve_that_is_shown_is_the_trainers_record(page, runs, tmp_path):
+    train(page, iterations=6)
+    path = download(page, ".take-jsonl", tmp_path)
+    assert path.name == "metrics.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert path.read_text() == only(runs).metrics().read_text()
+    steps = [record for record in records if record["event"] == "step"]
+    expected = [[s["loss"], s["loss_cls"], s["loss_loc"]] for s in steps]
+    assert len(steps) == 6
+    assert shown_losses(page, 6) == [pytest.approx(row, abs=6e-5) for row in expected]
+    last = [record for record in records if record["event"] == "validation"][-1]
+    expect(page.locator(".readout")).to_contain_text(f"total {last['loss']:.4f}, class")
+    evaluation = only(runs).curves.evaluations[-1]
+    expect(page.locator("[data-fact=map]")).to_have_text(f"{evaluation['map']:.3f}")
+    page.locator(".classes summary").click()
+    for name, ap in evaluation["ap"].items():
+        told = "none there" if ap is None else f"{ap:.3f}"
+        expect(page.locator(f".bar[data-class={name}] .bar-value")).to_have_text(told)
+
+
+def test_curves_are_drawn_and_scale_logarithmically(page):
+    train(page, iterations=6)
+    inked = """c => {
+        const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return new Set(data.filter((_, i) => i % 4 === 2)).size;
+    }"""
+    plots = page.locator("[data-plot]")
+    before = [plot.evaluate("c => c.toDataURL()") for plot in plots.all()]
+    assert all(plot.evaluate(inked) > 3 for plot in plots.all())
+    page.locator(".log").check()
+    page.wait_for_timeout(200)
+    after = [plot.evaluate("c => c.toDataURL()") for plot in plots.all()]
+    assert [a != b for a, b in zip(after, before, strict=True)] == [True, True, True, False]
+
+
+def test_pause_step_go_on_and_stop(page, runs):
+    turn(page, **LONG)
+    button(page, "Start").click()
+    until(lambda: iterations(page) >= 2)
+    button(page, "Pause").click()
+    phase(page, "paused")
+    done = len(only(runs).curves.steps)
+    expect(page.locator("[data-fact=iteration]")).to_have_text(f"{done} / 100000")
+    for more in (1, 2):
+        button(page, "One step").click()
+        expect(page.locator("[data-fact=iteration]")).to_have_text(f"{done + more} / 100000")
+        phase(page, "paused")
+    button(page, "Go on").click()
+    until(lambda: iterations(page) > done + 2)
+    button(page, "Stop").click()
+    phase(page, "stopped")
+    expect(button(page, "Start")).to_be_enabled()
+    expect(page.locator(".take-checkpoint")).to_be_visible()
+
+
+def test_one_step_may_be_the_first(page, runs):
+    turn(page, **LONG)
+    button(page, "One step").click()
+    expect(page.locator("[data-fact=iteration]")).to_have_text("1 / 100000")
+    phase(page, "paused")
+    assert len(only(runs).curves.steps) == 1
+
+
+def test_reset_begins_at_the_same_start_and_draws_the_same_curve(page):
+    train(page, iterations=4)
+    first = shown_losses(page, 4)
+    button(page, "Reset").click()
+    phase(page, "paused")
+    expect(page.locator(".workbench .status")).to_contain_text("At its start")
+    assert iterations(page) == 0
+    button(page, "Go on").click()
+    phase(page, "finished")
+    assert shown_losses(page, 4) == first
+
+
+def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
+    train(page, iterations=3)
+    train(page, iterations=3, bbox_reg=False)
+    train(page, iterations=3, bbox_reg=True, loc_weight=0)
+    told = page.locator(".compared .run")
+    expect(told).to_have_count(3)
+    expect(told.nth(0)).to_contain_text("shapes: iterations 3, 3 iterations, mAP")
+    expect(told.nth(1)).to_contain_text("bbox_reg false")
+    expect(told.nth(2)).to_contain_text("now: shapes: iterations 3, loc_weight 0")
+    picture = "c => c.toDataURL()"
+    plot = page.locator("[data-plot=loss]")
+    with_all = plot.evaluate(picture)
+    told.nth(0).get_by_role("checkbox").uncheck()
+    page.wait_for_timeout(200)
+    without_one = plot.evaluate(picture)
+    assert without_one != with_all
+    told.nth(0).get_by_role("checkbox").check()
+    page.wait_for_timeout(200)
+    assert plot.evaluate(picture) == with_all
+    told.nth(0).get_by_role("button", name="Forget").click()
+    expect(told).to_have_count(2)
+
+
+def test_a_run_that_diverges_says_so_and_lights_the_knob(page):
+    page.locator("[name=optimizer]").select_option("sgd")
+    turn(page, lr="1e30")
+    button(page, "Start").click()
+    phase(page, "failed")
+    expect(page.locator(".workbench .status")).to_contain_text("diverged; lower lr")
+    expect(page.locator(".knob[data-knob=lr]")).to_have_class(re.compile("wanted"))
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "says"),
+    [("lr", "fast", "lr=fast does not fit"), ("rois_per_batch", "33", "must be a multiple")],
+)
+def test_a_bad_setting_is_one_sentence_and_loses_nothing(page, knob, value, says):
+    train(page, iterations=3)
+    turn(page, **{knob: value})
+    button(page, "Start").click()
+    expect(page.locator(".workbench .status")).to_contain_text(says)
+    expect(page.locator(f".knob[data-knob={knob}]")).to_have_class(re.compile("wanted"))
+    assert iterations(page) == 3
+    expect(page.locator(".take-checkpoint")).to_be_visible()
+
+
+def test_the_mini_batch_shows_each_roi_with_its_iou_label_and_target(page, runs):
+    turn(page, **LONG)
+    button(page, "One step").click()
+    expect(page.locator("[data-fact=iteration]")).to_have_text("1 / 100000")
+    page.locator(".batch-row canvas").first.wait_for()
+    run = only(runs)
+    mean, std = run.target_scale()
+    expect(page.locator(".batch-row canvas")).to_have_count(len(run.step.batch))
+    canvas, sample = page.locator(".batch-row canvas").first, run.step.batch[0]
+    canvas.focus()
+    order = [0, len(sample.labels) - 1]  # foreground comes first, background last
+    for index, key in zip(order, ("ArrowRight", "ArrowLeft"), strict=True):
+        canvas.press(key)
+        told = page.locator(".roi-told")
+        expect(told).to_contain_text(f"RoI {index + 1} of {len(sample.labels)}")
+        expect(told).to_contain_text(f"IoU {sample.overlaps[index]:.3f}")
+        label = int(sample.labels[index])
+        expect(told).to_contain_text(run.classes[label - 1] if label else "label background")
+        if label:
+            target = [(d - m) / s for d, m, s in zip(sample.deltas[index], mean, std, strict=True)]
+            shown = re.findall(r"-?\d+\.\d+", told.inner_text().split("tw, th)")[1])
+            assert [float(value) for value in shown] == pytest.approx(
+                [float(value) for value in target], abs=6e-4
+            )
+        else:
+            expect(told).to_contain_text("background has no box to learn")
+
+
+def test_held_out_pictures_are_detected_again_as_the_model_learns(page, runs):
+    turn(page, **LONG)
+    button(page, "Start").click()
+    expect(page.locator(".scenes-told")).to_contain_text("After 0 iterations")
+    expect(page.locator(".scenes-told")).not_to_contain_text("After 0 iterations")
+    expect(page.locator(".scene-row canvas")).to_have_count(1)
+    expect(page.locator(".scene-row canvas")).to_have_attribute(
+        "aria-label", re.compile("Held-out picture 1: ")
+    )
+
+
+def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tmp_path):
+    train(page, iterations=4)
+    path = download(page, ".take-checkpoint", tmp_path)
+    assert Detector.from_checkpoint(path).classes == only(runs).classes
+    page.get_by_role("button", name="Look through it in Explore").click()
+    expect(page.locator(".whose")).to_contain_text("that you trained: 4 iterations, disc")
+    expect(page.locator(".lens .status")).to_contain_text("00000.png: analysed in")
+    expect(page.locator(".lens .scene")).to_be_visible()
+    page.locator("#lens-tab-head").click()
+    expect(page.locator(".pooled-size")).to_have_text("7 x 7 x 64")
+    labels = page.locator(".bars .bar").all_inner_texts()
+    known = {*only(runs).classes, "background"}
+    assert labels and all(text.split()[0] in known for text in labels[:6])
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator("[data-fact=iteration]")).to_have_text("4 / 4")
+
+
+def test_a_second_visitor_waits_and_sees_the_place_in_the_queue(page, context, address, runs):
+    turn(page, **LONG)
+    button(page, "Start").click()
+    until(lambda: iterations(page) >= 1)
+    other = open_train(context, address)
+    turn(other, iterations=3)
+    button(other, "Start").click()
+    expect(other.locator(".workbench .status")).to_have_text(
+        "Waiting for a turn: 1 training comes first."
+    )
+    button(page, "Pause").click()
+    phase(other, "finished")
+    other.close()
+    until(lambda: len(runs) == 1)
+
+
+def test_who_leaves_midway_leaves_no_thread_behind(context, address, runs):
+    before = {thread for thread in threading.enumerate() if thread.name == "training run"}
+    page = open_train(context, address)
+    turn(page, **LONG)
+    button(page, "Start").click()
+    until(lambda: iterations(page) >= 2)
+    folder = only(runs).metrics().parent
+    page.close()
+    until(lambda: len(runs) == 0)
+    now = {thread for thread in threading.enumerate() if thread.name == "training run"}
+    until(lambda: not any(thread.is_alive() for thread in now - before))
+    assert not folder.exists()
+
+
+def test_pictures_of_ones_own(page, voc, runs):
+    page.locator("[name=folder]").fill(str(voc))
+    train(page, iterations=2)
+    assert "cat" in only(runs).classes
+    page.locator("[name=folder]").fill(str(voc / "nosuch"))
+    button(page, "Start").click()
+    expect(page.locator(".workbench .status")).to_contain_text("There is no data set at")
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(context, address):
+    page = context.browser.new_context(viewport={"width": 390, "height": 800}).new_page()
+    page.goto(address)
+    page.get_by_role("tab", name="Train").click()
+    page.locator(".workbench .go").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.context.close()
+
+
+def test_explore_still_answers_while_a_training_runs(page, photo):
+    turn(page, **LONG)
+    button(page, "Start").click()
+    until(lambda: iterations(page) >= 1)
+    page.get_by_role("tab", name="Explore").click()
+    page.locator("#photo input[type=file]").first.set_input_files(str(photo))
+    expect(page.locator(".lens .status")).to_contain_text(f"{photo.name}: analysed in")
