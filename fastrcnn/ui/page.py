@@ -38,7 +38,7 @@ def build(
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore"):
                 explored = explore.build(analyses, examples)
-            with gr.Tab("Train", id="train", render_children=True):
+            with gr.Tab("Train", id="train"):
                 train.build(runs, analyses, explored, tabs)
         endpoints.build(detector)
 
