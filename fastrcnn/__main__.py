@@ -581,8 +581,8 @@ def _parser() -> argparse.ArgumentParser:
         _shapes,
         "draw the built-in training set",
         "Draw pictures of textured, overlapping shapes on cluttered backgrounds, with their boxes, "
-        "for a first training: the recipe shapes learns them within two minutes. The folder is "
-        "what the other commands take as --data.",
+        "for a first training: the recipe shapes learns them in two minutes of processor time. "
+        "The folder is what the other commands take as --data.",
     )
     shapes.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the set's folder, made if need be"

@@ -2,8 +2,8 @@
 
 Each picture has a handful of textured shapes, partly over one another, on a cluttered background
 with things in it that are none of the classes. They are small, a few tens of thousands of pixels,
-so that a detector learns them within two minutes on two cores (the recipe ``shapes``) and selective
-search takes a blink.
+so that a detector learns them in two minutes of processor time (the recipe ``shapes``) and
+selective search takes a blink.
 
 A box holds exactly the pixels that the whole shape covers by half or more, as if nothing lay over
 it; no shape is hidden by more than a quarter, and what can be seen of it spans four fifths of its
