@@ -21,6 +21,7 @@ from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
+from fastrcnn.model.precision import autocast
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
@@ -118,24 +119,40 @@ class Decisions:
 
 
 class Detector:
-    """Fast R-CNN with its proposals: a picture in, detections out."""
+    """Fast R-CNN with its proposals: a picture in, detections out.
+
+    search: how boxes are proposed. precision: what convolutions and fully connected layers compute
+    in: "float32", "bfloat16", or "auto", which is bfloat16 where the processor has it, twice as
+    fast and with scores that differ in the third digit.
+    """
 
     def __init__(
-        self, model: FastRCNN, metadata: dict | None = None, search: str | SelectiveSearch = "fast"
+        self,
+        model: FastRCNN,
+        metadata: dict | None = None,
+        search: str | SelectiveSearch = "fast",
+        precision: str = "auto",
     ) -> None:
         self.model = model.eval()
         self.metadata = metadata or {}
         self.search = search
+        self.precision = precision
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, search: str | SelectiveSearch = "fast"
+        cls,
+        path: str | Path | None = None,
+        search: str | SelectiveSearch = "fast",
+        precision: str = "auto",
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
         Raises CheckpointError where the file is not a checkpoint.
         """
-        return cls(*load_checkpoint(path), search)
+        return cls(*load_checkpoint(path), search, precision)
+
+    def _autocast(self) -> torch.autocast:
+        return autocast(self.precision, next(self.model.parameters()).device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -229,7 +246,9 @@ class Detector:
         with _timed(seconds, "features"):
             if features is None:
                 resized, scale = self.model.config.geometry.resize(image)
-                features = self.model.backbone(self.model.backbone.preprocess(resized)), scale
+                pixels = self.model.backbone.preprocess(resized)
+                with self._autocast():
+                    features = self.model.backbone(pixels).float(), scale
             maps, scale = features
         yield Stage("features", image, segmentations, found, maps)
         with _timed(seconds, "head"):
@@ -254,7 +273,8 @@ class Detector:
     def _score(
         self, image: np.ndarray, boxes: Tensor, features: Tensor, scale: tuple[float, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        probabilities, deltas = self.model.predict(features, _rois(boxes, scale))
+        with self._autocast():
+            probabilities, deltas = self.model.predict(features, _rois(boxes, scale))
         return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), *image.shape[:2])
 
     @torch.inference_mode()
@@ -283,8 +303,9 @@ class Detector:
             cells = pool.cells(rois[0, 1:], height, width)
             bins = pool.bins(rois[0, 1:], height, width)
             argmax = argmax[0]
-        scores, bbox_pred = self.model.head(pooled)
-        deltas = self.model.head.deltas(bbox_pred)
+        with self._autocast():
+            scores, bbox_pred = self.model.head(pooled)
+        scores, deltas = scores.float(), self.model.head.deltas(bbox_pred.float())
         if not self.model.config.bbox_reg:
             deltas = torch.zeros_like(deltas)
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])

@@ -24,7 +24,7 @@ def detector() -> Detector:
         model.head.cls_score.weight.mul_(100 / model.head.cls_score.weight.std())
         model.head.bbox_pred.weight.mul_(20 / model.head.bbox_pred.weight.std())
         model.head.bbox_std.fill_(0.1)
-    return Detector(model, search="single")
+    return Detector(model, search="single", precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,17 @@ def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
         )
     ]
     assert set(trace.seconds) == {"read", "segments", "proposals", "features", "head", "nms"}
+
+
+def test_bfloat16_finds_the_same_with_scores_that_hardly_differ(tiny_checkpoint, photo):
+    exact, rounded = (
+        Detector.from_checkpoint(tiny_checkpoint, precision=precision).trace(photo)
+        for precision in ("float32", "bfloat16")
+    )
+    assert rounded.features.dtype == rounded.probabilities.dtype == torch.float32
+    assert not torch.equal(rounded.features, exact.features)
+    assert (rounded.probabilities - exact.probabilities).abs().max() < 0.01
+    assert rounded.deltas.dtype == torch.float32
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):

@@ -161,7 +161,7 @@ class FastRCNN(nn.Module):
         rois, copies = self._distinct(features, rois)
         pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
         scores, bbox_pred = zip(*(self.head(part) for part in pooled), strict=True)
-        scores, bbox_pred = torch.cat(scores)[copies], torch.cat(bbox_pred)[copies]
+        scores, bbox_pred = (torch.cat(parts)[copies].float() for parts in (scores, bbox_pred))
         deltas = self.head.deltas(bbox_pred)
         return scores.softmax(dim=1), deltas if self.config.bbox_reg else torch.zeros_like(deltas)
 
