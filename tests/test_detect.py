@@ -88,7 +88,7 @@ def test_bfloat16_finds_the_same_with_scores_that_hardly_differ(tiny_checkpoint,
     )
     assert rounded.features.dtype == rounded.probabilities.dtype == torch.float32
     assert not torch.equal(rounded.features, exact.features)
-    assert (rounded.probabilities - exact.probabilities).abs().max() < 0.01
+    assert (rounded.probabilities - exact.probabilities).abs().max() < 0.03
     assert rounded.deltas.dtype == torch.float32
 
 
@@ -275,7 +275,7 @@ def test_suppression_is_per_class():
 
 def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):
     save_checkpoint(tmp_path / "d.safetensors", detector.model, {"recipe": "test"})
-    loaded = Detector.from_checkpoint(tmp_path / "d.safetensors", search="single")
+    loaded = Detector.from_checkpoint(tmp_path / "d.safetensors", "single", "float32")
     assert loaded.classes == CLASSES and loaded.metadata["recipe"] == "test"
     assert loaded(scene, score=0.1).to_list() == detector(scene, score=0.1).to_list()
 
