@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,9 +26,11 @@ from fastrcnn.bench import compare_recall
 from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.detect import Detector, Trace
+from fastrcnn.detections import Detections
 from fastrcnn.draw import draw_boxes, draw_detections
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError
 from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
+from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
@@ -48,6 +50,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 T = TypeVar("T")
 
 _DRAWN_PROPOSALS = 100
+_SMALL_SHARE = 0.01  # of a picture's area
 _DATA_HELP = (
     "a Pascal VOC folder (JPEGImages, Annotations, ImageSets/Main), or a COCO JSON file or a "
     "folder of them"
@@ -250,18 +253,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     distributed.init()
     try:
         dataset = open_dataset(options.data, options.split)[: options.limit]
-        if options.detections is not None:
-            found = load_detections(options.detections, dataset)
-            evaluation = score_detections(found, dataset)
-        else:
-            detector = Detector.from_checkpoint(options.checkpoint)
-            evaluation, _ = evaluate(
-                partial(
-                    detector, score=options.score, nms=options.nms, proposals=options.proposals
-                ),
-                dataset,
-                partial(_progress, label="evaluating"),
-            )
+        evaluation, _ = _evaluated(options, dataset)
         if distributed.rank() == 0:
             if options.json != "-":
                 _print_evaluation(evaluation)
@@ -269,6 +261,18 @@ def _evaluate(options: argparse.Namespace) -> int:
     finally:
         distributed.shutdown()
     return 0
+
+
+def _evaluated(
+    options: argparse.Namespace, dataset: Dataset
+) -> tuple[Evaluation, Mapping[str, Detections]]:
+    """The scores of saved detections, or of a detector that is run now, and the detections."""
+    if options.detections is not None:
+        found = load_detections(options.detections, dataset)
+        return score_detections(found, dataset), found
+    detector = Detector.from_checkpoint(options.checkpoint)
+    settings = {"score": options.score, "nms": options.nms, "proposals": options.proposals}
+    return evaluate(partial(detector, **settings), dataset, partial(_progress, label="evaluating"))
 
 
 def _compress(options: argparse.Namespace) -> int:
@@ -307,6 +311,46 @@ def _shapes(options: argparse.Namespace) -> int:
     write_shapes(options.out, options.seed, **splits)
     counted = ", ".join(f"{count} for {name}" for name, count in splits.items())
     print(f"{options.out}: pictures of shapes, {counted}")
+    return 0
+
+
+def _failures(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    dataset = open_dataset(options.data, options.split)[: options.limit]
+    _, found = _evaluated(options, dataset)
+    worst = worst_false_positives(found, dataset, options.worst)
+    cache = ProposalCache(MODES["fast"], options.cache)
+    boxes = (cache.get(annotation) for annotation in _progress(dataset, "proposals"))
+    missed = missed_objects(boxes, dataset, dataset.classes)
+    objects = sum(int((~annotation.difficult).sum()) for annotation in dataset)
+    counts = {
+        name: {kind: sum(item.kind == kind for item in wrong) for kind in KINDS}
+        for name, wrong in worst.items()
+    }
+    if options.json != "-":
+        print(f"The {options.worst} surest false positives of each class, by what they overlap:")
+        print(f"{'':14}" + "".join(f"{kind:>14}" for kind in KINDS))
+        total = {kind: sum(row[kind] for row in counts.values()) for kind in KINDS}
+        for name, row in [*counts.items(), ("all", total)]:
+            print(f"{name:14}" + "".join(f"{row[kind]:14}" for kind in KINDS))
+        small = sum(item.share < _SMALL_SHARE for item in missed)
+        print(
+            f"Selective search misses {len(missed)} of {objects} objects; {small} of them are "
+            f"smaller than {_SMALL_SHARE:.0%} of their picture."
+        )
+    _write_json(
+        {
+            "images": len(dataset),
+            "objects": objects,
+            "false_positives": [
+                vars(item) | {"box": [round(float(x), 2) for x in item.box]}
+                for wrong in worst.values()
+                for item in wrong
+            ],
+            "missed": [vars(item) for item in missed],
+        },
+        options.json,
+    )
     return 0
 
 
@@ -496,13 +540,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="start from a trained model's weights instead, its last layers too",
     )
-    train.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where proposals and frozen layers' features are kept (default: $FASTRCNN_CACHE or "
-        "~/.cache/fastrcnn)",
-    )
+    _add_cache(train)
 
     evaluate = _command(
         commands,
@@ -522,6 +560,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_json(evaluate, "the figures")
     _add_detector(evaluate, score=0.01)
+
+    failures = _command(
+        commands,
+        "failures",
+        _failures,
+        "sort a detector's surest mistakes by kind",
+        "Run a detector over annotated pictures, take the surest false positives of each class and "
+        "count what they overlap: an object of their own class (localisation), of a similar class, "
+        "of another, or none (background). Objects that selective search misses are counted too.",
+    )
+    _add_data(failures, "val", "the split to look at")
+    failures.add_argument("--limit", type=_count, metavar="N", help="the first N pictures only")
+    failures.add_argument(
+        "--worst",
+        type=_count,
+        default=20,
+        metavar="N",
+        help="false positives a class (default: 20)",
+    )
+    failures.add_argument(
+        "--detections",
+        metavar="FILE",
+        help="look at these detections, written by detect --json, and run no model",
+    )
+    _add_cache(failures)
+    _add_json(failures, "every one of them")
+    _add_detector(failures, score=0.01)
 
     compress = _command(
         commands,
@@ -659,6 +724,16 @@ def _add_detector(parser: argparse.ArgumentParser, score: float) -> None:
         help="how many of selective search's boxes are looked at (default: 2000)",
     )
     _add_checkpoint(parser)
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where proposals and frozen layers' features are kept (default: $FASTRCNN_CACHE or "
+        "~/.cache/fastrcnn)",
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser, split: str, what: str) -> None:

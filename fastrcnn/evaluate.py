@@ -132,7 +132,7 @@ def score_detections(
 
     area, eleven_point, coco = [], [], []
     for label in range(1, len(dataset.classes) + 1):
-        matches = _match(detections, dataset, label)
+        matches = match(detections, dataset, label)
         area.append(matches.average_precision(iou))
         eleven_point.append(matches.average_precision(iou, eleven_point=True))
         coco.append(np.mean([matches.average_precision(value) for value in COCO_THRESHOLDS]))
@@ -160,44 +160,53 @@ def _mean(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class _Matches:
+class Matches:
     """D detections of one class in a whole data set, best score first.
 
     overlap: (D,) the IoU with the object overlapped most. truth: (D,) that object's number.
     difficult: (D,) whether it is a difficult one. positives: how many objects count.
+    image, row: (D,) where each detection is: the picture's number, the place among its detections.
     """
 
     overlap: np.ndarray
     truth: np.ndarray
     difficult: np.ndarray
     positives: int
+    image: np.ndarray
+    row: np.ndarray
 
-    def average_precision(self, threshold: float, eleven_point: bool = False) -> float:
-        if self.positives == 0:
-            return math.nan
+    def judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Which detections found an object, and which count for nothing, both (D,) bool."""
         hits = self.overlap >= threshold
         candidates = np.flatnonzero(hits & ~self.difficult)
         _, first = np.unique(self.truth[candidates], return_index=True)
         found = np.zeros(len(hits), dtype=bool)
         found[candidates[first]] = True
-        found = found[~(hits & self.difficult)]
+        return found, hits & self.difficult
+
+    def average_precision(self, threshold: float, eleven_point: bool = False) -> float:
+        if self.positives == 0:
+            return math.nan
+        found, ignored = self.judged(threshold)
+        found = found[~ignored]
         true_positives = np.cumsum(found)
         recall = true_positives / self.positives
         precision = true_positives / np.arange(1, len(found) + 1)
         return average_precision(recall, precision, eleven_point)
 
 
-def _match(detections: Mapping[str, Detections], dataset: Dataset, label: int) -> _Matches:
-    scores, overlap, truth, difficult = [], [], [], []
+def match(detections: Mapping[str, Detections], dataset: Dataset, label: int) -> Matches:
+    """The detections of one class, by image id, each with the object that it overlaps most."""
+    scores, overlap, truth, difficult, image, row = [], [], [], [], [], []
     objects = positives = 0
-    for annotation in dataset:
+    for number, annotation in enumerate(dataset):
         mine = annotation.labels == label
         found = detections[annotation.image_id]
         chosen = found.labels == label
         count = np.count_nonzero(chosen)
         best = np.zeros(count, dtype=np.int64)
         if count and mine.any():
-            overlaps = _overlaps(found.boxes[chosen], annotation.boxes[mine])
+            overlaps = exact_iou(found.boxes[chosen], annotation.boxes[mine])
             best = overlaps.argmax(axis=1)
             overlap.append(overlaps.max(axis=1))
             difficult.append(annotation.difficult[mine][best])
@@ -205,20 +214,24 @@ def _match(detections: Mapping[str, Detections], dataset: Dataset, label: int) -
             overlap.append(np.zeros(count))
             difficult.append(np.zeros(count, dtype=bool))
         scores.append(found.scores[chosen])
+        image.append(np.full(count, number))
+        row.append(np.flatnonzero(chosen))
         truth.append(objects + best)
         objects += mine.sum()
         positives += int((mine & ~annotation.difficult).sum())
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _Matches(
+    return Matches(
         overlap=np.concatenate(overlap)[order],
         truth=np.concatenate(truth)[order],
         difficult=np.concatenate(difficult)[order],
         positives=positives,
+        image=np.concatenate(image)[order],
+        row=np.concatenate(row)[order],
     )
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU in double precision, so that one which is a threshold exactly reaches it."""
+def exact_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU (N, M) in double precision, so that one which is a threshold exactly reaches it."""
     return box_ops.iou(*(torch.from_numpy(array.astype(np.float64)) for array in (a, b))).numpy()
 
 
@@ -252,7 +265,7 @@ def proposal_recall(
     for boxes, annotation in zip(proposals, annotations, strict=True):
         counts.append(len(boxes))
         wanted = ~annotation.difficult
-        overlaps = _overlaps(annotation.boxes[wanted], np.asarray(boxes)[:limit])  # (G, R)
+        overlaps = exact_iou(annotation.boxes[wanted], np.asarray(boxes)[:limit])  # (G, R)
         best.append(overlaps.max(axis=1, initial=0))
         labels.append(annotation.labels[wanted])
     overlap, label = np.concatenate(best), np.concatenate(labels)

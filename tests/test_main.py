@@ -18,7 +18,9 @@ from fastrcnn.detect import Detector
 from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import selective_search
 
-COMMANDS = ("detect", "proposals", "train", "evaluate", "compress", "recall", "shapes")
+COMMANDS = (
+    *("detect", "proposals", "train", "evaluate", "failures", "compress", "recall", "shapes"),
+)
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
     *("--set", "shorter=32", "--set", "longer=64", "--set", "fc6=8", "--set", "fc7=8"),
@@ -294,3 +296,19 @@ def test_ctrl_c_ends_quietly(photo, monkeypatch, capsys):
     monkeypatch.setattr(Detector, "trace", interrupt)
     assert main(["detect", str(photo)]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_failures_are_counted_by_kind(voc, capsys):
+    command = ["failures", "--data", str(voc), "--worst", "2", "--score", "0.001"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"localisation +similar +other +background", told)
+    assert re.search(r"Selective search misses \d of 2 objects; \d of them are smaller", told)
+    assert main([*command, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = [line.split() for line in told.splitlines() if line.startswith("all ")]
+    counted = [
+        sum(item["kind"] == kind for item in found["false_positives"])
+        for kind in ("localisation", "similar", "other", "background")
+    ]
+    assert counted == [int(value) for value in rows[0][1:]] and sum(counted) > 0
