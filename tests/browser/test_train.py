@@ -231,6 +231,28 @@ def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
     expect(told).to_have_count(2)
 
 
+def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
+    page.locator(".experiments summary").click()
+    for title, knob, value in (
+        ("Without box regression", "bbox_reg", False),
+        ("Lambda 0", "loc_weight", 0),
+        ("Frozen convolutions", "first_trainable", "fc6"),
+    ):
+        page.get_by_role("button", name=title).click()
+        turned = page.locator(".knob.turned")
+        expect(turned).to_have_count(1)
+        expect(turned).to_have_attribute("data-knob", knob)
+        turn(page, iterations=2)
+        button(page, "Start").click()
+        until(
+            lambda knob=knob, value=value: len(runs) and getattr(only(runs).recipe, knob) == value
+        )
+        phase(page, "finished")
+        assert page.locator(".compared .run").last.inner_text().count(knob) == 1
+    page.get_by_role("button", name="As the recipe has it").click()
+    expect(page.locator(".knob.turned")).to_have_count(0)
+
+
 def test_a_run_that_diverges_says_so_and_lights_the_knob(page):
     page.locator("[name=optimizer]").select_option("sgd")
     turn(page, lr="1e30")

@@ -18,8 +18,7 @@ function knobInput(knob, value, layers) {
 }
 
 function fillKnobs() {
-  const { values, layers, pictures } = props.recipes[recipeSelect.value];
-  form.elements.pictures.value = pictures;
+  const { values, layers } = props.recipes[recipeSelect.value];
   $(".knob-list").replaceChildren(
     ...props.knobs.map((knob) =>
       make(
@@ -53,7 +52,12 @@ function settings() {
   };
 }
 
-recipeSelect.addEventListener("change", fillKnobs);
+function fillForm() {
+  form.elements.pictures.value = props.recipes[recipeSelect.value].pictures;
+  fillKnobs();
+}
+
+recipeSelect.addEventListener("change", fillForm);
 $(".controls").addEventListener("input", markTurned);
 form.addEventListener("submit", (event) => event.preventDefault());
 function markTurned() {
@@ -63,7 +67,46 @@ function markTurned() {
     place.classList.remove("wanted");
   }
 }
-fillKnobs();
+fillForm();
+
+// Runs worth comparing with a plain one: what to turn, and what to look for.
+const EXPERIMENTS = [
+  { title: "As the recipe has it", knobs: {}, look: "The run to compare the others with." },
+  {
+    title: "Without box regression", knobs: { bbox_reg: false },
+    look: "The class loss falls as before; mAP stays lower, for no box moves onto its object.",
+  },
+  {
+    title: "Lambda 0", knobs: { loc_weight: 0 },
+    look: "The box loss is counted for nothing: does it fall all the same, and do the boxes fit?",
+  },
+  {
+    title: "Frozen convolutions", knobs: { first_trainable: "fc6" },
+    look: "The convolutions stay random: how far does the head alone come?",
+  },
+  {
+    title: "A tenth of foreground", knobs: { fg_fraction: 0.1 },
+    look: "Most RoIs are background: the loss is lower, and is the detector better?",
+  },
+];
+
+function experiment({ knobs }) {
+  fillKnobs();
+  for (const [name, value] of Object.entries(knobs)) {
+    const input = form.elements[name];
+    if (typeof value === "boolean") input.checked = value;
+    else input.value = String(value);
+  }
+  $(".more").open = true;
+  markTurned();
+  say("The knobs are set; press Start, or Reset to begin at the start.");
+}
+
+$(".experiment-list").append(
+  ...EXPERIMENTS.map((each) =>
+    make("p", {}, make("button", { type: "button", onclick: () => experiment(each) }, each.title), ` ${each.look}`),
+  ),
+);
 
 // A sentence that names a knob lights it up.
 on(["trouble"], () => {
