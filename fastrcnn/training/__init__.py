@@ -5,6 +5,7 @@ from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import (
     LAPTOP,
+    LAPTOP_CONV5,
     PAPER,
     RECIPES,
     SHAPES,
@@ -27,6 +28,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 
 __all__ = [
     "LAPTOP",
+    "LAPTOP_CONV5",
     "PAPER",
     "RECIPES",
     "SHAPES",

@@ -283,6 +283,17 @@ LAPTOP = Recipe(
     average_last=0.1,
 )
 
+# The next step from a detector that `laptop` made (--init): the last block of convolutions learns
+# too, slowly, on kept maps of the layers below it.
+LAPTOP_CONV5 = replace(
+    LAPTOP,
+    first_trainable="conv5_1",
+    lr=2e-4,
+    conv_lr_factor=0.1,
+    warmup=0.1,
+    iterations=4000,
+)
+
 # The built-in set of shapes, learned from scratch while a class looks on; with the defaults of
 #   python -m fastrcnn shapes --out SET
 #   python -m fastrcnn train --recipe shapes --data SET --out RUN
@@ -312,7 +323,13 @@ SHAPES = Recipe(
     precision="float32",
 )
 
-RECIPES = {"paper": PAPER, "walkthrough": WALKTHROUGH, "laptop": LAPTOP, "shapes": SHAPES}
+RECIPES = {
+    "paper": PAPER,
+    "walkthrough": WALKTHROUGH,
+    "laptop": LAPTOP,
+    "laptop_conv5": LAPTOP_CONV5,
+    "shapes": SHAPES,
+}
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:

@@ -15,6 +15,7 @@ function startRun({ paused = false, step = false } = {}) {
   if (starting) return;
   starting = true;
   stepAfterStart = step;
+  root.dataset.phase = "starting";
   say("Starting ...");
   showButtons();
   trigger("start", { ...settings(), paused });
@@ -23,6 +24,7 @@ function startRun({ paused = false, step = false } = {}) {
 function receive(note) {
   if (!note) return;
   starting = false;
+  root.dataset.phase = state.phase;
   if (note.error) {
     // It may name a knob.
     change({ trouble: null });

@@ -237,8 +237,7 @@ function keepForComparison() {
   change({ earlier: [...kept, run] });
 }
 
-on(["earlier", "name", "token", "measured"], () => {
-  if (!state.earlier.length) return refill($(".compared"));
+on(["earlier", "name", "token", "measured", "phase"], () => {
   const entry = (run, i) => {
     const map = run.curves.evaluations.at(-1)?.map;
     const says = `${run.name}, ${run.curves.steps.length} iterations${map == null ? "" : `, mAP ${fixed(map, 3)}`}`;
