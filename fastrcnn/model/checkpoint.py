@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastrcnn.errors import CheckpointError, RecipeError, reason
+from fastrcnn.errors import CheckpointError, RecipeError, reason, shown
 from fastrcnn.files import written_whole
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
 
@@ -81,7 +81,9 @@ def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
     except _Unusable as error:
         raise CheckpointError(f"{path} is not a checkpoint of this program: {error}.") from error
     except RecipeError as error:
-        raise CheckpointError(f"{path} has model settings that cannot work: {error}") from error
+        raise CheckpointError(
+            f"{path} has model settings that cannot work: {reason(error)}."
+        ) from error
     model.load_state_dict(tensors, assign=True)
     return model.eval(), metadata
 
@@ -109,7 +111,9 @@ def _read_header(header: dict[str, str] | None) -> tuple[dict, ModelConfig]:
         raise _Unusable("its description is not a set of names and values")
     version = values.pop("format_version", None)
     if version != _FORMAT_VERSION:
-        raise _Unusable(f"it has format version {version!r}, and {_FORMAT_VERSION} is known here")
+        raise _Unusable(
+            f"it has format version {shown(version)}, and {_FORMAT_VERSION} is known here"
+        )
     return values, ModelConfig.from_dict(values.pop("model", None))
 
 
@@ -118,7 +122,9 @@ def _read_tensors(file: safe_open, expected: dict[str, Tensor]) -> dict[str, Ten
     if missing := sorted(expected.keys() - names):
         raise _Unusable(f"{len(missing)} tensors are missing, {missing[0]} for one")
     if extra := sorted(names - expected.keys()):
-        raise _Unusable(f"{len(extra)} tensors have no place in the network, {extra[0]!r} for one")
+        raise _Unusable(
+            f"{len(extra)} tensors have no place in the network, {shown(extra[0])} for one"
+        )
     tensors = {}
     for name, tensor in expected.items():
         stored = file.get_slice(name)
