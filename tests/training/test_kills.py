@@ -43,9 +43,11 @@ def losses(folder: Path) -> list[tuple]:
 def test_a_run_killed_again_and_again_goes_on_as_an_unbroken_one(tmp_path: Path):
     settings = ("iterations=100000", "checkpoint_minutes=0", "rois_per_batch=4", "average_last=1")
     for _ in range(KILLS["training"]):
-        assert kills.kill(kills.train, tmp_path / "killed", settings, within=0.3)
+        kills.kill(kills.train, tmp_path / "killed", settings, within=0.3)
     reached = load_state(tmp_path / "killed" / "state.safetensors")[1]["position"]["iteration"]
     assert reached > 0
+    # As a kill within a write leaves it, which not every test run has the luck to hit.
+    (tmp_path / "killed" / ".state.safetensors.left.part").write_bytes(b"half")
     for name in ("killed", "whole"):
         kills.run(kills.train, tmp_path / name, settings, reached + 10)
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
@@ -63,24 +65,19 @@ def test_a_run_killed_again_and_again_goes_on_as_an_unbroken_one(tmp_path: Path)
 def test_a_state_is_whole_whenever_its_writer_is_killed(tmp_path: Path):
     path = tmp_path / "state.safetensors"
     for _ in range(KILLS["states"]):
-        assert kills.kill(kills.write_states, path, within=0.2)
-        if path.exists():
-            tensors, header = load_state(path)
-            assert tensors["values"].eq(header["number"]).all()
-    kills.kill(kills.write_states, path, within=5)
-    assert path.exists()
+        kills.kill(kills.write_states, path, within=0.2)
+        tensors, header = load_state(path)
+        assert tensors["values"].eq(header["number"]).all()
 
 
 def test_a_checkpoint_is_whole_whenever_its_writer_is_killed(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(fast_rcnn, "Backbone", TinyBackbone)
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, tiny_model(), {"number": 0})
     for _ in range(KILLS["checkpoints"]):
-        assert kills.kill(kills.write_checkpoints, path, within=0.3)
+        kills.kill(kills.write_checkpoints, path, within=0.3)
         model, metadata = load_checkpoint(path)
-        if metadata["number"]:
-            assert model.head.fc6.bias.eq(metadata["number"]).all()
-            assert model.head.fc7.bias.eq(metadata["number"]).all()
+        assert model.head.fc6.bias.eq(metadata["number"]).all()
+        assert model.head.fc7.bias.eq(metadata["number"]).all()
 
 
 def test_what_a_cache_holds_is_whole_whenever_its_writer_is_killed(tmp_path: Path):
@@ -89,12 +86,13 @@ def test_what_a_cache_holds_is_whole_whenever_its_writer_is_killed(tmp_path: Pat
     for number in range(20):
         (pictures / f"{number}.png").write_bytes(bytes([number]))
     for _ in range(KILLS["cache"]):
-        assert kills.kill(kills.fill_cache, tmp_path / "cache", pictures, within=0.2)
+        kills.kill(kills.fill_cache, tmp_path / "cache", pictures, within=0.2)
         folder = kills.cached(tmp_path / "cache")
-        for number in range(20):
-            path = folder.path(pictures / f"{number}.png")
-            if path.exists():
-                assert np.array_equal(np.load(path), kills.array(number))
+        paths = {number: folder.path(pictures / f"{number}.png") for number in range(20)}
+        there = {number: path for number, path in paths.items() if path.exists()}
+        assert there
+        for number, path in there.items():
+            assert np.array_equal(np.load(path), kills.array(number))
 
 
 def test_what_killed_writers_left_is_cleared_but_not_what_is_being_written(tmp_path: Path):
