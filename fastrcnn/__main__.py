@@ -23,14 +23,15 @@ from tqdm import tqdm
 
 from fastrcnn import distributed
 from fastrcnn.bench import compare_recall
-from fastrcnn.data import Dataset, open_dataset, write_shapes
+from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.detect import Detector, Trace
 from fastrcnn.detections import Detections
 from fastrcnn.draw import draw_boxes, draw_detections
-from fastrcnn.errors import FastRCNNError, ImageError, RecipeError
+from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
 from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
 from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
+from fastrcnn.files import written_whole
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
@@ -51,6 +52,7 @@ T = TypeVar("T")
 
 _DRAWN_PROPOSALS = 100
 _SMALL_SHARE = 0.01  # of a picture's area
+_REASONS = 3
 _DATA_HELP = (
     "a Pascal VOC folder (JPEGImages, Annotations, ImageSets/Main), or a COCO JSON file or a "
     "folder of them"
@@ -61,16 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except FastRCNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read our output (head, say) has gone; Python must not complain again at exit.
+    except OSError as error:
+        # Files are told of where they are read and written: this is standard output. Python would
+        # try it again at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Where whoever read it (head, say) has gone, nobody needs to be told.
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: The answer cannot be written: {reason(error)}.", file=sys.stderr)
         return 1
 
 
@@ -170,11 +178,11 @@ def _train(options: argparse.Namespace) -> int:
 def _training_pictures(
     options: argparse.Namespace, recipe: Recipe
 ) -> tuple[Dataset, Dataset | None]:
-    train = open_dataset(options.data, options.split)[: options.limit]
+    train = _open(options, options.split, options.limit)
     # The recipe sets validation pictures apart itself, or a lone COCO file has no other split.
     if recipe.validation_fraction or options.data.is_file():
         return train, None
-    return train, open_dataset(options.data, options.val_split)[: options.val_limit]
+    return train, _open(options, options.val_split, options.val_limit)
 
 
 def _copy_weights(path: Path, model: FastRCNN) -> None:
@@ -252,7 +260,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_target(options.json)
     distributed.init()
     try:
-        dataset = open_dataset(options.data, options.split)[: options.limit]
+        dataset = _open(options, options.split, options.limit)
         evaluation, _ = _evaluated(options, dataset)
         if distributed.rank() == 0:
             if options.json != "-":
@@ -288,7 +296,7 @@ def _compress(options: argparse.Namespace) -> int:
 
 def _recall(options: argparse.Namespace) -> int:
     _check_target(options.json)
-    dataset = open_dataset(options.data, options.split)[: options.limit]
+    dataset = _open(options, options.split, options.limit)
     progress = partial(_progress, label="searching")
     rows = list(compare_recall(dataset, options.mode, options.proposals, options.iou, progress))
     if options.json != "-":
@@ -316,7 +324,7 @@ def _shapes(options: argparse.Namespace) -> int:
 
 def _failures(options: argparse.Namespace) -> int:
     _check_target(options.json)
-    dataset = open_dataset(options.data, options.split)[: options.limit]
+    dataset = _open(options, options.split, options.limit)
     _, found = _evaluated(options, dataset)
     worst = worst_false_positives(found, dataset, options.worst)
     cache = ProposalCache(MODES["fast"], options.cache)
@@ -357,6 +365,21 @@ def _failures(options: argparse.Namespace) -> int:
 # What they share
 
 
+def _open(options: argparse.Namespace, split: str, limit: int | None) -> Dataset:
+    """The first pictures of a split, without the bad ones among them where --skip-bad is given."""
+    if not options.skip_bad:
+        return open_dataset(options.data, split)[:limit]
+    bad: list[FastRCNNError] = []
+    try:
+        dataset = open_dataset(options.data, split, bad.append)[:limit]
+        return without_bad_pictures(dataset, bad.append, partial(_progress, label="checking"))
+    finally:
+        if bad and distributed.rank() == 0:
+            _say(f"Left out {len(bad)} bad entries of the split {split!r}; the first reasons:")
+            for error in bad[:_REASONS]:
+                _say(f"  {error}")
+
+
 def _progress(items: Iterable[T], label: str, total: int | None = None) -> tqdm:
     """A progress bar with the time left, on a terminal and in the first process only."""
     hidden = True if distributed.rank() else None
@@ -378,7 +401,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FastRCNNError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise FastRCNNError(f"The folder {folder} cannot be made: {reason(error)}.") from error
 
 
 def _write_json(value: object, target: str | None) -> None:
@@ -389,10 +412,15 @@ def _write_json(value: object, target: str | None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
+    path = Path(target)
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe or a device, which nothing can replace
+            path.write_text(text, encoding="utf-8")
+            return
+        with written_whole(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise FastRCNNError(f"{target} cannot be written: {error.strerror}.") from error
+        raise FastRCNNError(f"{target} cannot be written: {reason(error)}.") from error
 
 
 def _unused(folder: Path, stem: str, used: set[Path]) -> Path:
@@ -405,10 +433,14 @@ def _unused(folder: Path, stem: str, used: set[Path]) -> Path:
 
 
 def _save_picture(path: Path, image: np.ndarray) -> None:
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        raise FastRCNNError(f"{path} cannot be written; give it a name that ends in .png or .jpg.")
     try:
-        Image.fromarray(image).save(path)
+        with written_whole(path) as part:
+            Image.fromarray(image).save(part, form)
     except (OSError, ValueError) as error:
-        raise FastRCNNError(f"{path} cannot be written: {error}.") from error
+        raise FastRCNNError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 def _describe(photo: str, trace: Trace) -> str:
@@ -739,6 +771,12 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser, split: str, what: str) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA_HELP)
     parser.add_argument("--split", default=split, metavar="NAME", help=f"{what} (default: {split})")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out pictures that cannot be used, and say how many and why; each is read once "
+        "more for that (default: stop at the first)",
+    )
 
 
 def _add_mode(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fastrcnn.data import Dataset
+from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
 from fastrcnn.evaluate import proposal_recall
 from fastrcnn.images import load_image
@@ -58,7 +59,8 @@ def compare_recall(
     """Recall of our proposals and then of OpenCV's, at most `limit` a picture.
 
     progress: wraps the pictures as they are gone through, for a progress bar. Raises DataError
-    where there is no object to reach, ImageError for a picture that cannot be read.
+    where there is no object to reach or a picture is of another size than its annotation says,
+    ImageError for a picture that cannot be read.
     """
     if all(annotation.difficult.all() for annotation in dataset):
         raise DataError(f"{dataset.name} has no object that counts; use more or other pictures.")
@@ -70,6 +72,7 @@ def compare_recall(
         found, seconds = [], 0.0
         for annotation in progress(dataset):
             image = load_image(annotation.path)
+            check_size(annotation, *image.shape[:2])
             start = time.perf_counter()
             found.append(search(image))
             seconds += time.perf_counter() - start

@@ -23,6 +23,7 @@ from fastrcnn import boxes as box_ops
 from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.json_fields import Field, read_json
+from fastrcnn.data.pictures import check_size
 from fastrcnn.detections import Detections
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
@@ -91,13 +92,14 @@ def evaluate(
         curve counts. progress: wraps the pictures as they are gone through, for a progress bar.
     Returns the scores and the detections by image id. In a group of processes each takes every
     world-size-th picture and all of them return the whole result.
-    Raises ImageError for a picture that cannot be read, DataError where the detector's classes are
-    not the data set's.
+    Raises ImageError for a picture that cannot be read, DataError for one of another size than its
+    annotation says or where the detector's classes are not the data set's.
     """
     mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
     found, seconds = {}, 0.0
     for annotation in progress(mine):
         image = load_image(annotation.path)
+        check_size(annotation, *image.shape[:2])
         start = time.perf_counter()
         found[annotation.image_id] = detector(image)
         seconds += time.perf_counter() - start

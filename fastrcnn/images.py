@@ -10,9 +10,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from fastrcnn.errors import ImageError
+from fastrcnn.errors import ImageError, reason
 
 MAX_PIXELS = 50_000_000
+# Each pass of a progressive JPEG goes over the whole picture again, for a few bytes of file that
+# ask for nothing. Cameras and editors write about ten; libtiff, which decodes JPEG too, stops here.
+MAX_SCANS = 100
 Source = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -45,7 +48,7 @@ def load_image(source: Source) -> np.ndarray:
     its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
 
     Raises ImageError for anything that is not a picture, is damaged or cut short, or has more than
-    ``MAX_PIXELS`` pixels, which is checked before they are decoded.
+    ``MAX_PIXELS`` pixels or ``MAX_SCANS`` passes, which is checked before they are decoded.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "The array")
@@ -62,7 +65,7 @@ def load_image(source: Source) -> np.ndarray:
         with Path(source).open("rb") as file:
             return _from_file(file, str(source))
     except OSError as error:
-        raise ImageError(f"{source} cannot be read: {error.strerror}.") from error
+        raise ImageError(f"{source} cannot be read: {reason(error)}.") from error
 
 
 # A hostile or damaged file can make Pillow's decoders raise nearly anything, which is why the two
@@ -78,7 +81,20 @@ def _from_file(file: BinaryIO, name: str) -> np.ndarray:
         raise ImageError(
             f"{name} is not a picture that can be read; use JPEG, PNG, WebP, BMP, GIF or TIFF."
         ) from error
+    if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
+        raise ImageError(
+            f"{name} is a JPEG of more than {MAX_SCANS} passes; save it as an ordinary one."
+        )
     return _from_pillow(image, name)
+
+
+def _scans(file: BinaryIO) -> int:
+    """How many passes a JPEG file has: start-of-scan markers, which its coded data cannot hold."""
+    position = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(position)
+    return count
 
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
@@ -98,8 +114,8 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
         raise
     except Exception as error:
         raise ImageError(
-            f"{name} could not be decoded ({error}); use an intact JPEG, PNG, WebP, BMP, GIF or "
-            f"TIFF."
+            f"{name} could not be decoded ({reason(error)}); use an intact JPEG, PNG, WebP, BMP, "
+            f"GIF or TIFF."
         ) from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastrcnn.data.annotation import Annotation, Dataset
 from fastrcnn.data.coco import read_coco
+from fastrcnn.data.pictures import OnBad, without_bad_pictures
 from fastrcnn.data.shapes import draw_shapes, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
 from fastrcnn.errors import DataError
@@ -19,23 +20,24 @@ __all__ = [
     "open_dataset",
     "read_coco",
     "read_voc",
+    "without_bad_pictures",
     "write_shapes",
 ]
 
 
-def open_dataset(path: str | Path, split: str) -> Dataset:
+def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> Dataset:
     """A data set in whatever form it has at `path`.
 
     A folder with ``ImageSets/Main`` is Pascal VOC, and any ``NAME.txt`` in there a split. Another
     folder is searched for the split's COCO JSON under its usual names. A file is COCO JSON itself,
-    and one split.
+    and one split. on_bad: is told of each picture that cannot be used, which is then left out.
     Raises DataError where there is none of these, or as the readers do.
     """
     path = Path(path)
     if path.is_file():
-        return read_coco(path)
+        return read_coco(path, on_bad=on_bad)
     if (path / "ImageSets" / "Main").is_dir():
-        return read_voc(path, split)
+        return read_voc(path, split, on_bad=on_bad)
     if not path.is_dir():
         raise DataError(f"There is no data set at {path}: no such file or folder.")
     names = [
@@ -47,7 +49,7 @@ def open_dataset(path: str | Path, split: str) -> Dataset:
     ]
     for name in names:
         if (path / name).is_file():
-            return read_coco(path / name)
+            return read_coco(path / name, on_bad=on_bad)
     raise DataError(
         f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
         f"split {split!r}, which would be {', '.join(names[:-1])} or {names[-1]}."

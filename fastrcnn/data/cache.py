@@ -12,7 +12,8 @@ import hashlib
 import json
 import multiprocessing
 import os
-import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -25,7 +26,9 @@ import torch
 from torch import Tensor
 
 from fastrcnn.data.annotation import Annotation
+from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
+from fastrcnn.files import remove_parts, written_whole
 from fastrcnn.images import load_image
 from fastrcnn.model.backbones import Backbone, Geometry
 from fastrcnn.model.precision import autocast, is_bfloat16
@@ -36,6 +39,9 @@ _FEATURES_VERSION = 1
 _PROPOSALS_VERSION = 1
 
 _WORTH_A_PROCESS = 50  # pictures for each; a fresh process takes seconds to start
+
+# Seconds; several runs may fill one cache, and what one of them is writing is not to be removed.
+_LONGEST_WRITE = 3600
 
 
 def default_cache() -> Path:
@@ -53,6 +59,7 @@ class _ArrayFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "made_by.json").write_text(text + "\n")
+            remove_parts(self.folder, time.time() - _LONGEST_WRITE)
         except OSError as error:
             raise DataError(
                 f"The cache folder {self.folder} cannot be written ({error.strerror}); name "
@@ -78,9 +85,8 @@ class _ArrayFolder:
 
     def _write(self, path: Path, array: np.ndarray) -> None:
         try:
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            with written_whole(path) as part, part.open("wb") as file:
                 np.save(file, array)
-            os.replace(file.name, path)
         except OSError as error:
             raise DataError(
                 f"The cache {self.folder} cannot be written ({error.strerror}); free some space "
@@ -145,7 +151,7 @@ class ProposalCache:
             return
         # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, fresh, cv2.setNumThreads, (1,)) as pool:
+        with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:
             for _ in pool.map(self._make, missing, chunksize=4):
                 yield
 
@@ -225,11 +231,7 @@ class FeatureCache:
 
     def _compute(self, annotation: Annotation, flip: bool) -> Tensor:
         image = load_image(annotation.path)
-        if image.shape[:2] != (annotation.height, annotation.width):
-            raise DataError(
-                f"{annotation.path} is {image.shape[1]} x {image.shape[0]} pixels, but its "
-                f"annotation says {annotation.width} x {annotation.height}."
-            )
+        check_size(annotation, *image.shape[:2])
         if flip:
             image = image[:, ::-1]
         pixels = self._backbone.preprocess(self._geometry.resize(image)[0])
@@ -238,6 +240,18 @@ class FeatureCache:
         device = _device(self._backbone)
         with torch.no_grad(), autocast(self._precision, device):
             return self._backbone(pixels.to(device), stop=self.stop).float().cpu()
+
+
+def _start_worker() -> None:
+    """One thread a process, and none of them outlives a parent that was killed."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _device(backbone: Backbone) -> torch.device:

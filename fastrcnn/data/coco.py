@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from fastrcnn.data.annotation import Annotation, Dataset
 from fastrcnn.data.json_fields import Field, read_json
+from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError
+from fastrcnn.images import MAX_PIXELS
 
 # Boxes were drawn as polygons and rounded; COCO's own stick out by a fraction of a pixel.
 _OVERHANG = 1.0
 
 
-def read_coco(json_path: str | Path, images_dir: str | Path | None = None) -> Dataset:
+def read_coco(
+    json_path: str | Path, images_dir: str | Path | None = None, on_bad: OnBad | None = None
+) -> Dataset:
     """The pictures of one COCO file, in its order, the classes in the order of their ids.
 
     images_dir: the folder that each ``file_name`` starts from; by default the usual places around
     the JSON file are tried. Crowds (``iscrowd``) become difficult objects. Boxes are cut to the
     picture; one without width or height, of which COCO has a few, is left out.
+    on_bad: is told of each picture that cannot be used, which is then left out, and of each object
+    of no picture.
     Raises DataError, naming file and field, for what is missing or has the wrong type, an unknown
-    id, a picture that does not exist, or a box outside its picture.
+    id, a picture that does not exist or lies outside its folder, or a box outside its picture.
     """
     json_path = Path(json_path)
     document = read_json(json_path)
     names = _categories(document["categories"])
     labels = {category: label for label, category in enumerate(names, start=1)}
 
-    images = {}
+    images: dict[int, Field] = {}
     for image in document["images"]:
-        image_id = image["id"].whole()
-        if image_id in images:
-            raise image["id"].error("an id that no other picture has")
-        images[image_id] = image
+        with left_out(on_bad):
+            image_id = image["id"].whole()
+            if image_id in images:
+                raise image["id"].error("an id that no other picture has")
+            images[image_id] = image
     objects = defaultdict(list)
     for item in document["annotations"]:
-        if item["image_id"].whole() not in images:
-            raise item["image_id"].error("the id of one of the pictures")
-        objects[item["image_id"].whole()].append(item)
+        with left_out(on_bad):
+            if item["image_id"].whole() not in images:
+                raise item["image_id"].error("the id of one of the pictures")
+            objects[item["image_id"].whole()].append(item)
 
     folder = Path(images_dir) if images_dir is not None else _find_images(json_path, images)
-    annotations = tuple(
-        _read_picture(image_id, image, objects[image_id], labels, folder)
-        for image_id, image in images.items()
-    )
-    return Dataset(json_path.stem, tuple(names.values()), annotations)
+    annotations = []
+    for image_id, image in images.items():
+        with left_out(on_bad):
+            annotations.append(_read_picture(image_id, image, objects[image_id], labels, folder))
+    return Dataset(json_path.stem, tuple(names.values()), tuple(annotations))
 
 
 def _categories(field: Field) -> dict[int, str]:
@@ -61,7 +70,7 @@ def _categories(field: Field) -> dict[int, str]:
 
 
 def _find_images(json_path: Path, images: dict[int, Field]) -> Path:
-    """Where the first picture is: beside the JSON file, or in COCO's own folders."""
+    """Where the first picture with a name is: beside the JSON file, or in COCO's own folders."""
     folder = json_path.parent
     split = json_path.stem.removeprefix("instances_")
     candidates = [folder / "images", folder / split]
@@ -71,10 +80,13 @@ def _find_images(json_path: Path, images: dict[int, Field]) -> Path:
         folder.parent / "images",
     ]
     for image in images.values():
-        for candidate in candidates:
-            if (candidate / image["file_name"].text()).is_file():
-                return candidate
-        break
+        # A name that cannot be used is an error where the picture is read.
+        with suppress(DataError, OSError):
+            name = image["file_name"].text()
+            for candidate in candidates:
+                if (candidate / name).is_file():
+                    return candidate
+            break
     return folder
 
 
@@ -83,11 +95,10 @@ def _read_picture(
 ) -> Annotation:
     width, height = image["width"].whole(), image["height"].whole()
     for name, side in (("width", width), ("height", height)):
-        if side < 1:
-            raise image[name].error("1 pixel or more")
-    path = folder / image["file_name"].text()
-    if not path.is_file():
-        raise DataError(f"{image.path}: {image.place}.file_name, {path} does not exist.")
+        if not 1 <= side <= MAX_PIXELS:
+            raise image[name].error(f"1 to {MAX_PIXELS:,} pixels")
+    name = image["file_name"].text()
+    path = file_within(folder, name, f"{image.path}: {image.place}.file_name")
 
     boxes, classes, difficult = [], [], []
     for item in objects:

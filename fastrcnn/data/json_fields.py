@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastrcnn.errors import DataError
+from fastrcnn.errors import DataError, reason, shown
 
 # Whole numbers in JSON may be of any length; no count or coordinate comes near this.
 _LIMIT = 1e12
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,17 @@ class Field:
             yield Field(self.path, f"{self.place}[{index}]", item)
 
     def text(self) -> str:
-        if not isinstance(self.value, str):
+        """Of characters that can be written: JSON may hold halves of them, and control codes."""
+        if not isinstance(self.value, str) or _UNWRITABLE.search(self.value):
             raise self.error("a text")
         return self.value
 
     def whole(self) -> int:
-        if isinstance(self.value, bool) or not isinstance(self.value, int):
+        if (
+            isinstance(self.value, bool)
+            or not isinstance(self.value, int)
+            or not -_LIMIT < self.value < _LIMIT
+        ):
             raise self.error("a whole number")
         return self.value
 
@@ -67,11 +74,8 @@ class Field:
         return [item.number() for item in self]
 
     def error(self, wanted: str) -> DataError:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        return DataError(
-            f"{self.path}: {self.place or 'the document'} is {shown}; wanted {wanted}."
-        )
+        place = self.place or "the document"
+        return DataError(f"{self.path}: {place} is {shown(self.value)}; wanted {wanted}.")
 
 
 def read_json(path: Path) -> Field:
@@ -82,4 +86,4 @@ def read_json(path: Path) -> Field:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     # RecursionError: brackets nested thousands deep.
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+        raise DataError(f"{path} is not JSON: {reason(error)}.") from error

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,7 @@ import cv2
 import numpy as np
 
 from fastrcnn.errors import DataError
+from fastrcnn.files import written_whole
 
 CLASSES = ("disc", "square", "triangle", "star", "cross", "heart")
 
@@ -99,7 +98,8 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
     images, objects = [], []
     for index, name in enumerate(names):
         image, boxes, labels = draw_shapes(_picture_seed(seed, split, index))
-        _replace(folder / name, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+        with written_whole(folder / name) as part:
+            part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
         height, width = image.shape[:2]
         images.append({"id": index, "file_name": name, "width": width, "height": height})
         for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True):
@@ -120,7 +120,8 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
         "annotations": objects,
         "categories": categories,
     }
-    _replace(path, json.dumps(document).encode())
+    with written_whole(path) as part:
+        part.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _read_info(path: Path) -> dict:
@@ -135,16 +136,6 @@ def _picture_seed(seed: int, split: str, index: int) -> int:
     """Another for each picture of each split."""
     random = np.random.default_rng((seed, zlib.crc32(split.encode()), index))
     return int(random.integers(2**63))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the place and move there, so that no reader sees half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # A picture

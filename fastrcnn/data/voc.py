@@ -14,7 +14,9 @@ import numpy as np
 from torchvision.datasets import VOCDetection
 
 from fastrcnn.data.annotation import Annotation, Dataset
-from fastrcnn.errors import DataError
+from fastrcnn.data.pictures import OnBad, file_within, left_out
+from fastrcnn.errors import DataError, reason, shown
+from fastrcnn.images import MAX_PIXELS
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -23,12 +25,19 @@ VOC_CLASSES = (
 )
 
 
-def read_voc(root: str | Path, split: str, classes: Sequence[str] = VOC_CLASSES) -> Dataset:
+def read_voc(
+    root: str | Path,
+    split: str,
+    classes: Sequence[str] = VOC_CLASSES,
+    on_bad: OnBad | None = None,
+) -> Dataset:
     """Every picture that ``ImageSets/Main/SPLIT.txt`` under `root` lists, in its order.
 
     All annotations are read here, so that a bad one is found now and not hours into a run.
-    Raises DataError, naming file and field, for a missing split, annotation or picture, XML that
-    is broken or declares a document type, an unknown class, or a box outside its picture.
+    on_bad: is told of each picture that cannot be used, which is then left out.
+    Raises DataError, naming file and field, for a missing split, annotation or picture, one that
+    lies outside its folder, XML that is broken or declares a document type, an unknown class, or a
+    box outside its picture.
     """
     root = Path(root)
     splits = root / "ImageSets" / "Main"
@@ -39,12 +48,15 @@ def read_voc(root: str | Path, split: str, classes: Sequence[str] = VOC_CLASSES)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     # A class's own split, such as dog_val, has a second column that says whether it is in there.
     image_ids = [line.split()[0] for line in lines if line.strip()]
     labels = {name: label for label, name in enumerate(classes, start=1)}
-    annotations = tuple(_read_picture(root, image_id, labels) for image_id in image_ids)
-    return Dataset(f"{root.resolve().name} {split}", tuple(classes), annotations)
+    annotations = []
+    for image_id in image_ids:
+        with left_out(on_bad):
+            annotations.append(_read_picture(root, image_id, labels))
+    return Dataset(f"{root.resolve().name} {split}", tuple(classes), tuple(annotations))
 
 
 def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "test")) -> Path:
@@ -96,11 +108,11 @@ class _Element:
             raise self.error(name, text, "a number") from None
 
     def error(self, name: str, value: object, wanted: str) -> DataError:
-        return DataError(f"{self.path}: <{self.place}{name}> is {value!r}; it must be {wanted}.")
+        return DataError(f"{self.path}: <{self.place}{name}> is {shown(value)}; wanted {wanted}.")
 
 
 def _read_picture(root: Path, image_id: str, known: dict[str, int]) -> Annotation:
-    path = root / "Annotations" / f"{image_id}.xml"
+    path = file_within(root / "Annotations", f"{image_id}.xml", "The annotation")
     document = _Element(path, _parse(path))
     size = document.child("size")
     width, height = (_side(size, name) for name in ("width", "height"))
@@ -135,25 +147,22 @@ def _parse(path: Path) -> ElementTree.Element:
     # LookupError and ValueError: an encoding that does not exist or does not fit. DataError, which
     # is a ValueError, comes from _NoDoctype.
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise DataError(f"{path} is not a readable XML annotation: {error}.") from error
+        raise DataError(f"{path} is not a readable XML annotation: {reason(error)}.") from error
 
 
 def _picture(root: Path, image_id: str, document: _Element) -> Path:
-    path = root / "JPEGImages" / f"{image_id}.jpg"
-    if path.is_file():
-        return path
+    folder, name = root / "JPEGImages", f"{image_id}.jpg"
     # VOC itself has only .jpg; sets made in its likeness name other files in <filename>.
-    named = document.element.findtext("filename", default="").strip()
-    other = root / "JPEGImages" / Path(named).name
-    if not other.is_file():
-        raise DataError(f"{document.path}: its picture {path} does not exist.")
-    return other
+    named = Path(document.element.findtext("filename", default="").strip()).name
+    if named and not (folder / name).is_file():
+        name = named
+    return file_within(folder, name, f"{document.path}: its picture")
 
 
 def _side(size: _Element, name: str) -> int:
     value = size.number(name)
-    if not (value >= 1 and value.is_integer()):
-        raise size.error(name, value, "a whole number of pixels, 1 or more")
+    if not (1 <= value <= MAX_PIXELS and value.is_integer()):
+        raise size.error(name, value, f"a whole number of pixels, 1 to {MAX_PIXELS:,}")
     return int(value)
 
 

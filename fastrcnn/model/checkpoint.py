@@ -6,7 +6,6 @@ checkpoint of ours gives a CheckpointError that says why.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -16,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastrcnn.errors import CheckpointError, RecipeError
+from fastrcnn.errors import CheckpointError, RecipeError, reason, shown
+from fastrcnn.files import written_whole
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "fast_rcnn_vgg16_voc07.safetensors"
@@ -41,18 +41,15 @@ def save_checkpoint(
     header |= {"format_version": _FORMAT_VERSION, "model": model.config.to_dict()}
     text = json.dumps(header, allow_nan=False)
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata={_HEADER_KEY: text})
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with written_whole(path) as part:
+            save_file(tensors, part, metadata={_HEADER_KEY: text})
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be written ({reason(error)}); make room, or name "
+            f"another file."
+        ) from error
 
 
 def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
@@ -78,11 +75,15 @@ def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
                 model = FastRCNN(config)
             tensors = _read_tensors(file, model.state_dict())
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {reason(error)}."
+        ) from error
     except _Unusable as error:
         raise CheckpointError(f"{path} is not a checkpoint of this program: {error}.") from error
     except RecipeError as error:
-        raise CheckpointError(f"{path} has model settings that cannot work: {error}") from error
+        raise CheckpointError(
+            f"{path} has model settings that cannot work: {reason(error)}."
+        ) from error
     model.load_state_dict(tensors, assign=True)
     return model.eval(), metadata
 
@@ -110,7 +111,9 @@ def _read_header(header: dict[str, str] | None) -> tuple[dict, ModelConfig]:
         raise _Unusable("its description is not a set of names and values")
     version = values.pop("format_version", None)
     if version != _FORMAT_VERSION:
-        raise _Unusable(f"it has format version {version!r}, and {_FORMAT_VERSION} is known here")
+        raise _Unusable(
+            f"it has format version {shown(version)}, and {_FORMAT_VERSION} is known here"
+        )
     return values, ModelConfig.from_dict(values.pop("model", None))
 
 
@@ -119,7 +122,9 @@ def _read_tensors(file: safe_open, expected: dict[str, Tensor]) -> dict[str, Ten
     if missing := sorted(expected.keys() - names):
         raise _Unusable(f"{len(missing)} tensors are missing, {missing[0]} for one")
     if extra := sorted(names - expected.keys()):
-        raise _Unusable(f"{len(extra)} tensors have no place in the network, {extra[0]!r} for one")
+        raise _Unusable(
+            f"{len(extra)} tensors have no place in the network, {shown(extra[0])} for one"
+        )
     tensors = {}
     for name, tensor in expected.items():
         stored = file.get_slice(name)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastrcnn.files import written_whole
+
 _LOSSES = {"loss": "total", "loss_cls": "class", "loss_loc": "box"}
 _POINTS = 200  # a training curve shows the means of so many stretches of steps
 
@@ -48,4 +50,5 @@ def plot_losses(metrics: Sequence[dict], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, format="png", dpi=100)
+    with written_whole(path) as part:
+        figure.savefig(part, format="png", dpi=100)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -11,9 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastrcnn.errors import CheckpointError
+from fastrcnn.errors import CheckpointError, reason
+from fastrcnn.files import written_whole
 
 _HEADER_KEY = "fastrcnn_run"
+_OPTIMIZER_KEYS = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
 
 
 def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
@@ -21,31 +26,44 @@ def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
 
     Raises CheckpointError when it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(tensors, part, metadata={_HEADER_KEY: json.dumps(header)})
-        with open(part, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with written_whole(path) as part:
+            save_file(tensors, part, metadata={_HEADER_KEY: json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"The state of the run cannot be written to {path} ({error}); make room, or name "
-            f"another folder."
+            f"The state of the run cannot be written to {path} ({reason(error)}); make room, or "
+            f"name another folder."
         ) from error
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """What `save_state` wrote. Raises CheckpointError for any other file."""
+    """What `save_state` wrote; every number in it is finite.
+
+    Raises CheckpointError for any other file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER_KEY])
             # Copies: the tensors of an open file are views of it, and it is going to be replaced.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    # RecursionError: brackets nested thousands deep.
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} is not the state of a training run ({error}); delete it to start anew."
+            f"{path} is not the state of a training run ({reason(error)}); delete it to start anew."
         ) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(
+            f"{path} is not the state of a training run (its header is no set of names and "
+            f"values); delete it to start anew."
+        )
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"{path} holds values of {name} that are not finite numbers; delete it to start "
+                f"anew."
+            )
+    return tensors, header
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -59,10 +77,23 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `flatten_optimizer`, for an optimizer of the same parameters."""
+    """The inverse of `flatten_optimizer`, for an optimizer of the same parameters.
+
+    Raises ValueError where the tensors are not the state of such an optimizer.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    keys = _OPTIMIZER_KEYS[type(optimizer)]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
+        index, _, key = name.partition(".")
+        if key not in keys or index not in map(str, range(len(parameters))):
+            raise ValueError(f"{name} is no part of the optimizer")
+        shape = torch.Size() if key == "step" else parameters[int(index)].shape
+        if tensor.shape != shape:
+            raise ValueError(f"{name} has shape {list(tensor.shape)}, not {list(shape)}")
         state.setdefault(int(index), {})[key] = tensor
+    for index, values in state.items():
+        if values.keys() != keys:
+            raise ValueError(f"{index} lacks a part of the optimizer's state")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -26,6 +26,7 @@ from fastrcnn import distributed
 from fastrcnn.data import Dataset
 from fastrcnn.data.cache import FeatureSource, ProposalSource
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
+from fastrcnn.files import remove_parts
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
 from fastrcnn.model.precision import autocast
 from fastrcnn.training.batches import (
@@ -376,6 +377,7 @@ class Trainer(Iterator[Record]):
                         f"{self.out} holds a run already; resume it, or name another folder."
                     )
                 found = load_state(self._state_path)
+            remove_parts(self.out, time.time())
         found = distributed.broadcast_object(found)
         if found is not None:
             self._restore(*found)
@@ -412,6 +414,8 @@ class Trainer(Iterator[Record]):
             raise CheckpointError(
                 f"{self._state_path} is of another version of this program; start anew."
             )
+        if not isinstance(header.get("recipe"), dict):
+            raise self._damaged("it names no recipe")
         before, now = header["recipe"], self._identity()
         changed = [key for key, value in now["recipe"].items() if before.get(key) != value]
         if changed:
@@ -420,12 +424,15 @@ class Trainer(Iterator[Record]):
                 f"The run in {self.out} was started with {was}; resume it with the same settings, "
                 f"or name another folder."
             )
-        if header["data"] != now["data"]:
+        if header.get("data") != now["data"]:
             raise DataError(
                 f"The run in {self.out} was started on other data; resume it with the same, or "
                 f"name another folder."
             )
-        weights = _unprefixed("model", tensors)
+        position = self._position(header.get("position"))
+        weights, average = _unprefixed("model", tensors), _unprefixed("average", tensors)
+        self._check_tensors(weights, self.model.state_dict())
+        self._check_tensors(average, self._trainable if position.averaged else {})
         for name, tensor in self.model.backbone.named_parameters(prefix="backbone"):
             # The features are those of the weights at hand, so these must not be exchanged now.
             if not tensor.requires_grad and not torch.equal(tensor.cpu(), weights[name]):
@@ -433,13 +440,48 @@ class Trainer(Iterator[Record]):
                     f"The run in {self.out} was started with other weights in the frozen layers; "
                     f"resume it with the same, or name another folder."
                 )
+        try:
+            restore_optimizer(self._optimizer, _unprefixed("optimizer", tensors))
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
         self.model.load_state_dict(weights)
-        restore_optimizer(self._optimizer, _unprefixed("optimizer", tensors))
-        self._average = {
-            name: tensor.to(self._device)
-            for name, tensor in _unprefixed("average", tensors).items()
-        }
-        self._at = _Position(**header["position"])
+        self._average = {name: tensor.to(self._device) for name, tensor in average.items()}
+        self._at = position
+
+    def _damaged(self, why: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self._state_path} is not a state of this run ({why}); delete it to start anew."
+        )
+
+    def _position(self, values: object) -> _Position:
+        """Raises CheckpointError where the values are not those of a place in this run."""
+        names = {field.name for field in fields(_Position)}
+        if not isinstance(values, dict) or values.keys() != names:
+            raise self._damaged("its position is not complete")
+        at = _Position(**values)
+        counts = (at.iteration, at.averaged, at.epoch_steps, at.metrics_size)
+        if not (
+            all(type(count) is int and count >= 0 for count in counts)
+            and at.averaged <= at.iteration <= self.iterations
+            # The last state is saved before the last epoch is closed.
+            and (at.epoch_steps > 0 or at.iteration < self.iterations)
+            and isinstance(at.epoch_sums, list)
+            and len(at.epoch_sums) == 3
+            and all(type(value) is float and math.isfinite(value) for value in at.epoch_sums)
+        ):
+            raise self._damaged("its position is not one in this run")
+        return at
+
+    def _check_tensors(self, found: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+        if found.keys() != expected.keys():
+            name = min(found.keys() ^ expected.keys())
+            raise self._damaged(f"{name} is {'extra' if name in found else 'missing'}")
+        for name, tensor in expected.items():
+            if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+                raise self._damaged(
+                    f"{name} is {list(found[name].shape)} {found[name].dtype}, not "
+                    f"{list(tensor.shape)} {tensor.dtype}"
+                )
 
     def _identity(self) -> dict:
         """What must be the same for a run to be gone on with, as JSON has it."""

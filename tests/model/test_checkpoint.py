@@ -210,6 +210,43 @@ class TestHostileFiles:
         saved.write_bytes(struct.pack("<Q", length) + content[8:])
         refused(saved)
 
+    def test_header_that_is_huge(self, saved):
+        count = 50_000
+        tensors = {f"t{number}": torch.zeros(0) for number in range(count)}
+        save_file(tensors, saved, metadata={"fastrcnn": header_of(saved)["fastrcnn"]})
+        assert saved.stat().st_size > 2_500_000
+        start = time.process_time()
+        assert "tensors are missing" in refused(saved)
+        assert time.process_time() - start < 10
+
+    def test_description_that_is_huge(self, saved):
+        rewrite(saved, change_header=lambda header: header.update(notes="x" * 3_000_000))
+        assert len(load_checkpoint(saved)[1]["notes"]) == 3_000_000
+        for model in ({"pool": "x" * 3_000_000}, {"x" * 3_000_000: 1}, {"fc6": 10**4000}):
+            rewrite(saved, change_header=lambda header, model=model: header["model"].update(model))
+            refused(saved)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"data_offsets": [0, 2**40]},
+            {"data_offsets": [8, 4]},
+            {"data_offsets": [-4, 0]},
+            {"shape": [2**62, 2**62]},
+            {"shape": [-1]},
+            {"dtype": "OBJECT"},
+            {"dtype": None},
+        ],
+    )
+    def test_header_that_contradicts_itself(self, saved, change):
+        content = saved.read_bytes()
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + length])
+        header["head.fc7.bias"] |= change
+        text = json.dumps(header).encode()
+        saved.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+        refused(saved)
+
     def test_header_that_is_not_json(self, saved):
         content = bytearray(saved.read_bytes())
         content[8:40] = b"[" * 32
@@ -262,6 +299,10 @@ class TestHostileFiles:
     def test_missing_tensor(self, saved):
         rewrite(saved, lambda tensors: tensors.pop("head.fc7.bias"))
         assert "1 tensors are missing, head.fc7.bias" in refused(saved)
+
+    def test_extra_tensor_with_an_endless_name(self, saved):
+        rewrite(saved, lambda tensors: tensors.update({"x" * 100_000: torch.ones(1)}))
+        assert "no place in the network" in refused(saved)
 
     def test_extra_tensor(self, saved):
         rewrite(saved, lambda tensors: tensors.update({"head.fc8.bias": torch.ones(1)}))

@@ -1,0 +1,87 @@
+"""What is required is used, what is used is required, and the tested set is one that may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# The first releases without the advisories that were known when this was written.
+FIXED = {"gradio": (6, 31), "pillow": (12, 2), "torch": (2, 10)}
+# Fuzzing is set up by hand and its tool no requirement of the tests.
+OUTSIDE = ROOT / "tests" / "fuzz"
+# What is run and not imported.
+TOOLS = {"ruff"}
+
+
+def requirements(name: str) -> dict[str, str]:
+    """Distribution -> what may be installed of it."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    found = [re.fullmatch(r"([\w.-]+)(.*)", line) for line in lines if line and line[0] != "-"]
+    return {normal(match[1]): match[2].strip() for match in found}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+def imported(*places: Path) -> set[str]:
+    """The distributions that the Python files in `places` import."""
+    modules = set()
+    for place in places:
+        for path in [place] if place.is_file() else place.rglob("*.py"):
+            if path.is_relative_to(OUTSIDE):
+                continue
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Import):
+                    modules |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                    modules.add(node.module.split(".")[0])
+    modules -= sys.stdlib_module_names | {"fastrcnn", "tests", "app"}
+    known = packages_distributions()
+    return {normal(known[module][0]) for module in modules}
+
+
+def test_the_package_imports_what_it_requires_and_nothing_else():
+    assert imported(ROOT / "fastrcnn", ROOT / "app.py") == set(requirements("requirements.txt"))
+
+
+def test_the_tests_import_what_they_require_and_nothing_else():
+    required = set(requirements("requirements-dev.txt"))
+    package = set(requirements("requirements.txt"))
+    # gradio_client comes with Gradio, which requires the one that fits.
+    used = imported(ROOT / "tests") - package - {"gradio-client"}
+    assert used | TOOLS == required
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_what_had_advisories_is_bounded_below_by_the_release_that_fixed_them(name):
+    bounds = requirements("requirements.txt")[name].split(",")
+    (lowest,) = (bound for bound in bounds if bound.startswith(">="))
+    assert version(lowest) >= FIXED[name]
+
+
+def test_the_lock_is_a_set_that_the_requirements_allow():
+    lock = requirements("requirements-lock.txt")
+    assert all(re.fullmatch(r"==[\w.!+]+", pin) for pin in lock.values())
+    for name, allowed in {
+        **requirements("requirements.txt"),
+        **requirements("requirements-dev.txt"),
+    }.items():
+        pinned = version(lock[name].removeprefix("=="))
+        for bound in allowed.split(","):
+            limit = version(bound)
+            assert pinned >= limit if bound.startswith(">=") else pinned < limit, name
+    # No path or host of the machine that it was made on, and not the torch that is not to be used.
+    text = (ROOT / "requirements-lock.txt").read_text()
+    assert not re.search(r"@|://|--|^/", text, re.MULTILINE)
+    assert lock["torch"] != "==2.13.0"
