@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fastrcnn import distributed
-from fastrcnn.bench import compare_recall
+from fastrcnn.bench.recall import compare_recall
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.detect import Detector, Trace
@@ -311,6 +312,37 @@ def _recall(options: argparse.Namespace) -> int:
                 f"{row.seconds_per_image:11.2f}"
             )
     _write_json([vars(row) for row in rows], options.json)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    # Here, since it imports all that it compares with.
+    from fastrcnn.bench.speed import ROWS, measure, this_machine
+
+    _check_target(options.json)
+    for name in options.rows:
+        if name not in ROWS:
+            raise FastRCNNError(f"There is no row {name!r}; there are {', '.join(ROWS)}.")
+    machine, rows = this_machine(), []
+    if options.json != "-":
+        print(", ".join(f"{name} {value}" for name, value in vars(machine).items()))
+        print(f"{'':20}{'ours, s':>10}{'spread':>8}{'other, s':>10}{'spread':>8}{'ratio':>8}{'':8}")
+    for row in measure(tuple(options.rows), options.turns):
+        rows.append(row)
+        if options.json != "-":
+            cells = "".join(
+                f"{statistics.median(taken):10.3f}{max(taken) / min(taken) - 1:8.0%}"
+                for taken in (row.seconds, row.reference_seconds)
+            )
+            wanted = f"{'<=' if row.floor else '>='} {row.target:g}"
+            print(f"{row.name:20}{cells}{row.ratio:8.2f} {wanted:7} {row.reference}", flush=True)
+    _write_json(
+        {
+            "machine": vars(machine),
+            "rows": [vars(row) | {"ratio": row.ratio, "reached": row.reached} for row in rows],
+        },
+        options.json,
+    )
     return 0
 
 
@@ -671,6 +703,20 @@ def _parser() -> argparse.ArgumentParser:
         "--iou", type=_share, default=0.5, help="overlap that counts as reached (default: 0.5)"
     )
     _add_json(recall, "the figures")
+
+    bench = _command(
+        commands,
+        "bench",
+        _bench,
+        "time each stage beside a reference",
+        "Run each stage and what it is compared with by turns, in this very run, and print "
+        "medians, spread (slowest over fastest, less 1) and ratio, with the ratio that is wanted.",
+    )
+    bench.add_argument("rows", nargs="*", metavar="ROW", help="only these rows (default: all)")
+    bench.add_argument(
+        "--turns", type=_count, default=5, metavar="N", help="turns of each (default: 5)"
+    )
+    _add_json(bench, "every turn")
 
     shapes = _command(
         commands,

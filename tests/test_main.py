@@ -19,7 +19,8 @@ from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import selective_search
 
 COMMANDS = (
-    *("detect", "proposals", "train", "evaluate", "failures", "compress", "recall", "shapes"),
+    *("detect", "proposals", "train", "evaluate", "failures", "compress", "recall"),
+    *("bench", "shapes"),
 )
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (

@@ -1,4 +1,4 @@
-"""Side-by-side measurements: our proposals and OpenCV's on the same pictures."""
+"""How many objects the proposals reach: ours and OpenCV's on the same pictures."""
 
 from __future__ import annotations
 
