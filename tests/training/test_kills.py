@@ -288,6 +288,7 @@ def test_an_answer_that_finds_no_room(photo, tmp_path: Path, where: str):
         run = subprocess.run(
             [*command, *(["--json", "/dev/full"] if where == "--json" else [])],
             cwd=ROOT,
+            env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
             stdout=subprocess.DEVNULL if where == "--json" else full,
             stderr=subprocess.PIPE,
             text=True,
