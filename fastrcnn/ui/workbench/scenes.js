@@ -1,6 +1,6 @@
 // The same few held-out pictures, detected again and again as the model learns.
 
-const LEAST = 0.3; // detections below this are not drawn
+const LEAST = 0.5; // detections below this are not drawn
 let drawnScenes = [];
 
 const askScenes = asker("scenes", async (answer, question) => {
