@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -34,7 +35,7 @@ from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detec
 from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
 from fastrcnn.files import written_whole
 from fastrcnn.images import load_image
-from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
+from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import picture_record
 from fastrcnn.training.caches import fill_caches
@@ -287,6 +288,10 @@ def _evaluated(
 def _compress(options: argparse.Namespace) -> int:
     model, metadata = load_checkpoint(options.checkpoint)
     smaller = compress(model, options.fc6_rank, options.fc7_rank)
+    if options.shorter is not None:
+        # In proportion, as the paper's 600 and 1000 are.
+        geometry = Geometry(options.shorter, round(options.shorter * 5 / 3))
+        smaller.config = replace(smaller.config, geometry=geometry)
     # Its scores were measured before, and are not the new file's.
     metadata["before_compression"] = {"metrics": metadata.pop("metrics", None)}
     save_checkpoint(options.out, smaller, metadata, half=options.half)
@@ -671,6 +676,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         metavar="K",
         help="singular values kept of fc7 (default: it stays as it is)",
+    )
+    compress.add_argument(
+        "--shorter",
+        type=_count,
+        metavar="PIXELS",
+        help="the shorter side that pictures get from now on, the longer at most 5/3 of it "
+        "(default: as trained)",
     )
     compress.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the new checkpoint"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fastrcnn.__main__ import main
 from fastrcnn.detect import Detector
-from fastrcnn.model import load_checkpoint
+from fastrcnn.model import Geometry, load_checkpoint
 from fastrcnn.proposals import selective_search
 
 COMMANDS = (
@@ -162,6 +162,10 @@ def test_compress_writes_a_smaller_detector_that_still_detects(photo, tmp_path, 
     assert main(["detect", str(photo), "--checkpoint", str(out)]) == 0
     capsys.readouterr()
     assert main(["compress", "--fc6-rank", "99", "--fc7-rank", "2", "--out", str(out)]) == 1
+    assert one_sentence(capsys.readouterr().err)
+    assert main(["compress", "--shorter", "90", "--out", str(out)]) == 0
+    assert load_checkpoint(out)[0].config.geometry == Geometry(90, 150)
+    assert main(["compress", "--shorter", "9", "--out", str(out)]) == 1
     assert one_sentence(capsys.readouterr().err)
 
 
