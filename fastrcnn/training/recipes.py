@@ -284,7 +284,8 @@ LAPTOP = Recipe(
 )
 
 # The next step from a detector that `laptop` made (--init): the last block of convolutions learns
-# too, slowly, on kept maps of the layers below it.
+# too, slowly, on kept maps of the layers below it. On VOC2007, 48 minutes on two cores that compute
+# in bfloat16 took mAP from 0.539 to 0.562 (checkpoints/README.md).
 LAPTOP_CONV5 = replace(
     LAPTOP,
     first_trainable="conv5_1",
