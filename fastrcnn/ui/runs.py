@@ -186,7 +186,10 @@ class Run:
         self._change(steps=0)
 
     def one_step(self) -> None:
-        self._change(steps=1)
+        with self._condition:
+            asked = self._steps_wanted if self._steps_wanted < 1e9 else 0
+            self._steps_wanted = max(asked, 0) + 1
+            self._condition.notify_all()
 
     def stop(self) -> None:
         """End the training; what was learned stays until `close`."""
@@ -223,8 +226,6 @@ class Run:
             if self._trainer is None:
                 raise FastRCNNError("There is no network yet; start the training first.")
             model = copy.deepcopy(self._trainer.model).eval()
-        for parameter in model.parameters():
-            parameter.grad = None
         return Detector(model.requires_grad_(False), self.metadata(), self.recipe.proposals_mode)
 
     def metadata(self) -> dict:
@@ -329,9 +330,11 @@ class Run:
         return self._end("stopped")
 
     def _take_turn(self, phase: str) -> bool:
-        if self.ahead:
+        def still_wanted() -> bool:
             self.phase = "waiting"
-        if not self._turns.take(self, self._goes_on):
+            return self._goes_on() and (phase == "preparing" or self._steps_wanted > 0)
+
+        if not self._turns.take(self, still_wanted):
             return False
         self.phase = phase
         return True
@@ -341,12 +344,14 @@ class Run:
         while self._goes_on():
             if self._steps_wanted > 0:
                 # A step that was asked for may be followed by what is not a step.
-                return self._take_turn("training")
+                if self._take_turn("training"):
+                    return True
+                continue
             if self.phase != "paused":
-                self._turns.give_back(self)
-                self.phase = "paused"
                 if self._trainer is not None and self.step is not None:
                     self._look(self._trainer)
+                self._turns.give_back(self)
+                self.phase = "paused"
             with self._condition:
                 if self._steps_wanted <= 0 and self._goes_on():
                     self._condition.wait(_PATIENCE)

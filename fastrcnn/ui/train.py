@@ -25,6 +25,7 @@ from fastrcnn.images import load_image
 from fastrcnn.model import save_checkpoint
 from fastrcnn.model.backbones import layer_names
 from fastrcnn.model.fast_rcnn import HEAD_LAYERS
+from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
 from fastrcnn.ui import asked as check
@@ -35,7 +36,7 @@ from fastrcnn.ui.explore import Explore
 from fastrcnn.ui.runs import Run, Runs
 from fastrcnn.ui.workbench import build_workbench
 
-_MOST_PICTURES = 100_000
+_MOST_PICTURES = 2001  # and one less is the most
 _LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that goes through the page
 
 
@@ -127,6 +128,15 @@ KNOBS = (
 )
 
 
+# laptop_conv5 is not among them: it goes on from trained weights.
+_SAYS = {
+    "shapes": "A small network from random numbers: two minutes.",
+    "walkthrough": "The blog post's: VGG16 frozen, pictures of 224 x 224, a head 4096 wide.",
+    "paper": "The paper's: VGG16 learns from conv3_1 on at 600 pixels; hours without a GPU.",
+    "laptop": "VGG16 frozen, a narrower head: what made most of the detector that ships.",
+}
+
+
 def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
     """Build the tab inside an open `gr.Tab`.
 
@@ -161,7 +171,7 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
     workbench = build_workbench(
         server.functions(),
         local=local,
-        recipes={name: _defaults(recipe) for name, recipe in RECIPES.items()},
+        recipes={name: _defaults(RECIPES[name]) | {"says": says} for name, says in _SAYS.items()},
         knobs=[vars(knob) for knob in KNOBS],
     )
     options = {"show_progress": "hidden", "api_visibility": "private"}
@@ -197,8 +207,8 @@ def _defaults(recipe: Recipe) -> dict:
 
 def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     name = asked.get("recipe")
-    if name not in RECIPES:
-        raise FastRCNNError(f"There is no recipe of that name; there are {', '.join(RECIPES)}.")
+    if name not in _SAYS:
+        raise FastRCNNError(f"There is no recipe of that name; there are {', '.join(_SAYS)}.")
     values = asked.get("values")
     known = {knob.name for knob in KNOBS}
     if not isinstance(values, dict) or not all(
@@ -209,7 +219,8 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     defaults = _defaults(RECIPES[name])["values"]
     changed = {k: v.strip() for k, v in values.items() if v.strip() != _written(defaults[k])}
     settings = [f"{key}={value}" for key, value in changed.items()]
-    recipe = with_settings(RECIPES[name], [*settings, *_iterations(RECIPES[name], changed)])
+    settings += _iterations(RECIPES[name], changed)
+    recipe = with_settings(RECIPES[name], settings)
     if recipe.first_trainable == layer_names(recipe.backbone)[0]:
         recipe = replace(recipe, first_trainable=None)
     # The page keeps no state of a run to come back to.
@@ -221,16 +232,28 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     token = runs.start(
         session, recipe, lambda: data(cache), cache=cache, paused=asked.get("paused") is True
     )
-    where = folder.strip() if folder else "SHAPES"
-    command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", where]
-    command += ["--limit", str(pictures), "--out", "runs/mine"]
+    own = folder.strip() if isinstance(folder, str) else ""
+    command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
+    command += ["--limit", str(pictures), "--val-limit", str(_held_out(pictures))]
+    command += ["--out", "runs/mine"]
     for setting in settings:
         command += ["--set", setting]
+    what = [f"{key} {value}" for key, value in changed.items()]
+    if pictures != _defaults(RECIPES[name])["pictures"]:
+        what.append(f"{pictures} pictures")
+    if own:
+        what.append(Path(own).name)
+    drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
     return {
         "token": token,
-        "name": f"{name}: {', '.join(f'{k} {v}' for k, v in changed.items())}" if changed else name,
-        "command": shlex.join(command),
+        "name": f"{name}: {', '.join(what)}" if what else name,
+        "command": ("" if own else drawing) + shlex.join(command),
     }
+
+
+def _held_out(pictures: int) -> int:
+    """How many pictures are held out beside so many to train on."""
+    return max(min(pictures // 4, 100), 1)
 
 
 def _written(value: object) -> str:
@@ -259,18 +282,14 @@ def _pictures(
         raise FastRCNNError("On this page only the built-in pictures can be trained on.")
     train = open_dataset(path, "train")[:count]
     if path.is_file():
-        if not recipe.validation_fraction:
-            raise FastRCNNError(
-                f"{path} is one set of pictures; give its folder with train and val in it, or use "
-                f"the walk-through's recipe, which sets some apart itself."
-            )
-        return lambda cache: (train, None)
-    val = open_dataset(path, "val")[: max(count // 4, 1)]
+        # It has no other split.
+        return lambda cache: split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
+    val = open_dataset(path, "val")[: _held_out(count)]
     return lambda cache: (train, None if recipe.validation_fraction else val)
 
 
 def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
-    val = max(min(count // 4, 100), 1)
+    val = _held_out(count)
     with _WRITING:
         # A folder for each size, so that nobody's is rewritten while somebody trains on it.
         folder = write_shapes(cache / f"shapes-{count}", train=count, val=val)

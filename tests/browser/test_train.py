@@ -214,7 +214,7 @@ def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
     train(page, iterations=3, bbox_reg=True, loc_weight=0)
     told = page.locator(".compared .run")
     expect(told).to_have_count(3)
-    expect(told.nth(0)).to_contain_text("shapes: iterations 3, 3 iterations, mAP")
+    expect(told.nth(0)).to_contain_text("shapes: iterations 3, 4 pictures, 3 iterations, mAP")
     expect(told.nth(1)).to_contain_text("bbox_reg false")
     expect(told.nth(2)).to_contain_text("now: shapes: iterations 3, loc_weight 0")
     picture = "c => c.toDataURL()"

@@ -239,6 +239,25 @@ def test_the_second_waits_for_the_first_and_a_pause_lets_it_pass(make):
     until(lambda: len(first.curves.steps) > count)
 
 
+def test_who_goes_on_behind_others_waits_and_may_pause_again(make):
+    turns = Turns(1)
+    first = make(turns=turns, paused=True)
+    wait_for(first, "paused")
+    second = make("iterations=100000", turns=turns)
+    until(lambda: len(second.curves.steps) >= 1)
+    first.resume()
+    wait_for(first, "waiting")
+    assert first.ahead == 1
+    first.pause()
+    wait_for(first, "paused")
+    assert first.ahead == 0 and first.curves.steps == []
+    first.one_step()
+    first.one_step()
+    second.stop()
+    until(lambda: len(first.curves.steps) == 2)
+    wait_for(first, "paused")
+
+
 def test_who_waits_may_give_up(make):
     turns = Turns(1)
     first = make("iterations=100000", turns=turns)

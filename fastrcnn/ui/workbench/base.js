@@ -9,6 +9,7 @@ const state = {
   name: "", // what is different about it
   phase: "none", // waiting, preparing, training, paused, finished, stopped, failed; none: no run
   trouble: null, // why it failed
+  refused: null, // why a start was not possible
   ahead: 0, // how many come first
   doing: null, // {stage, done, total}: a longer stage between steps
   iterations: 0,

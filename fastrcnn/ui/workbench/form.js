@@ -53,6 +53,7 @@ function settings() {
 }
 
 function fillForm() {
+  $(".recipe-says").textContent = props.recipes[recipeSelect.value].says;
   form.elements.pictures.value = props.recipes[recipeSelect.value].pictures;
   fillKnobs();
 }
@@ -109,9 +110,10 @@ $(".experiment-list").append(
 );
 
 // A sentence that names a knob lights it up.
-on(["trouble"], () => {
+on(["trouble", "refused"], () => {
+  const sentence = state.refused ?? state.trouble;
   for (const place of $$(".knob")) {
-    const named = state.trouble !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(state.trouble);
+    const named = sentence !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(sentence);
     place.classList.toggle("wanted", named);
     if (named) $(".more").open = true;
   }

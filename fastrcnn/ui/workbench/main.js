@@ -8,6 +8,9 @@ const NOTHING_KNOWN = {
 };
 
 let timer = null;
+let asking = false; // a question about progress is on its way; two would bring the same steps twice
+let again = false; // and another is to follow it
+let hastyUntil = 0; // what was just asked for shows soon
 let starting = false; // a run was asked for and its token is not there yet
 let stepAfterStart = false;
 
@@ -15,6 +18,7 @@ function startRun({ paused = false, step = false } = {}) {
   if (starting) return;
   starting = true;
   stepAfterStart = step;
+  change({ refused: null });
   root.dataset.phase = "starting";
   say("Starting ...");
   showButtons();
@@ -26,10 +30,8 @@ function receive(note) {
   starting = false;
   root.dataset.phase = state.phase;
   if (note.error) {
-    // It may name a knob.
-    change({ trouble: null });
-    change({ trouble: note.error });
-    say(note.error);
+    change({ refused: note.error });
+    showStatus();
     showButtons();
     return;
   }
@@ -45,10 +47,30 @@ function receive(note) {
   poll();
 }
 
-const askControl = asker("control", () => poll());
+const askControl = asker("control", () => {
+  hastyUntil = Date.now() + 3000;
+  poll();
+});
 
 async function poll() {
   clearTimeout(timer);
+  if (asking) {
+    again = true;
+    return;
+  }
+  asking = true;
+  try {
+    await askProgress();
+  } finally {
+    asking = false;
+    if (again) {
+      again = false;
+      poll();
+    }
+  }
+}
+
+async function askProgress() {
   const { token } = state;
   if (token === null) return;
   let answer;
@@ -59,20 +81,23 @@ async function poll() {
   } catch {
     answer = null;
   }
-  if (token !== state.token) return;
-  clearTimeout(timer);
+  if (token !== state.token) {
+    again = true; // a new run began meanwhile
+    return;
+  }
   if (!answer) {
     say("The server does not answer; asking again ...");
     timer = setTimeout(poll, 3000);
     return;
   }
   if (answer.error) {
-    say(answer.error);
     change({ token: null, phase: ENDED.includes(state.phase) ? state.phase : "stopped" });
+    say(answer.error);
     return;
   }
   take(answer);
-  timer = setTimeout(poll, RUNNING.includes(answer.phase) ? POLL : SLOW_POLL);
+  const hasty = RUNNING.includes(answer.phase) || Date.now() < hastyUntil;
+  timer = setTimeout(poll, hasty ? POLL : SLOW_POLL);
 }
 
 function take(answer) {
@@ -85,6 +110,7 @@ function take(answer) {
     iterations: answer.iterations ?? 0, classes: answer.classes, length: curves.steps.length, measured: curves.evaluations.length,
   });
   if (curves.steps.length && state.batch?.iteration !== curves.steps.length && !held && isSeen(".theatre.batch")) askBatch({});
+  showStatus();
   if (answer.scenes !== null && answer.scenes !== state.scenes?.iteration) askScenes({ pictures: state.pictures === null });
 }
 
@@ -108,9 +134,11 @@ const STAGES = {
   mAP: "Measuring mAP on held-out pictures",
 };
 
-on(["phase", "doing", "ahead", "trouble"], () => {
-  const { phase, doing, ahead, trouble } = state;
-  root.dataset.phase = phase;
+on(["phase", "doing", "ahead", "trouble", "refused"], showStatus);
+
+function showStatus() {
+  const { phase, doing, ahead, trouble, refused } = state;
+  if (!starting) root.dataset.phase = phase;
   const bar = $(".doing");
   bar.hidden = !doing || doing.total < 2 || !RUNNING.includes(phase);
   if (doing) {
@@ -119,8 +147,8 @@ on(["phase", "doing", "ahead", "trouble"], () => {
   }
   showButtons();
   const stage = doing ? `${STAGES[doing.stage] ?? doing.stage}${doing.total > 1 ? `: ${doing.done} of ${doing.total}` : ""} ...` : "";
-  if (phase === "none") return;
-  const told = {
+  if (phase === "none" && !refused) return;
+  const told = refused ?? {
     waiting: ahead ? `Waiting for a turn: ${ahead} ${ahead === 1 ? "training comes" : "trainings come"} first.` : "Waiting for a turn ...",
     preparing: stage || "Preparing ...",
     training: stage || "Training ...",
@@ -129,8 +157,9 @@ on(["phase", "doing", "ahead", "trouble"], () => {
     stopped: "Stopped; what was learned stays until you leave.",
     failed: trouble,
   }[phase];
-  if ($(".status").textContent !== told) say(told);
-});
+  if (!starting && $(".status").textContent !== told) say(told);
+}
+$(".controls").addEventListener("input", () => change({ refused: null }));
 
 // What the buttons do now
 

@@ -60,7 +60,7 @@ function sample(values, best) {
 
 function niceAbove(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 1.0001);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 1.0001) ?? 15 * power;
 }
 
 function line(context, points) {
@@ -240,9 +240,9 @@ function keepForComparison() {
 on(["earlier", "name", "token", "measured", "phase"], () => {
   const entry = (run, i) => {
     const map = run.curves.evaluations.at(-1)?.map;
-    const says = `${run.name}, ${run.curves.steps.length} iterations${map == null ? "" : `, mAP ${fixed(map, 3)}`}`;
+    const score = map == null ? "" : `, mAP ${fixed(map, 3)}`;
     const swatch = make("span", { class: "swatch", style: `background:${run.colour}` });
-    if (i === null) return make("div", { class: "run" }, swatch, `now: ${says}`);
+    if (i === null) return make("div", { class: "run" }, swatch, `now: ${run.name}${score}`);
     const toggle = make("input", {
       type: "checkbox", checked: run.shown, "data-key": `shown-${i}`,
       onchange: (event) => change({ earlier: state.earlier.map((other, k) => (k === i ? { ...other, shown: event.target.checked } : other)) }),
@@ -251,7 +251,7 @@ on(["earlier", "name", "token", "measured", "phase"], () => {
       class: "link", "data-key": `drop-${i}`, "aria-label": `Forget the run ${run.name}`,
       onclick: () => change({ earlier: state.earlier.filter((_, k) => k !== i) }),
     }, "forget");
-    return make("div", { class: "run" }, make("label", {}, toggle, " ", swatch, says), drop);
+    return make("div", { class: "run" }, make("label", {}, toggle, " ", swatch, `${run.name}, ${run.curves.steps.length} iterations${score}`), drop);
   };
   const now = { name: state.name, colour: NOW(), curves };
   refill($(".compared"), ...state.earlier.map(entry), ...(curves.steps.length ? [entry(now, null)] : []));

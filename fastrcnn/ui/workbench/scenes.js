@@ -21,7 +21,7 @@ on(["pictures"], () => {
     ...drawnScenes.map((canvas, i) =>
       make(
         "figure", {}, canvas,
-        make("button", { class: "link", "data-scene": i, onclick: () => lookThrough(i) }, "Open this one in Explore"),
+        make("button", { class: "link", "data-scene": i, onclick: () => lookThrough(i) }, `Open picture ${i + 1} in Explore`),
       ),
     ),
   );
