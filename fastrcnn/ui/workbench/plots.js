@@ -23,7 +23,8 @@ function shownRuns() {
 
 // The scale of one plot. Its ends only move outwards while a run goes on, so that nothing jumps.
 function scaleOf(plot, runs, width, height) {
-  const longest = Math.max(...runs.map((run) => run.iterations), 1);
+  // Before the first run, as long as it is going to be.
+  const longest = Math.max(...runs.map((run) => run.iterations)) || Number(form.elements.iterations.value) || 1;
   const x = (iteration) => MARGIN.left + ((width - MARGIN.left - MARGIN.right) * iteration) / longest;
   let [low, high] = [0, 1];
   let log = false;
@@ -32,7 +33,7 @@ function scaleOf(plot, runs, width, height) {
     const values = runs.flatMap(({ curves: { smooth, validations } }) => [
       ...smooth.map((means) => means[at - 1]), ...validations.map((losses) => losses[at]),
     ]).filter((value) => value > 0);
-    const largest = Math.max(...sample(values, Math.max), 1e-3);
+    const largest = values.length ? Math.max(...sample(values, Math.max)) : 1;
     log = state.log;
     high = niceAbove(largest);
     if (log) {
