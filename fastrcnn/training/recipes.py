@@ -299,10 +299,10 @@ LAPTOP_CONV5 = replace(
 #   python -m fastrcnn shapes --out SET
 #   python -m fastrcnn train --recipe shapes --data SET --out RUN
 #   python -m fastrcnn evaluate --data SET --split test --checkpoint RUN/model.safetensors
-# the training takes 120 to 140 seconds of processor time, shared by two cores, a third of it for
-# the proposals, and finds 200 new pictures' shapes with mAP 0.92 to 0.95 (area, IoU 0.5; seeds 1 to
-# 3 of data and training alike: 0.921, 0.945, 0.929). In so few steps dropout and the paper's share
-# of foreground, a quarter, cost 0.1 of mAP.
+# the training takes 78 seconds on two idle cores of an AMD EPYC (seed 4; 107 of processor time), a
+# third of it for the proposals, and finds 200 new pictures' shapes with mAP 0.92 to 0.95 (area, IoU
+# 0.5; seeds 1 to 4 of data and training alike: 0.921, 0.945, 0.929, 0.922). In so few steps dropout
+# and the paper's share of foreground, a quarter, cost 0.1 of mAP.
 SHAPES = Recipe(
     backbone="small",
     fc6=128,
