@@ -26,7 +26,7 @@ from tqdm import tqdm
 from fastrcnn import distributed
 from fastrcnn.bench.recall import compare_recall
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
-from fastrcnn.data.cache import FeatureCache, ProposalCache
+from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detect import Detector, Trace
 from fastrcnn.detections import Detections
 from fastrcnn.draw import draw_boxes, draw_detections
@@ -38,7 +38,7 @@ from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import picture_record
-from fastrcnn.training.caches import fill_caches
+from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (
     CheckpointSaved,
@@ -153,13 +153,7 @@ def _train(options: argparse.Namespace) -> int:
         model = build_model(recipe, train.classes, options.backbone_weights)
         if options.init is not None:
             _copy_weights(options.init, model)
-        features = FeatureCache(
-            model.backbone,
-            model.config.geometry,
-            options.cache,
-            recipe.flip_maps,
-            recipe.precision,
-        )
+        features = feature_cache(recipe, model, options.cache)
         proposals = ProposalCache(MODES[recipe.proposals_mode], options.cache)
         trainer = Trainer(
             recipe,

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from fastrcnn.data.annotation import Annotation
+from fastrcnn.data.augment import NO_AUGMENTATION, Augmentation
 from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
 from fastrcnn.files import remove_parts, written_whole
@@ -103,6 +104,7 @@ class ProposalSource(Protocol):
 class FeatureSource(Protocol):
     """Gives a picture's activations after layer `stop`, or its pixels where `stop` is None.
 
+    draw: random numbers for the changes that a source makes to training pictures, if it makes any.
     mirror_width: of a picture, in its pixels, the width in which its boxes are to be mirrored so
     that they lie right on what `get` gives for the mirror image.
     """
@@ -110,7 +112,10 @@ class FeatureSource(Protocol):
     stop: str | None
 
     def get(
-        self, annotation: Annotation, flip: bool = False
+        self,
+        annotation: Annotation,
+        flip: bool = False,
+        draw: np.random.Generator | None = None,
     ) -> tuple[Tensor, tuple[float, float]]: ...
 
     def mirror_width(self, annotation: Annotation) -> float: ...
@@ -165,7 +170,8 @@ class FeatureCache:
     Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. What is
     frozen below the backbone's `first_kept` only is computed each time, and with nothing frozen
     `get` gives the preprocessed picture. flip_maps: the mirror image's map is the kept map
-    mirrored. precision: what the layers compute in, as in a recipe.
+    mirrored. precision: what the layers compute in, as in a recipe. augmentation: what `get` draws
+    when it is given random numbers; such a map is like no other, so it is not kept.
     """
 
     def __init__(
@@ -175,8 +181,10 @@ class FeatureCache:
         root: Path | None = None,
         flip_maps: bool = False,
         precision: str = "auto",
+        augmentation: Augmentation = NO_AUGMENTATION,
     ) -> None:
         self.stop = backbone.last_frozen()
+        self.augmentation = augmentation
         self._precision = precision
         self._backbone = backbone
         self._geometry = geometry
@@ -200,21 +208,32 @@ class FeatureCache:
         """Whether maps are kept on disk at all."""
         return self._arrays is not None
 
-    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
+    def get(
+        self,
+        annotation: Annotation,
+        flip: bool = False,
+        draw: np.random.Generator | None = None,
+    ) -> tuple[Tensor, tuple[float, float]]:
         """(1, C, h, w) float32 and (sx, sy), network input pixels per picture pixel."""
-        height, width = self._geometry.size(annotation.height, annotation.width)
-        scale = (width / annotation.width, height / annotation.height)
+        if draw is not None and self.augmentation:
+            geometry = self.augmentation.geometry(self._geometry, draw)
+            return self._compute(annotation, flip, geometry, draw), _scale(geometry, annotation)
+        scale = _scale(self._geometry, annotation)
         if self._arrays is None:
-            return self._compute(annotation, flip), scale
+            return self._compute(annotation, flip, self._geometry), scale
         if flip and self._flip_maps:
             return self.get(annotation)[0].flip(3), scale
+
+        def make() -> np.ndarray:
+            return self._compute(annotation, flip, self._geometry).half().numpy()
+
         path = self._arrays.path(annotation.path, "-flipped" if flip else "")
-        maps = self._arrays.get(path, lambda: self._compute(annotation, flip).half().numpy())
+        maps = self._arrays.get(path, make)
         return torch.from_numpy(maps).float(), scale
 
     def mirror_width(self, annotation: Annotation) -> float:
         """See `FeatureSource`; a mirrored map lacks the pixels on the right that fill no cell."""
-        if self._arrays is None or not self._flip_maps:
+        if self._arrays is None or not self._flip_maps or self.augmentation:
             return annotation.width
         width = self._geometry.size(annotation.height, annotation.width)[1]
         return annotation.width * (width - width % self._stride) / width
@@ -229,17 +248,31 @@ class FeatureCache:
                         self.get(annotation, flip)
             yield
 
-    def _compute(self, annotation: Annotation, flip: bool) -> Tensor:
+    def _compute(
+        self,
+        annotation: Annotation,
+        flip: bool,
+        geometry: Geometry,
+        draw: np.random.Generator | None = None,
+    ) -> Tensor:
         image = load_image(annotation.path)
         check_size(annotation, *image.shape[:2])
         if flip:
             image = image[:, ::-1]
-        pixels = self._backbone.preprocess(self._geometry.resize(image)[0])
+        image, _ = geometry.resize(image)
+        if draw is not None:
+            image = self.augmentation.recolour(image, draw)
+        pixels = self._backbone.preprocess(image)
         if self.stop is None:
             return pixels
         device = _device(self._backbone)
         with torch.no_grad(), autocast(self._precision, device):
             return self._backbone(pixels.to(device), stop=self.stop).float().cpu()
+
+
+def _scale(geometry: Geometry, annotation: Annotation) -> tuple[float, float]:
+    height, width = geometry.size(annotation.height, annotation.width)
+    return width / annotation.width, height / annotation.height
 
 
 def _start_worker() -> None:

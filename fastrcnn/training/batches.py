@@ -59,6 +59,11 @@ class Sample:
     deltas: np.ndarray
     overlaps: np.ndarray
 
+    def only(self, chosen: np.ndarray) -> Sample:
+        """The RoIs with these indices."""
+        names = ("boxes", "labels", "deltas", "overlaps")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -75,6 +80,17 @@ class Picture:
     labels: Tensor
     deltas: Tensor
     pooled: Tensor | None = None
+
+    def only(self, chosen: Tensor) -> Picture:
+        """The RoIs with these indices."""
+        return Picture(
+            self.sample.only(chosen.numpy()),
+            self.features,
+            self.rois[chosen],
+            self.labels[chosen],
+            self.deltas[chosen],
+            None if self.pooled is None else self.pooled[chosen],
+        )
 
 
 class MiniBatches:
@@ -115,13 +131,15 @@ class MiniBatches:
         for slot in range(first, count, step):
             flip, index = divmod(int(order[position * count + slot]), len(self._train))
             draw = generator(seed, Stream.SAMPLING, iteration, slot)
-            pictures.append(self._picture(self._train[index], bool(flip), draw))
+            pictures.append(self._training_picture(self._train[index], bool(flip), draw))
         return pictures
 
     def validation_picture(self, annotation: Annotation, index: int) -> Picture:
         """A validation picture; it gives the same RoIs every time, so that losses compare."""
         draw = generator(self._recipe.seed, Stream.VALIDATION, index)
-        return self._picture(annotation, False, draw)
+        count = self._recipe.rois_per_batch // self._recipe.images_per_batch
+        sample = self._sample(annotation, False, count, draw)
+        return self._ready(sample, *self._features.get(annotation))
 
     def label(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, Targets]:
         """All proposals (R, 4) of a picture and what each should be told."""
@@ -142,32 +160,38 @@ class MiniBatches:
         )
         return boxes, targets
 
-    def _picture(self, annotation: Annotation, flip: bool, draw: np.random.Generator) -> Picture:
+    def _training_picture(
+        self, annotation: Annotation, flip: bool, draw: np.random.Generator
+    ) -> Picture:
+        recipe = self._recipe
+        count = (recipe.candidates_per_batch or recipe.rois_per_batch) // recipe.images_per_batch
+        sample = self._sample(annotation, flip, count, draw)
+        return self._ready(sample, *self._features.get(annotation, flip, draw))
+
+    def _sample(
+        self, annotation: Annotation, flip: bool, count: int, draw: np.random.Generator
+    ) -> Sample:
         recipe = self._recipe
         boxes, targets = self.label(annotation, flip)
-        chosen = sample_rois(
-            targets.labels,
-            recipe.rois_per_batch // recipe.images_per_batch,
-            recipe.fg_fraction,
-            draw,
-            recipe.replacement,
+        chosen = sample_rois(targets.labels, count, recipe.fg_fraction, draw, recipe.replacement)
+        return Sample(
+            image_id=annotation.image_id,
+            path=annotation.path,
+            flipped=flip,
+            boxes=boxes[chosen].numpy(),
+            labels=targets.labels[chosen].numpy(),
+            deltas=targets.deltas[chosen].numpy(),
+            overlaps=targets.overlaps[chosen].numpy(),
         )
-        boxes, labels, deltas = boxes[chosen], targets.labels[chosen], targets.deltas[chosen]
-        features, scale = self._features.get(annotation, flip)
+
+    def _ready(self, sample: Sample, features: Tensor, scale: tuple[float, float]) -> Picture:
+        boxes = torch.from_numpy(sample.boxes)
         rois = torch.cat([boxes.new_zeros((len(boxes), 1)), boxes * torch.tensor(scale * 2)], dim=1)
         pooled = None
         if self._pool is not None:
             with torch.no_grad():
                 pooled = self._pool(features, rois)
-        sample = Sample(
-            image_id=annotation.image_id,
-            path=annotation.path,
-            flipped=flip,
-            boxes=boxes.numpy(),
-            labels=labels.numpy(),
-            deltas=deltas.numpy(),
-            overlaps=targets.overlaps[chosen].numpy(),
-        )
+        labels, deltas = torch.from_numpy(sample.labels), torch.from_numpy(sample.deltas)
         return Picture(sample, features, rois, labels, deltas, pooled)
 
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from fastrcnn import distributed
 from fastrcnn.data.cache import FeatureCache, ProposalCache
+from fastrcnn.model import FastRCNN
+from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Progress
 from fastrcnn.training.trainer import Trainer
+
+
+def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> FeatureCache:
+    """The features that `recipe` trains `model` on, which is frozen already; kept under `root`."""
+    return FeatureCache(
+        model.backbone,
+        model.config.geometry,
+        root,
+        recipe.flip_maps,
+        recipe.precision,
+        recipe.augmentation(),
+    )
 
 
 def fill_caches(
@@ -26,8 +41,10 @@ def fill_caches(
     for done, _ in enumerate(making, start=1):
         yield Progress("proposals", done, len(train) + len(val))
     if features.keeps:
-        for done, _ in enumerate(features.fill(train, trainer.recipe.flip), start=1):
-            yield Progress("features", done, len(train) + len(val))
-        for done, _ in enumerate(features.fill(val), start=1 + len(train)):
-            yield Progress("features", done, len(train) + len(val))
+        # A training picture that is another each time has no map to keep.
+        kept = [] if features.augmentation else train
+        for done, _ in enumerate(features.fill(kept, trainer.recipe.flip), start=1):
+            yield Progress("features", done, len(kept) + len(val))
+        for done, _ in enumerate(features.fill(val), start=1 + len(kept)):
+            yield Progress("features", done, len(kept) + len(val))
     distributed.gather_objects(None)

@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torchvision.ops import nms
 
 from fastrcnn import distributed
 from fastrcnn.data import Dataset
@@ -36,7 +37,7 @@ from fastrcnn.training.batches import (
     generator,
     split_validation,
 )
-from fastrcnn.training.loss import Loss, multi_task_loss
+from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import (
@@ -59,6 +60,7 @@ from fastrcnn.training.targets import Targets, target_statistics
 _FORMAT_VERSION = 1
 _STATISTICS_PICTURES = 500  # enough for the mean and spread of four numbers
 _PLOT_SECONDS = 10.0  # drawing takes most of a second, an epoch of a small data set less
+_SAME_LOSS_IOU = 0.7  # RoIs that overlap more than this are as hard as each other
 _PACE = 0.05  # weight of the newest step in the running mean that the time left comes from
 
 # torch's random numbers, which dropout uses, are one stream per process. Whoever sets its seed
@@ -159,7 +161,7 @@ class Trainer(Iterator[Record]):
                 f"is {model.backbone.last_frozen()}; freeze the backbone before making them."
             )
         self._device = next(model.head.parameters()).device
-        self._network = _Network(model, features.stop, recipe.precision, self._device)
+        self._network = _Network(model, recipe, features.stop, self._device)
         # With every convolution frozen, no graph is built below the head.
         frozen = features.stop == model.backbone.layers[-1]
         self._batches = MiniBatches(
@@ -256,7 +258,9 @@ class Trainer(Iterator[Record]):
         self._optimizer.zero_grad(set_to_none=True)
         dropout = generator(recipe.seed, Stream.DROPOUT, self._at.iteration, self._rank)
         with _seeded(int(dropout.integers(2**63)), self._device):
-            outputs = self._learner(pictures)
+            *outputs, chosen = self._learner(pictures)
+        if chosen is not None:
+            pictures = [picture.only(i) for picture, i in zip(pictures, chosen, strict=True)]
         labels = torch.cat([picture.labels for picture in pictures])
         counts = torch.stack([(labels > 0).sum(), (labels == 0).sum()])
         foreground, background = distributed.add_up(counts).tolist()
@@ -292,15 +296,12 @@ class Trainer(Iterator[Record]):
             batch=tuple(picture.sample for picture in pictures),
         )
 
-    def _loss(self, outputs: tuple[Tensor, Tensor], pictures: list[Picture], count: float) -> Loss:
+    def _loss(self, outputs: Sequence[Tensor], pictures: list[Picture], count: float) -> Loss:
         head = self.model.head
         labels = torch.cat([picture.labels for picture in pictures]).to(self._device)
         deltas = torch.cat([picture.deltas for picture in pictures]).to(self._device)
         targets = (deltas - head.bbox_mean) / head.bbox_std
-        return multi_task_loss(*outputs, labels, targets, self._loc_weight(), count)
-
-    def _loc_weight(self) -> float:
-        return self.recipe.loc_weight if self.recipe.bbox_reg else 0.0
+        return multi_task_loss(*outputs, labels, targets, self._network.loc_weight, count)
 
     def _check_finite(self, loss: float, lr: float) -> None:
         if not math.isfinite(loss):
@@ -346,12 +347,13 @@ class Trainer(Iterator[Record]):
             picture = self._batches.validation_picture(val[index], index)
             self.model.eval()
             with torch.no_grad():
-                loss = self._loss(self._network([picture]), [picture], 1)
+                *outputs, _ = self._network([picture])
+                loss = self._loss(outputs, [picture], 1)
             sums += torch.tensor([loss.cls, loss.loc, len(picture.labels)], dtype=torch.float64)
             yield Progress("validation", index + 1, len(val))
         cls, loc, count = distributed.add_up(sums).tolist()
         cls, loc = cls / max(count, 1), loc / max(count, 1)
-        total = cls + self._loc_weight() * loc
+        total = cls + self._network.loc_weight * loc
         self._check_finite(
             total, self.recipe.learning_rate(self._at.iteration - 1, self.iterations)
         )
@@ -517,32 +519,68 @@ class _Network(nn.Module):
     """The model on a list of pictures of different sizes, from their features on."""
 
     def __init__(
-        self, model: FastRCNN, start: str | None, precision: str, device: torch.device
+        self, model: FastRCNN, recipe: Recipe, start: str | None, device: torch.device
     ) -> None:
         super().__init__()
         self.model = model
         self._start = start
         self._device = device
-        self._precision = precision
+        self._precision = recipe.precision
+        self.loc_weight = recipe.loc_weight if recipe.bbox_reg else 0.0
+        self._hardest = None
+        if recipe.candidates_per_batch is not None:
+            self._hardest = recipe.rois_per_batch // recipe.images_per_batch
 
-    def forward(self, pictures: list[Picture]) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: list[Picture]) -> tuple[Tensor, Tensor, list[Tensor] | None]:
         """cls_score (R, K) and bbox_pred (R, K, 4), float32, the pictures' RoIs one after another.
 
-        Each picture goes through the convolutions alone, since no two have the same shape.
+        Each picture goes through the convolutions alone, since no two have the same shape. Where
+        the hardest RoIs of each picture are to learn, the results are for those, and the third one
+        says which they are.
         """
-        pooled = [
-            self.pool(picture.features, picture.rois) if picture.pooled is None else picture.pooled
-            for picture in pictures
-        ]
+        mines = self._hardest is not None and self.model.training
+        pooled, chosen = [], []
+        for picture in pictures:
+            maps = self._maps(picture.features) if picture.pooled is None else None
+            if mines:
+                chosen.append(self._hard(maps, picture))
+                picture = picture.only(chosen[-1])
+            pooled.append(self._pool(maps, picture))
         with autocast(self._precision, self._device):
             cls_score, bbox_pred = self.model.head(torch.cat(pooled))
-        return cls_score.float(), bbox_pred.float()
+        return cls_score.float(), bbox_pred.float(), chosen if mines else None
 
     def pool(self, features: Tensor, rois: Tensor) -> Tensor:
         """(1, C, h, w) after the layer where the features stop, (r, 5) -> (r, C, 7, 7)."""
+        return self.model.roi_pool(self._maps(features), rois.to(self._device))
+
+    def _maps(self, features: Tensor) -> Tensor:
         with autocast(self._precision, self._device):
-            maps = self.model.backbone(features.to(self._device), start=self._start)
-        return self.model.roi_pool(maps.float(), rois.to(self._device))
+            return self.model.backbone(features.to(self._device), start=self._start).float()
+
+    def _pool(self, maps: Tensor | None, picture: Picture) -> Tensor:
+        if maps is None:
+            return picture.pooled
+        return self.model.roi_pool(maps, picture.rois.to(self._device))
+
+    @torch.no_grad()
+    def _hard(self, maps: Tensor | None, picture: Picture) -> Tensor:
+        """The indices of the RoIs with the largest loss as the network is, without dropout.
+
+        Of RoIs that overlap much only the worst is taken: their losses are one loss seen twice
+        (Shrivastava et al. 2016, section 4.2).
+        """
+        head = self.model.head.eval()
+        with autocast(self._precision, self._device):
+            cls_score, bbox_pred = head(self._pool(maps, picture))
+        head.train()
+        labels, deltas = picture.labels.to(self._device), picture.deltas.to(self._device)
+        targets = (deltas - head.bbox_mean) / head.bbox_std
+        rows = torch.arange(len(labels), device=self._device)
+        boxes = smooth_l1(bbox_pred.float()[rows, labels] - targets).sum(dim=1) * (labels > 0)
+        losses = nn.functional.cross_entropy(cls_score.float(), labels, reduction="none")
+        losses = losses + self.loc_weight * boxes
+        return nms(picture.rois[:, 1:], losses.cpu(), _SAME_LOSS_IOU)[: self._hardest]
 
 
 def _optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:

@@ -21,14 +21,14 @@ import numpy as np
 from torch import Tensor
 
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.data.cache import FeatureCache, ProposalCache
+from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detect import Detector
 from fastrcnn.detections import Detections
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.evaluate import score_detections
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES
-from fastrcnn.training.caches import fill_caches
+from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Finished, Progress, Step, Validation
 from fastrcnn.training.trainer import Trainer, build_model
@@ -362,9 +362,7 @@ class Run:
         train, val = self._data()
         recipe = self.recipe
         model = build_model(recipe, train.classes)
-        features = FeatureCache(
-            model.backbone, model.config.geometry, self._cache, recipe.flip_maps, recipe.precision
-        )
+        features = feature_cache(recipe, model, self._cache)
         proposals = ProposalCache(MODES[recipe.proposals_mode], self._cache)
         trainer = Trainer(
             recipe, model, train, val, out=folder, features=features, proposals=proposals

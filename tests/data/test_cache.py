@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastrcnn.data.annotation import Annotation
+from fastrcnn.data.augment import Augmentation
 from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
@@ -88,6 +89,26 @@ def test_bfloat16_features_are_near_and_are_other_files(tmp_path, backbone):
     rounded, _ = FeatureCache(backbone, SMALL, tmp_path, precision="bfloat16").get(one)
     assert len(files(tmp_path)) == 2
     assert 0 < (rounded - exact).norm() < 0.01 * exact.norm()
+
+
+def test_a_drawn_view_is_its_pictures_own_and_is_not_kept(tmp_path, backbone):
+    one = annotation(tmp_path, "one", 1)
+    augmentation = Augmentation(scales=(48,), colour=0.2)
+    cache = FeatureCache(
+        backbone, SMALL, tmp_path / "cache", precision="float32", augmentation=augmentation
+    )
+    maps, scale = cache.get(one, True, np.random.default_rng(5))
+    assert not files(tmp_path / "cache")
+    draw = np.random.default_rng(5)
+    geometry = augmentation.geometry(SMALL, draw)
+    image, _ = geometry.resize(load_image(one.path)[:, ::-1])
+    pixels = backbone.preprocess(augmentation.recolour(image, draw))
+    with torch.no_grad():
+        assert torch.equal(maps, backbone(pixels, stop="conv3_3"))
+    assert scale == (pixels.shape[3] / 60, pixels.shape[2] / 40)
+    assert scale != cache.get(one)[1]
+    assert len(files(tmp_path / "cache")) == 1  # the plain one, for validation
+    assert cache.mirror_width(one) == 60
 
 
 def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbone):

@@ -105,6 +105,35 @@ def test_difficult_objects_can_be_left_out():
     assert set(targets.labels.tolist()) <= {-1, 0, int(annotation.labels[0])}
 
 
+def test_with_candidates_training_pictures_bring_more_rois_and_validation_as_many():
+    made = batches("candidates_per_batch=32")
+    for picture in made.batch(0):
+        assert len(picture.rois) == 16
+        assert np.sum(picture.sample.labels > 0) == 4
+    assert len(made.validation_picture(dataset()[3], 3).rois) == 8
+
+
+def test_a_picture_with_only_some_of_its_rois():
+    picture = batches().batch(0)[0]
+    few = picture.only(torch.tensor([6, 1]))
+    assert few.rois.tolist() == picture.rois[[6, 1]].tolist()
+    assert few.labels.tolist() == few.sample.labels.tolist() == picture.labels[[6, 1]].tolist()
+    assert few.deltas.tolist() == few.sample.deltas.tolist() == picture.deltas[[6, 1]].tolist()
+    assert few.sample.boxes.tolist() == picture.sample.boxes[[6, 1]].tolist()
+    assert few.sample.overlaps.tolist() == picture.sample.overlaps[[6, 1]].tolist()
+    assert few.features is picture.features
+
+
+def test_only_training_pictures_are_drawn_anew():
+    made = batches()
+    drawn = []
+    get = made._features.get
+    made._features.get = lambda *wanted: drawn.append(wanted[2:]) or get(*wanted)
+    made.batch(0)
+    made.validation_picture(dataset()[3], 3)
+    assert [len(wanted) for wanted in drawn] == [1, 1, 0]
+
+
 def test_validation_pictures_give_the_same_rois_every_time():
     made = batches()
     annotation = dataset()[3]

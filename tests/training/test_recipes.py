@@ -118,6 +118,10 @@ def test_epochs_and_iterations_take_each_others_place():
         ("bg_iou_high=0.6", ["bg_iou_high", "fg_iou"]),
         ("bg_iou_low=0.6", ["bg_iou_high", "bg_iou_low"]),
         ("images_per_batch=3", ["multiple of images_per_batch"]),
+        ("scales=400,4", ["scales", "16"]),
+        ("colour_jitter=1", ["colour_jitter", "below 1"]),
+        ("candidates_per_batch=100", ["candidates_per_batch", "rois_per_batch (128)"]),
+        ("candidates_per_batch=301", ["candidates_per_batch", "multiple"]),
         ("iterations=none", ["epochs or iterations"]),
         ("iterations=0", ["iterations", "above 0"]),
         ("average_last=2", ["average_last"]),
@@ -133,6 +137,11 @@ def test_a_setting_that_cannot_work_is_refused_with_its_name(setting, words):
         with_settings(PAPER, [setting])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_scales_and_a_square_are_refused_together():
+    with pytest.raises(RecipeError, match="square"):
+        with_settings(PAPER, ["square=224", "scales=400,500"])
 
 
 def test_types_are_checked_when_a_recipe_is_built_in_python_too():

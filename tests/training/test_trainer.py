@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
+from fastrcnn.boxes import iou
 from fastrcnn.data import Dataset
 from fastrcnn.data.cache import FeatureCache
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
@@ -261,6 +263,55 @@ def test_bfloat16_is_float32_but_for_rounding(tmp_path: Path):
 
 
 # Randomness
+
+
+@pytest.mark.parametrize("frozen", ["conv2", "fc6"])
+def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
+    settings = (
+        "iterations=1",
+        "candidates_per_batch=96",
+        "loc_weight=0.5",
+        f"first_trainable={frozen}",
+    )
+    run = trainer(tmp_path, *settings)
+    candidates = run._batches.batch(0)
+    head = run.model.head
+    while not isinstance(record := next(run), Step):
+        before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.model.load_state_dict(
+        before | {"head.bbox_mean": head.bbox_mean, "head.bbox_std": head.bbox_std}
+    )
+    run.model.eval()
+    for picture, learned in zip(candidates, record.batch, strict=True):
+        with torch.no_grad():
+            maps = run.model.backbone(picture.features, start=run._network._start)
+            scores, predicted = run.model.forward_rois(maps, picture.rois)
+        losses = []
+        for i, label in enumerate(picture.labels.tolist()):
+            loss = -scores[i].log_softmax(0)[label]
+            if label:
+                target = (picture.deltas[i] - head.bbox_mean) / head.bbox_std
+                loss += 0.5 * F.smooth_l1_loss(predicted[i, label], target, reduction="sum")
+            losses.append(loss.item())
+        hardest: list[int] = []
+        for i in sorted(range(len(losses)), key=lambda i: -losses[i]):
+            overlaps = iou(picture.rois[[i], 1:], picture.rois[hardest, 1:])
+            if len(hardest) < 8 and not (overlaps > 0.7).any():
+                hardest.append(i)
+        assert learned.boxes.tolist() == picture.sample.boxes[hardest].tolist()
+        assert learned.labels.tolist() == picture.sample.labels[hardest].tolist()
+    assert record.foreground + record.background == sum(len(p.labels) for p in record.batch)
+
+
+def test_hard_examples_resume_and_share_out_as_others_do(tmp_path: Path):
+    settings = ("iterations=6", "candidates_per_batch=64", "checkpoint_minutes=0")
+    whole = losses(trainer(tmp_path / "whole", *settings))
+    run = trainer(tmp_path / "broken", *settings)
+    while run.iteration < 3:
+        next(run)
+    next(run)  # the state of the third iteration
+    run.close()
+    assert losses(trainer(tmp_path / "broken", *settings, resume=True)) == whole[3:]
 
 
 def test_a_run_is_its_seeds_alone(tmp_path: Path):
