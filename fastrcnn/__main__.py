@@ -24,10 +24,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from fastrcnn import distributed
+from fastrcnn.bench.ablations import ablate
 from fastrcnn.bench.recall import compare_recall
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import ProposalCache
-from fastrcnn.detect import Detector, Trace
+from fastrcnn.detect import VOTE, Detector, Trace
 from fastrcnn.detections import Detections
 from fastrcnn.draw import draw_boxes, draw_detections
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
@@ -99,6 +100,7 @@ def _detect(options: argparse.Namespace) -> int:
                 photo,
                 score=options.score,
                 nms=options.nms,
+                vote=options.vote,
                 proposals=options.proposals,
                 retry=options.retry,
             )
@@ -275,7 +277,7 @@ def _evaluated(
         found = load_detections(options.detections, dataset)
         return score_detections(found, dataset), found
     detector = Detector.from_checkpoint(options.checkpoint)
-    settings = {"score": options.score, "nms": options.nms, "proposals": options.proposals}
+    settings = {name: getattr(options, name) for name in ("score", "nms", "vote", "proposals")}
     return evaluate(partial(detector, **settings), dataset, partial(_progress, label="evaluating"))
 
 
@@ -343,6 +345,44 @@ def _bench(options: argparse.Namespace) -> int:
         options.json,
     )
     return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    distributed.init()
+    try:
+        dataset = _open(options, options.split, options.limit)
+        others = {
+            name: Detector.from_checkpoint(path) for name, path in map(_named_file, options.other)
+        }
+        rows = ablate(
+            Detector.from_checkpoint(options.checkpoint),
+            dataset,
+            ProposalCache(MODES["fast"], options.cache),
+            others,
+            partial(_progress, label="ablating"),
+        )
+    finally:
+        distributed.shutdown()
+    if distributed.rank() == 0:
+        if options.json != "-":
+            print(f"{len(dataset)} pictures of {dataset.name}, mAP (area) at IoU 0.5")
+            print(f"{'':46}{'mAP':>8}{'difference':>12}{'+-':>8}{'boxes':>8}")
+            for row in rows:
+                name = f"{row.table}: {row.variant}" if row.table else row.variant
+                print(
+                    f"{name:46}{row.mean_ap:8.4f}{row.difference:+12.4f}{row.error:8.4f}"
+                    f"{row.boxes:8.1f}"
+                )
+        _write_json([vars(row) for row in rows], options.json)
+    return 0
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise RecipeError(f"{text!r} is not NAME=FILE, such as frozen=runs/a/model.safetensors.")
+    return name, path
 
 
 def _shapes(options: argparse.Namespace) -> int:
@@ -651,6 +691,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(failures, "every one of them")
     _add_detector(failures, score=0.01)
 
+    parts = _command(
+        commands,
+        "ablate",
+        _ablate,
+        "measure what each part of a detector is worth",
+        "Run a detector over annotated pictures as it is and changed in one thing at a time: "
+        "without box regression, without the vote, with fewer proposals, other RoI pooling, other "
+        "score thresholds, smaller heads. Prints mAP, the difference and its standard error "
+        "(bootstrap over the pictures). Under torchrun the pictures are shared out.",
+    )
+    _add_data(parts, "val", "the split to measure on")
+    parts.add_argument("--limit", type=_count, metavar="N", help="the first N pictures only")
+    parts.add_argument(
+        "--other",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="another detector to compare with; may be given several times",
+    )
+    _add_cache(parts)
+    _add_json(parts, "the rows")
+    _add_checkpoint(parts)
+
     compress = _command(
         commands,
         "compress",
@@ -801,6 +864,14 @@ def _add_detector(parser: argparse.ArgumentParser, score: float) -> None:
         help="of two boxes of one class that overlap more, keep the better (default: 0.3)",
     )
     parser.add_argument(
+        "--vote",
+        type=_share_or_none,
+        default=VOTE,
+        metavar="IOU",
+        help="move what was kept to the mean of the boxes of its class that overlap it by this "
+        f"much, or none, which leaves it in its place as the paper does (default: {VOTE})",
+    )
+    parser.add_argument(
         "--proposals",
         type=_count,
         default=2000,
@@ -849,6 +920,10 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return value
+
+
+def _share_or_none(text: str) -> float | None:
+    return None if text.lower() == "none" else _share(text)
 
 
 def _whole(text: str) -> int:

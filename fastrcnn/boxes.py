@@ -36,6 +36,21 @@ def _area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
 
 
+def vote(kept: Tensor, boxes: Tensor, weights: Tensor, least_iou: float) -> tuple[Tensor, Tensor]:
+    """Box voting (Gidaris and Komodakis 2015, section 5): where many boxes think an object is.
+
+    kept: (M, 4). boxes: (R, 4), and weights: (R,) what each counts. Each kept box becomes the
+    weighted mean of the boxes that overlap it by at least `least_iou`: (M, 4), and how many they
+    were, (M,) int64. One for which no box has a say stays as it is.
+    """
+    has_a_say = (iou(kept, boxes) >= least_iou) & (weights > 0)  # (M, R)
+    # In double, so that the mean of boxes inside a picture is not a rounding outside of it.
+    shares = has_a_say * weights.double()
+    total = shares.sum(dim=1, keepdim=True)
+    means = (shares @ boxes.double() / total).to(kept.dtype)
+    return torch.where(total > 0, means, kept), has_a_say.sum(dim=1)
+
+
 def encode(proposals: Tensor, targets: Tensor) -> Tensor:
     """What takes each proposal to its target: (R, 4), (R, 4) -> (R, 4) of (tx, ty, tw, th).
 

@@ -26,6 +26,7 @@ from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
 PROPOSALS = 2000  # scored per picture, the best-ranked ones
+VOTE = 0.5  # least IoU with a detection of a box that has a say in where its edges are
 PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
 
@@ -107,6 +108,8 @@ class Decisions:
     suppressed_by: (M,) int64, the candidate that non-maximum suppression kept instead, or -1. What
     is neither kept nor suppressed is over the limit of detections per class.
     overlaps: (M,) the IoU with that candidate, else 0.
+    votes: (M,) int64, how many boxes had a say in where a kept one is, 0 without box voting.
+    voted: (M, 4), where it is thereafter; the others as in `boxes`.
     """
 
     proposals: Tensor
@@ -116,6 +119,8 @@ class Decisions:
     kept: Tensor
     suppressed_by: Tensor
     overlaps: Tensor
+    votes: Tensor
+    voted: Tensor
 
 
 class Detector:
@@ -165,11 +170,14 @@ class Detector:
         *,
         score: float = 0.5,
         nms: float = 0.3,
+        vote: float | None = VOTE,
         proposals: int = PROPOSALS,
         retry: float | None = None,
     ) -> Detections:
         """The detections in a picture. See `trace`."""
-        return self.trace(image, score=score, nms=nms, proposals=proposals, retry=retry).detections
+        return self.trace(
+            image, score=score, nms=nms, vote=vote, proposals=proposals, retry=retry
+        ).detections
 
     @torch.inference_mode()
     def trace(
@@ -178,6 +186,7 @@ class Detector:
         *,
         score: float = 0.5,
         nms: float = 0.3,
+        vote: float | None = VOTE,
         proposals: int = PROPOSALS,
         retry: float | None = None,
         boxes: np.ndarray | None = None,
@@ -186,15 +195,18 @@ class Detector:
         """Detect, and keep every step.
 
         image: whatever `load_image` reads. score: the least probability of a detection. nms: boxes
-        of one class that overlap a better one by more than this IoU are dropped. proposals: how
-        many of the best-ranked are scored. retry: where no box passes `score`, the single best one
-        above this is kept (the walk-through's way). boxes, features: what is already known of the
-        picture, to be used instead of computing it. Raises ImageError.
+        of one class that overlap a better one by more than this IoU are dropped. vote: what remains
+        is moved to the mean, weighted by probability, of all boxes of its class that overlap it by
+        at least this IoU, the dropped ones included; None leaves it where it was regressed to (the
+        paper's way). proposals: how many of the best-ranked are scored. retry: where no box passes
+        `score`, the single best one above this is kept (the walk-through's way). boxes, features:
+        what is already known of the picture, to be used instead of computing it. Raises ImageError.
         """
         stages = self._stages(
             image,
             score=score,
             nms=nms,
+            vote=vote,
             proposals=proposals,
             retry=retry,
             boxes=boxes,
@@ -205,11 +217,17 @@ class Detector:
         return last.trace
 
     def stages(
-        self, image: Source, *, score: float = 0.5, nms: float = 0.3, proposals: int = PROPOSALS
+        self,
+        image: Source,
+        *,
+        score: float = 0.5,
+        nms: float = 0.3,
+        vote: float | None = VOTE,
+        proposals: int = PROPOSALS,
     ) -> Iterator[Stage]:
         """`trace`, one stage after another, for who wants to see each as soon as it is there."""
         # Inference mode must not stay on while whoever asked works on what it was given.
-        stages = self._stages(image, score=score, nms=nms, proposals=proposals)
+        stages = self._stages(image, score=score, nms=nms, vote=vote, proposals=proposals)
         while True:
             with torch.inference_mode():
                 stage = next(stages, None)
@@ -223,6 +241,7 @@ class Detector:
         *,
         score: float,
         nms: float,
+        vote: float | None,
         proposals: int,
         retry: float | None = None,
         boxes: np.ndarray | None = None,
@@ -255,9 +274,9 @@ class Detector:
             scores = self._score(image, boxes, maps, scale)
         with _timed(seconds, "nms"):
             probabilities, _, regressed = scores
-            detections = select(probabilities, regressed, self.classes, score, nms)
+            detections = select(probabilities, regressed, self.classes, score, nms, vote)
             if retry is not None and not len(detections):
-                best = select(probabilities, regressed, self.classes, retry, nms)
+                best = select(probabilities, regressed, self.classes, retry, nms, vote)
                 detections = best.first(1)
         trace = Trace(image, found, boxes, maps, scale, *scores, detections, seconds)
         yield Stage("detections", image, segmentations, found, maps, trace)
@@ -324,16 +343,21 @@ class Detector:
 
 
 def select(
-    probabilities: Tensor, regressed: Tensor, classes: tuple[str, ...], score: float, nms: float
+    probabilities: Tensor,
+    regressed: Tensor,
+    classes: tuple[str, ...],
+    score: float,
+    nms: float,
+    vote: float | None = None,
 ) -> Detections:
-    """Score threshold, then non-maximum suppression per class (paper, section 2.2).
+    """Score threshold, then non-maximum suppression per class (paper, section 2.2), then the vote.
 
     probabilities: (R, K). regressed: (R, K, 4). At most 100 a class are kept, best first.
     """
     boxes, scores, labels = [], [], []
     for label, candidates, kept in _by_class(probabilities, regressed, score, nms):
         chosen = candidates[kept]
-        boxes.append(regressed[chosen, label])
+        boxes.append(_voted(probabilities, regressed, label, chosen, vote)[0])
         scores.append(probabilities[chosen, label])
         labels.append(torch.full((len(chosen),), label))
     order = torch.argsort(torch.cat(scores), descending=True, stable=True)
@@ -345,7 +369,9 @@ def select(
     )
 
 
-def decide(probabilities: Tensor, regressed: Tensor, score: float, nms: float) -> Decisions:
+def decide(
+    probabilities: Tensor, regressed: Tensor, score: float, nms: float, vote: float | None = None
+) -> Decisions:
     """What `select` does, with the reasons: every candidate, and which box suppressed it.
 
     probabilities: (R, K). regressed: (R, K, 4).
@@ -371,7 +397,12 @@ def decide(probabilities: Tensor, regressed: Tensor, score: float, nms: float) -
         suppressed_by = torch.where(is_suppressed, winners[first] + before, -1)
         overlap = torch.where(is_suppressed, overlaps.gather(1, first[:, None])[:, 0], 0.0)
         labels = torch.full((len(order),), label)
-        parts.append((candidates, labels, scores, boxes, is_kept, suppressed_by, overlap))
+        votes, voted = torch.zeros(len(order), dtype=torch.int64), boxes.clone()
+        voted[is_kept], votes[is_kept] = _voted(
+            probabilities, regressed, label, candidates[is_kept], vote
+        )
+        verdicts = (is_kept, suppressed_by, overlap, votes, voted)
+        parts.append((candidates, labels, scores, boxes, *verdicts))
         before += len(order)
     return Decisions(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -388,6 +419,20 @@ def _by_class(
         candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
         kept = suppress(regressed[candidates, label], probabilities[candidates, label], nms)
         yield label, candidates, kept[:limit]
+
+
+def _voted(
+    probabilities: Tensor, regressed: Tensor, label: int, kept: Tensor, vote: float | None
+) -> tuple[Tensor, Tensor]:
+    """Boxes (M, 4) of the proposals `kept` as `label`, and how many (M,) voted for each.
+
+    Every proposal's box for that class has a say, however low its score: the threshold, which is
+    for the eye, must not move boxes.
+    """
+    boxes = regressed[:, label]
+    if vote is None:
+        return boxes[kept], torch.zeros(len(kept), dtype=torch.int64)
+    return box_ops.vote(boxes[kept], boxes, probabilities[:, label], vote)
 
 
 def _rois(boxes: Tensor, scale: tuple[float, float]) -> Tensor:

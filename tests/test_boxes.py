@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastrcnn.boxes import MAX_LOG_SCALE, clip, decode, encode, flip_boxes, iou
+from fastrcnn.boxes import MAX_LOG_SCALE, clip, decode, encode, flip_boxes, iou, vote
 
 coordinate = st.integers(min_value=0, max_value=400).map(lambda value: value / 4)
 length = st.integers(min_value=1, max_value=400).map(lambda value: value / 4)
@@ -120,3 +120,36 @@ def test_dtype_is_kept_and_no_boxes_are_fine(dtype):
         ):
             assert result.dtype == dtype
             assert len(result) == len(boxes)
+
+
+def test_a_vote_worked_by_hand():
+    kept = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5], [2, 0, 12, 10], [7, 0, 17, 10]])
+    # IoU with the first: 1, 0.5, 2/3, and 0.18, which is too little for a say.
+    voted, votes = vote(kept, boxes, torch.tensor([0.6, 0.3, 0.1, 0.9]), 0.5)
+    expected = [0.2, 0, 10.2, 0.6 * 10 + 0.3 * 5 + 0.1 * 10]
+    torch.testing.assert_close(voted[0], torch.tensor(expected))
+    assert voted[1].tolist() == kept[1].tolist()  # nobody is near
+    assert votes.tolist() == [3, 0]
+
+
+@given(kept=boxes, voters=boxes, least=st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_a_vote_moves_a_box_no_further_than_its_voters(kept, voters, least):
+    weights = torch.linspace(0, 1, len(voters), dtype=kept.dtype)
+    voted, votes = vote(kept, voters, weights, least)
+    overlaps = iou(kept, voters)
+    for i, box in enumerate(kept):
+        said = [j for j in range(len(voters)) if overlaps[i, j] >= least and weights[j] > 0]
+        assert votes[i] == len(said)
+        if said:
+            assert (voted[i] >= voters[said].amin(dim=0) - 1e-4).all()
+            assert (voted[i] <= voters[said].amax(dim=0) + 1e-4).all()
+        else:
+            assert torch.equal(voted[i], box)
+
+
+def test_without_boxes_nobody_votes():
+    none = torch.zeros(0, 4)
+    assert vote(none, torch.ones(2, 4), torch.ones(2), 0.5)[0].shape == (0, 4)
+    voted, votes = vote(torch.tensor([[0.0, 0, 1, 1]]), none, torch.zeros(0), 0.5)
+    assert (voted.tolist(), votes.tolist()) == ([[0, 0, 1, 1]], [0])

@@ -45,7 +45,7 @@ def slow_nms(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[in
 
 
 def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
-    trace = detector.trace(scene, score=0.3, nms=0.4)
+    trace = detector.trace(scene, score=0.3, nms=0.4, vote=None)
     assert torch.equal(trace.boxes, torch.from_numpy(selective_search(scene, "single").boxes))
 
     model = detector.model
@@ -195,6 +195,35 @@ def test_decisions_are_those_of_select_with_their_reasons(seed, score, nms):
             assert by == better[0] and made.overlaps[i] == overlap[by]
         else:
             assert made.overlaps[i] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_box_of_the_class_votes_on_what_is_kept_however_low_its_score(seed):
+    probabilities, regressed = random_candidates(seed, 40)
+    found = select(probabilities, regressed, CLASSES, 0.5, 0.3, vote=0.5)
+    before = select(probabilities, regressed, CLASSES, 0.5, 0.3)
+    assert found.scores.tolist() == before.scores.tolist()
+    for label, box, placed in zip(before.labels, before.boxes, found.boxes, strict=True):
+        total, weights = np.zeros(4), 0.0
+        for other, probability in zip(regressed[:, label], probabilities[:, label], strict=True):
+            if box_ops.iou(torch.from_numpy(box)[None], other[None]) >= 0.5:
+                total += other.numpy() * probability.item()
+                weights += probability.item()
+        np.testing.assert_allclose(placed, total / weights, rtol=1e-5)
+    made = decide(probabilities, regressed, 0.5, 0.3, vote=0.5)
+    order = torch.argsort(made.scores[made.kept], descending=True, stable=True)
+    np.testing.assert_allclose(made.voted[made.kept][order], found.boxes, rtol=1e-5)
+    assert torch.equal(made.voted[~made.kept], made.boxes[~made.kept])
+    assert (made.votes[made.kept] > 0).all() and (made.votes[~made.kept] == 0).all()
+
+
+def test_the_score_threshold_moves_no_box(detector, scene):
+    low, high = (detector(scene, score=score) for score in (0.3, 0.6))
+    assert 0 < len(high) < len(low)
+    np.testing.assert_allclose(low.above(0.6).boxes, high.boxes, rtol=1e-5)
+    unvoted = detector(scene, score=0.6, vote=None)
+    assert unvoted.scores.tolist() == high.scores.tolist()
+    assert unvoted.boxes.tolist() != high.boxes.tolist()
 
 
 def test_what_is_over_the_limit_is_neither_kept_nor_suppressed():

@@ -68,8 +68,8 @@ def test_without_json_the_detections_are_listed_for_a_person(photo, capsys):
     assert best.names[0] in listed
 
 
-def test_detect_obeys_score_nms_and_proposals(photo, capsys):
-    settings = {"score": 0.01, "nms": 0.9, "proposals": 5}
+def test_detect_obeys_score_nms_vote_and_proposals(photo, capsys):
+    settings = {"score": 0.01, "nms": 0.9, "vote": None, "proposals": 5}
     options = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     assert main(["detect", str(photo), "--json", "-", *options]) == 0
     (record,) = json.loads(capsys.readouterr().out)

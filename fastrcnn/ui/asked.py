@@ -46,6 +46,13 @@ def share(value: object, name: str) -> float:
     return float(value)
 
 
+def truth(value: object, name: str) -> bool:
+    """True or false."""
+    if type(value) is not bool:
+        raise FastRCNNError(f"{name} must be true or false.")
+    return value
+
+
 def _is_number(value: object) -> bool:
     # Neither NaN, nor infinite, nor a whole number too large for a float.
     return type(value) in (int, float) and abs(value) < 2**53

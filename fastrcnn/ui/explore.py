@@ -16,7 +16,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import PROPOSALS, Detector, Trace, decide, select
+from fastrcnn.detect import PROPOSALS, VOTE, Detector, Trace, decide, select
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
@@ -223,8 +223,7 @@ class _Server:
 
     def decisions(self, asked: dict) -> dict:
         _, trace = self._traced(asked)
-        score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
-        made = decide(trace.probabilities, trace.regressed, score, nms)
+        made = decide(trace.probabilities, trace.regressed, *_selection(asked))
         best, label = trace.probabilities[:, 1:].max(dim=1)
         return views.decisions(made) | {
             "best_scores": views.numbers(best, 5),
@@ -250,8 +249,7 @@ class _Server:
         """The drawn picture as PNG and the detections as the command line writes them."""
         name = self._analyses.get(asked.get("token")).name
         detector, trace = self._traced(asked)
-        score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
-        found = select(trace.probabilities, trace.regressed, detector.classes, score, nms)
+        found = select(trace.probabilities, trace.regressed, detector.classes, *_selection(asked))
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, found, trace.seconds)
         if asked.get("kind") == "json":
@@ -264,6 +262,12 @@ class _Server:
         if analysis.stage is None or analysis.stage.trace is None:
             raise FastRCNNError("The picture is still being analysed; ask again in a moment.")
         return analysis.detector, analysis.stage.trace
+
+
+def _selection(asked: dict) -> tuple[float, float, float | None]:
+    """Lowest score, most overlap, and the IoU from which on boxes vote, None where they do not."""
+    score, nms = (check.share(asked.get(name), name) for name in ("score", "nms"))
+    return score, nms, VOTE if check.truth(asked.get("vote", True), "vote") else None
 
 
 def _chosen(asked: dict, trace: Trace) -> tuple[int | None, Tensor]:

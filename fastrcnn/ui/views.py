@@ -220,6 +220,8 @@ def decisions(made: Decisions) -> dict:
         "kept": made.kept.tolist(),
         "suppressed_by": made.suppressed_by.tolist(),
         "overlaps": numbers(made.overlaps, 4),
+        "votes": made.votes.tolist(),
+        "voted": numbers(made.voted, 2),
     }
 
 

@@ -418,6 +418,23 @@ def test_the_sliders_change_the_answer_at_once(shapes, trace, detector):
     expect(shapes.locator(".count")).to_contain_text("No box reaches a score of 0.95")
 
 
+def test_boxes_vote_on_the_edges_of_a_detection_until_they_are_told_not_to(shapes, trace):
+    open_tab(shapes, "result")
+    shapes.locator(".score").fill("0.1")
+    for vote in (0.5, None):
+        shapes.locator(".vote").set_checked(vote is not None)
+        made = decide(trace.probabilities, trace.regressed, 0.1, 0.3, vote)
+        best = int(torch.where(made.kept, made.scores, -1).argmax())
+        placed = ", ".join(str(round(value)) for value in made.voted[best].tolist())
+        expect(shapes.locator(".found tbody tr td").nth(2)).to_have_text(placed)
+        shapes.locator(f".found [data-proposal='{made.proposals[best]}']").first.click()
+        fate = expect(shapes.locator(".fate"))
+        if vote:
+            fate.to_contain_text(f"{int(made.votes[best])} boxes had a say")
+        else:
+            fate.not_to_contain_text("had a say")
+
+
 def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shapes, trace):
     open_tab(shapes, "result")
     shapes.locator(".score").fill("0.1")

@@ -130,6 +130,7 @@ NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
             for key in ("score", "nms")
             for share in NO_SHARE
         ),
+        *((name, {"vote": v}) for name in ("decisions", "takeaway") for v in ("no", 1, 0.5)),
         *(("truth", {"boxes": boxes}) for boxes in (None, {}, "x", 5, [1], [[0, 0, 9, 9]] * 101)),
         *(("truth", {"boxes": [box]}) for box in NO_BOX),
         pytest.param("segments", {"run": 10**400}, id="huge"),
@@ -218,13 +219,16 @@ def test_the_mosaic_is_that_of_the_box(ask, detector, trace):
 
 def test_decisions_come_with_each_proposals_best_class(ask, trace):
     shown = ask("decisions", score=0.1, nms=0.4)
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4)
+    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote=0.5)
     assert shown == shown | views.decisions(made) and shown["scores"]
     for row, score, label in zip(
         trace.probabilities.tolist(), shown["best_scores"], shown["best_labels"], strict=True
     ):
         assert score == round(max(row[1:]), 5) and row[label] == max(row[1:])
     assert shown["seconds"].keys() == trace.seconds.keys()
+    unvoted = decide(trace.probabilities, trace.regressed, 0.1, 0.4)
+    shown = ask("decisions", score=0.1, nms=0.4, vote=False)
+    assert shown == shown | views.decisions(unvoted)
 
 
 def test_true_objects_are_compared_with_the_scored_proposals(ask, trace):
@@ -234,15 +238,19 @@ def test_true_objects_are_compared_with_the_scored_proposals(ask, trace):
     assert ask("truth", boxes=[]) == {"objects": []}
 
 
-@pytest.mark.parametrize(("score", "nms"), [(0.5, 0.3), (0.05, 0.6), (1, 0)])
-def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace, score, nms):
-    found = select(trace.probabilities, trace.regressed, detector.classes, score, nms)
-    taken = ask("takeaway", score=score, nms=nms, kind="json")
+@pytest.mark.parametrize(
+    ("score", "nms", "vote"),
+    [(0.5, 0.3, True), (0.05, 0.6, False), (0.05, 0.6, True), (1, 0, True)],
+)
+def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace, score, nms, vote):
+    least = 0.5 if vote else None
+    found = select(trace.probabilities, trace.regressed, detector.classes, score, nms, least)
+    taken = ask("takeaway", score=score, nms=nms, vote=vote, kind="json")
     assert taken["name"] == "holiday.by.the.sea.json"
     record = picture_record("holiday.by.the.sea.jpg", 120, 160, found, trace.seconds)
     assert json.loads(taken["text"]) == [record] and taken["text"].endswith("]\n")
 
-    drawn = ask("takeaway", score=score, nms=nms, kind="png")
+    drawn = ask("takeaway", score=score, nms=nms, vote=vote, kind="png")
     assert drawn["name"] == "holiday.by.the.sea.png"
     kind, _, data = drawn["src"].partition(";base64,")
     assert kind == "data:image/png"

@@ -186,7 +186,7 @@ def test_decisions_are_told_column_by_column(trace):
 
 def test_where_nothing_reaches_the_score_all_columns_are_empty(trace):
     shown = views.decisions(decide(trace.probabilities, trace.regressed, 1.0, 0.3))
-    assert len(shown) == 7 and not any(shown.values())
+    assert len(shown) == 9 and not any(shown.values())
 
 
 def slow_truth(truth: list[float], boxes: list[list[float]]) -> dict:

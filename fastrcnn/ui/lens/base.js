@@ -30,6 +30,7 @@ const state = {
   covered: [], // how well proposals cover each
   score: 0.5,
   nms: 0.3,
+  vote: true, // whether boxes vote on where a detection's edges are
   decisions: null,
   activity: null, // how strongly all channels together answer, cell by cell, before there are boxes
 };
@@ -54,6 +55,7 @@ const TERMS = {
   delta: "How far to move (in box widths and heights) and stretch (as a logarithm) the proposal.",
   get fc() { return `Fully connected layers: each of their units weighs all 7 x 7 x ${model.channels} numbers, or all units before it.`; },
   NMS: "Of overlapping boxes of one class, the best stays and the others go.",
+  vote: "Each detection is moved to the mean of all boxes of its class that overlap it by IoU 0.5 or more, weighted by their probability. The paper does without.",
   recall: "The share of true objects for which at least one proposal overlaps by IoU 0.5 or more.",
   softmax: "Turns the scores into probabilities: positive, and together 1.",
   loss: "L_cls punishes a low probability of the right class u; L_loc, weighted by \u03bb, a wrong box, only where u is an object.",

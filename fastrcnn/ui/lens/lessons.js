@@ -44,10 +44,10 @@ const LESSONS = [
   },
   {
     title: "One box for each object",
-    what: "Hundreds of boxes may find the same object. The best of a class stays; those that overlap it too much go.",
+    what: "Hundreds of boxes may find the same object. The best of a class stays; those that overlap it too much go, but first they vote on where its edges are.",
     why: "Without it every object would be reported many times.",
-    formula: "drop a box when IoU with a better one of its class > 0.3",
-    try: "Raise the allowed overlap to 0.9 and count the boxes; choose one and see whom it had suppressed.",
+    formula: "drop a box when IoU with a better one of its class > 0.3;  edges = \u03a3 p box / \u03a3 p where IoU \u2265 0.5",
+    try: "Switch the vote off and on and see which edges jump. Raise the allowed overlap to 0.9 and count the boxes; choose one and see whom it had suppressed.",
     tab: "result", lights: ".nms",
   },
 ];

@@ -57,6 +57,7 @@ function link() {
   if (state.form !== model.pool) parts.set("pool", state.form);
   parts.set("score", state.score);
   parts.set("nms", state.nms);
+  if (!state.vote) parts.set("vote", "off");
   return `${location.origin}${location.pathname}#${parts}`;
 }
 
@@ -104,6 +105,7 @@ on(["stage", "proposals", "picture"], () => {
       const value = number(wanted.get(name), 0.05, 0.95);
       if (value !== null) changes[name] = value;
     }
+    changes.vote = wanted.get("vote") !== "off";
     for (const radio of $$('input[name="lens-form"]')) radio.checked = radio.value === (changes.form ?? state.form);
     change(changes);
   }

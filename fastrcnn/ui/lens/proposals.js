@@ -91,7 +91,7 @@ on(["truth", "stage"], () => {
 function fateOf({ box, label }, covered) {
   const made = state.decisions;
   if (!made || !covered) return "";
-  const hits = detections().filter((i) => overlap(made.boxes[i], box) >= 0.5);
+  const hits = detections().filter((i) => overlap(made.voted[i], box) >= 0.5);
   const right = hits.find((i) => label === null || className(made.labels[i]) === label);
   if (right !== undefined) {
     return `Found as ${className(made.labels[right])}, ${percent(made.scores[right])}.`;
@@ -103,7 +103,7 @@ function fateOf({ box, label }, covered) {
   const own = fates.filter((i) => className(made.labels[i]) === label);
   const ordered = (own.length ? own : fates).sort((a, b) => made.scores[b] - made.scores[a]);
   if (ordered.some((i) => made.kept[i])) {
-    return `Not found: ${best} is kept, but its regressed box overlaps the object by less than 0.5.`;
+    return `Not found: ${best} is kept, but its final box overlaps the object by less than 0.5.`;
   }
   const loser = ordered.find((i) => made.suppressed_by[i] >= 0);
   if (loser !== undefined) {

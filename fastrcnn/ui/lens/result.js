@@ -10,16 +10,20 @@ const askDecisions = asker("decisions", (answer) => {
   }
 });
 
-on(["stage", "score", "nms"], () => {
-  if (state.stage === "detections") askDecisions({ score: state.score, nms: state.nms });
+const selection = () => ({ score: state.score, nms: state.nms, vote: state.vote });
+
+on(["stage", "score", "nms", "vote"], () => {
+  if (state.stage === "detections") askDecisions(selection());
 });
 
 $(".score").addEventListener("input", (event) => change({ score: Number(event.target.value) }));
 $(".nms").addEventListener("input", (event) => change({ nms: Number(event.target.value) }));
-on(["score", "nms"], showSliders);
+$(".vote").addEventListener("change", (event) => change({ vote: event.target.checked }));
+on(["score", "nms", "vote"], showSliders);
 function showSliders() {
   $(".score").value = state.score;
   $(".nms").value = state.nms;
+  $(".vote").checked = state.vote;
   $(".score-told").textContent = fixed(state.score, 2);
   $(".nms-told").textContent = fixed(state.nms, 2);
 }
@@ -51,10 +55,10 @@ function drawResult(context, pen) {
     });
   }
   for (const i of detections().toReversed()) {
-    pen.outlined(made.boxes[i], classColour(made.labels[i]), i === chosen ? 4 : 2);
+    pen.outlined(made.voted[i], classColour(made.labels[i]), i === chosen ? 4 : 2);
   }
   for (const i of detections().toReversed()) {
-    const [x, y] = made.boxes[i];
+    const [x, y] = made.voted[i];
     pen.label(`${className(made.labels[i])} ${fixed(made.scores[i], 2)}`, x, y, classColour(made.labels[i]));
   }
   if (chosen === undefined) drawChosenApart(pen);
@@ -80,7 +84,7 @@ on(["decisions", "chosen"], () => {
       "tr", { class: i === chosen ? "chosen" : "", "aria-current": i === chosen ? "true" : null },
       make("td", {}, make("button", { class: "link", "data-proposal": made.proposals[i], "data-key": `found-${i}`, onclick: () => choose({ index: made.proposals[i] }) }, className(made.labels[i]))),
       make("td", {}, fixed(made.scores[i], 3)),
-      make("td", {}, made.boxes[i].map((value) => fixed(value, 0)).join(", ")),
+      make("td", {}, made.voted[i].map((value) => fixed(value, 0)).join(", ")),
       make("td", {}, String(made.proposals[i] + 1)),
       make("td", {}, String(losers)),
     );
@@ -126,8 +130,8 @@ function detectedAt([x, y]) {
   const made = state.decisions;
   if (!made) return [];
   return detections()
-    .filter((i) => made.boxes[i][0] <= x && x < made.boxes[i][2] && made.boxes[i][1] <= y && y < made.boxes[i][3])
-    .sort((i, j) => area(made.boxes[i]) - area(made.boxes[j]))
+    .filter((i) => made.voted[i][0] <= x && x < made.voted[i][2] && made.voted[i][1] <= y && y < made.voted[i][3])
+    .sort((i, j) => area(made.voted[i]) - area(made.voted[j]))
     .map((i) => made.proposals[i]);
 }
 
@@ -140,7 +144,7 @@ function fate() {
   const mine = candidatesOf(index);
   const kept = mine.filter((i) => made.kept[i]);
   if (kept.length) {
-    return [`Kept: ${kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(" and ")}.`];
+    return [`Kept: ${kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(" and ")}.`, ...kept.map(poll)];
   }
   const loser = mine.find((i) => made.suppressed_by[i] >= 0);
   if (loser !== undefined) {
@@ -160,6 +164,15 @@ function fate() {
   return [`Not in the result: its likeliest class is ${best}, below the lowest score of ${fixed(state.score, 2)}.`];
 }
 
+// How the boxes voted on a detection's edges.
+function poll(i) {
+  const { boxes, votes, voted } = state.decisions;
+  if (!votes[i]) return "";
+  const moved = voted[i].map((value, side) => fixed(value - boxes[i][side], 0));
+  const whose = votes[i] === 1 ? "Only its own box" : `${votes[i]} boxes`;
+  return ` ${whose} had a say in where it is: x1, y1, x2, y2 moved by ${moved.join(", ")} pixels.`;
+}
+
 const askTakeaway = asker("takeaway", (answer) => {
   const href = answer.src ?? URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
   make("a", { href, download: answer.name }).click();
@@ -167,6 +180,6 @@ const askTakeaway = asker("takeaway", (answer) => {
 });
 for (const kind of ["png", "json"]) {
   $(`.save-${kind}`).addEventListener("click", () => {
-    if (state.stage === "detections") askTakeaway({ kind, score: state.score, nms: state.nms });
+    if (state.stage === "detections") askTakeaway({ kind, ...selection() });
   });
 }
