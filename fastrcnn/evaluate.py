@@ -137,7 +137,7 @@ def score_detections(
         matches = match(detections, dataset, label)
         area.append(matches.average_precision(iou))
         eleven_point.append(matches.average_precision(iou, eleven_point=True))
-        coco.append(np.mean([matches.average_precision(value) for value in COCO_THRESHOLDS]))
+        coco.append(float(np.mean([matches.average_precision(value) for value in COCO_THRESHOLDS])))
     return Evaluation(
         images=len(dataset),
         map_area=_mean(area),
@@ -299,15 +299,15 @@ def load_detections(path: str | Path, dataset: Dataset) -> dict[str, Detections]
     labels = {name: label for label, name in enumerate(dataset.classes, start=1)}
     detections: dict[str, Detections] = {}
     for record in read_json(Path(path)):
-        annotation = by_name.get(Path(record["image"].text()).stem)
-        if annotation is None:
+        picture = by_name.get(Path(record["image"].text()).stem)
+        if picture is None:
             continue
-        if annotation.image_id in detections:
+        if picture.image_id in detections:
             raise record["image"].error("each picture once")
         for side in ("width", "height"):
-            if record[side].whole() != getattr(annotation, side):
-                raise record[side].error(f"{getattr(annotation, side)} as in {dataset.name}")
-        detections[annotation.image_id] = _read_detections(
+            if record[side].whole() != getattr(picture, side):
+                raise record[side].error(f"{getattr(picture, side)} as in {dataset.name}")
+        detections[picture.image_id] = _read_detections(
             record["detections"], labels, dataset.classes
         )
     return detections

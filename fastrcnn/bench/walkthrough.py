@@ -93,7 +93,8 @@ def training_step(
 ) -> float:
     """One mini-batch, convolutions and all; gives its loss."""
     optimizer.zero_grad()
-    loss = multi_task_loss(*network(images, rois), labels, targets)
+    cls_score, bbox_pred = network(images, rois)
+    loss = multi_task_loss(cls_score, bbox_pred, labels, targets)
     loss.total.backward()
     optimizer.step()
     return loss.total.item()

@@ -279,6 +279,7 @@ def _start_worker() -> None:
     """One thread a process, and none of them outlives a parent that was killed."""
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def end_with_parent() -> None:
         parent.join()

@@ -66,7 +66,7 @@ def without_bad_pictures(
             check_picture(annotation)
         except FastRCNNError as error:
             mine[annotation.image_id] = error
-    bad = {}
+    bad: dict[str, FastRCNNError] = {}
     for part in distributed.gather_objects(mine):
         bad |= part
     for annotation in dataset:

@@ -95,7 +95,8 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
             raise DataError(f"{path} is another data set's; name another folder for the shapes.")
         path.unlink(missing_ok=True)  # it does not describe the pictures that are written now
     (folder / split).mkdir(parents=True, exist_ok=True)
-    images, objects = [], []
+    images: list[dict] = []
+    objects: list[dict] = []
     for index, name in enumerate(names):
         image, boxes, labels = draw_shapes(_picture_seed(seed, split, index))
         with written_whole(folder / name) as part:

@@ -121,11 +121,12 @@ class Backbone(nn.Module):
             raise RecipeError(f"Unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
         self.name = name
         self.layers = layer_names(name)
+        plan: list[int | str]
         if name == "small":
             plan, self.first_kept = [*_SMALL_PLAN], "conv3"
         else:
             plan, self.first_kept = cfgs["D"][:-1], "conv3_3"
-        self.channels = plan[-1]
+        self.channels = int(plan[-1])
         self.stride = 2 ** plan.count("M")
         modules = make_layers(plan, batch_norm=name == "vgg16_bn")
         starts = [i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
@@ -205,6 +206,8 @@ def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     NNPACK's Winograd kernels do these layers faster than oneDNN's direct ones on AVX2 processors,
     to about 1e-5 of the largest value; below some 40 rows oneDNN is ahead.
     """
+    weight, bias = convolution.weight, convolution.bias
+    assert bias is not None
     if (
         not torch.is_grad_enabled()
         and x.device.type == "cpu"
@@ -213,17 +216,13 @@ def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
         and torch.backends.nnpack.is_available()
     ):
         one_by_one = [
-            torch._nnpack_spatial_convolution(
-                image, convolution.weight, convolution.bias, convolution.padding, 1
-            )
+            torch._nnpack_spatial_convolution(image, weight, bias, padding=1)
             for image in x.contiguous().split(1)
         ]
         return one_by_one[0] if len(one_by_one) == 1 else torch.cat(one_by_one)
-    if x.dtype != convolution.weight.dtype:
-        weight = convolution.weight.to(x.dtype, memory_format=torch.channels_last)
-        return nn.functional.conv2d(
-            x, weight, convolution.bias.to(x.dtype), padding=convolution.padding
-        )
+    if x.dtype != weight.dtype:
+        weight = weight.to(x.dtype, memory_format=torch.channels_last)
+        return nn.functional.conv2d(x, weight, bias.to(x.dtype), padding=1)
     return convolution(x)
 
 

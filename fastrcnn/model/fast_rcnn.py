@@ -160,8 +160,8 @@ class FastRCNN(nn.Module):
             raise RuntimeError("The model is in training mode; call eval() before predict().")
         rois, copies = self._distinct(features, rois)
         pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
-        scores, bbox_pred = zip(*(self.head(part) for part in pooled), strict=True)
-        scores, bbox_pred = (torch.cat(parts)[copies].float() for parts in (scores, bbox_pred))
+        outputs = zip(*(self.head(part) for part in pooled), strict=True)
+        scores, bbox_pred = (torch.cat(parts)[copies].float() for parts in outputs)
         deltas = self.head.deltas(bbox_pred)
         return scores.softmax(dim=1), deltas if self.config.bbox_reg else torch.zeros_like(deltas)
 

@@ -21,6 +21,9 @@ class Head(nn.Module):
     2.3); the identity until training sets them. Raises RecipeError when a rank is too large.
     """
 
+    bbox_mean: Tensor
+    bbox_std: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -62,12 +65,13 @@ class Head(nn.Module):
 
 
 def _hidden_layer(in_features: int, out_features: int, rank: int | None) -> nn.Module:
+    layer: nn.Module
     if rank is None:
         layer = last = nn.Linear(in_features, out_features)
     else:
-        layer = LowRankLinear(in_features, out_features, rank)
-        nn.init.kaiming_normal_(layer.first.weight, nonlinearity="linear")
-        last = layer.second
+        layer = low_rank = LowRankLinear(in_features, out_features, rank)
+        nn.init.kaiming_normal_(low_rank.first.weight, nonlinearity="linear")
+        last = low_rank.second
     nn.init.kaiming_normal_(last.weight, nonlinearity="relu")
     nn.init.zeros_(last.bias)
     return layer

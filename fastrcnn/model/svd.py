@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,8 @@ def compress(model: FastRCNN, fc6_rank: int | None, fc7_rank: int | None) -> Fas
             except RecipeError as error:
                 raise RecipeError(f"{layer} cannot be compressed: {error}") from error
             setattr(compressed.head, layer, low_rank)
-            compressed.config = replace(compressed.config, **{f"{layer}_rank": rank})
+            setting: dict[str, Any] = {f"{layer}_rank": rank}
+            compressed.config = replace(compressed.config, **setting)
     return compressed.train(model.training)
 
 

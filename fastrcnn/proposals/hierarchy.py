@@ -61,7 +61,7 @@ def group(
     ]
     boxes = segments.boxes.tolist()
     sizes = segments.sizes.tolist()
-    merges = []
+    merges: list[tuple[int, int]] = []
 
     # Size and fill of a pair, on plain numbers: for a handful of neighbours faster than arrays.
     def geometry(a: int, b: int) -> float:

@@ -105,6 +105,7 @@ def selective_search(
     if seed is not None:
         settings = replace(settings, seed=seed)
     *_, proposals = search_stages(image, settings)
+    assert isinstance(proposals, Proposals)
     return proposals
 
 
@@ -126,7 +127,9 @@ def search_stages(
         pixels = dict(zip(spaces, pool.map(lambda name: _prepare(work, name), spaces), strict=True))
         runs = [(space, k) for space in spaces for k in settings.thresholds]
         segmentations = tuple(
-            pool.map(lambda run: _segmentation(*pixels[run[0]], *run, settings.sigma), runs)
+            pool.map(
+                lambda run: _segmentation(pixels[run[0]], run[0], run[1], settings.sigma), runs
+            )
         )
         yield segmentations
         found = pool.map(
@@ -150,13 +153,9 @@ def _prepare(work: np.ndarray, space: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _segmentation(
-    pixels: np.ndarray,
-    colour_bins: np.ndarray,
-    texture_bins: np.ndarray,
-    space: str,
-    threshold: int,
-    sigma: float,
+    prepared: tuple[np.ndarray, np.ndarray, np.ndarray], space: str, threshold: int, sigma: float
 ) -> Segmentation:
+    pixels, colour_bins, texture_bins = prepared
     labels = segment(pixels, threshold, sigma, threshold)
     return Segmentation(space, threshold, measure(labels, colour_bins, texture_bins))
 

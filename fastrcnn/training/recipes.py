@@ -378,7 +378,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     ``square=none``. Giving epochs takes iterations away, and the other way round. Raises
     RecipeError for an unknown key or a value that does not fit.
     """
-    values = {}
+    values: dict[str, typing.Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = key.strip()

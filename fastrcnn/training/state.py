@@ -92,8 +92,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         if tensor.shape != shape:
             raise ValueError(f"{name} has shape {list(tensor.shape)}, not {list(shape)}")
         state.setdefault(int(index), {})[key] = tensor
-    for index, values in state.items():
+    for number, values in state.items():
         if values.keys() != keys:
-            raise ValueError(f"{index} lacks a part of the optimizer's state")
+            raise ValueError(f"{number} lacks a part of the optimizer's state")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

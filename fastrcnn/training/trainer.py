@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -167,7 +167,7 @@ class Trainer(Iterator[Record]):
         self._batches = MiniBatches(
             recipe, train, features, proposals, self._network.pool if frozen else None
         )
-        self.iterations = recipe.iterations or recipe.epochs * self._batches.per_epoch
+        self.iterations = recipe.iterations or (recipe.epochs or 0) * self._batches.per_epoch
         self._learner: nn.Module = self._network
         if self._world > 1:
             self._learner = DistributedDataParallel(self._network, broadcast_buffers=False)
@@ -206,7 +206,7 @@ class Trainer(Iterator[Record]):
 
     # The loop
 
-    def _run(self) -> Iterator[Record]:
+    def _run(self) -> Generator[Record, None, None]:
         self._cut_metrics()
         with ThreadPoolExecutor(1) as thread:
             if self._at.iteration == 0 and self.recipe.normalise_targets:

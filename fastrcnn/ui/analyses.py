@@ -61,11 +61,10 @@ class Analyses:
     def get(self, token: object) -> Analysis:
         """The picture of this token. Raises Gone."""
         with self._lock:
-            analysis = self._by_token.get(token) if isinstance(token, str) else None
-            if analysis is None:
+            if not isinstance(token, str) or token not in self._by_token:
                 raise Gone("This picture is no longer kept; choose it again.")
             self._by_token.move_to_end(token)
-            return analysis
+            return self._by_token[token]
 
     def open(self, session: str, analysis: Analysis) -> str:
         """Keep a session's new picture in the place of its old one; returns its token."""

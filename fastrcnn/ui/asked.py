@@ -1,9 +1,11 @@
-"""Values from a browser or a program, checked. Each raises FastRCNNError, one sentence."""
+"""Values from a browser or a program, checked: what does not fit is a FastRCNNError."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
+import gradio as gr
 import torch
 from gradio.utils import get_upload_folder, is_in_or_equal
 from torch import Tensor
@@ -13,11 +15,17 @@ from fastrcnn.errors import FastRCNNError
 
 def photograph(file: dict | None) -> tuple[str, bytes]:
     """An uploaded file's name and bytes."""
-    path = Path((file or {}).get("path") or "")
+    file = file or {}
+    path = Path(file.get("path") or "")
     # Gradio checks this only of what is marked as a file; any other path of the server's gets here.
     if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
         raise FastRCNNError("No picture was given; choose one, or send it with handle_file.")
     return file.get("orig_name") or path.name, path.read_bytes()
+
+
+def session(request: gr.Request) -> str:
+    """The visitor that a request comes from; those made by hand, without a page, are one."""
+    return request.session_hash or ""
 
 
 def box(values: object, height: int, width: int) -> Tensor:
@@ -48,11 +56,12 @@ def share(value: object, name: str) -> float:
 
 def truth(value: object, name: str) -> bool:
     """True or false."""
-    if type(value) is not bool:
+    if not isinstance(value, bool):
         raise FastRCNNError(f"{name} must be true or false.")
     return value
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     # Neither NaN, nor infinite, nor a whole number too large for a float.
-    return type(value) in (int, float) and abs(value) < 2**53
+    is_bool = isinstance(value, bool)
+    return isinstance(value, (int, float)) and not is_bool and abs(value) < 2**53

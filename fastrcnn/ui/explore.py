@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 import torch
@@ -61,7 +61,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         except FastRCNNError as error:
             yield apology(str(error))
             return
-        session = request.session_hash
+        session = check.session(request)
         yield from analyse(Analysis(name, analyses.detector_of(session)), data, session)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
@@ -69,7 +69,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         if example is None:
             yield apology("There is no such example; choose one of the photographs shown.")
             return
-        session = request.session_hash
+        session = check.session(request)
         analysis = Analysis(
             example.path.name,
             analyses.detector_of(session),
@@ -79,12 +79,17 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         yield from analyse(analysis, example.path, session)
 
     def untrain(request: gr.Request) -> Iterator[dict]:
-        analyses.use(request.session_hash, None)
-        first = examples[first_of(examples)]
+        session = check.session(request)
+        analyses.use(session, None)
+        name = first_of(examples)
+        if name is None:
+            yield apology("There is no example to show; choose a photograph of your own.")
+            return
+        first = examples[name]
         analysis = Analysis(
             first.path.name, analyses.detector, example=first, objects=first.objects
         )
-        yield from analyse(analysis, first.path, request.session_hash)
+        yield from analyse(analysis, first.path, session)
 
     def analyse(analysis: Analysis, picture: Path | bytes, session: str) -> Iterator[dict]:
         try:
@@ -128,7 +133,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             for name, example in examples.items()
         ],
     )
-    options = {
+    options: dict[str, Any] = {
         "show_progress": "hidden",
         "trigger_mode": "always_last",
         "concurrency_limit": 1,
@@ -198,7 +203,8 @@ class _Server:
         stage = analysis.stage
         if stage is None or stage.features is None:
             raise FastRCNNError("The feature map is not there yet; ask again in a moment.")
-        return views.activity(stage.features, *stage.image.shape[:2], analysis.detector.model)
+        height, width = stage.image.shape[:2]
+        return views.activity(stage.features, height, width, analysis.detector.model)
 
     def box(self, asked: dict) -> dict:
         """A proposal (its index) or a box of one's own (four numbers), looked at closely."""

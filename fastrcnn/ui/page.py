@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from fastrcnn.detect import Detector
 from fastrcnn.images import load_image
-from fastrcnn.ui import endpoints, explore, train
+from fastrcnn.ui import asked, endpoints, explore, train
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.runs import Runs
@@ -43,8 +44,8 @@ def build(
         endpoints.build(detector)
 
         def leave(request: gr.Request) -> None:
-            analyses.close(request.session_hash)
-            runs.close(request.session_hash)
+            analyses.close(asked.session(request))
+            runs.close(asked.session(request))
 
         page.unload(leave)
     if first := first_of(examples):
@@ -60,7 +61,7 @@ def _warm(analyses: Analyses, example: Example) -> None:
         pass
 
 
-def launch(page: gr.Blocks, **options) -> tuple:
+def launch(page: gr.Blocks, **options: Any) -> tuple:
     """Serve the page; `options` are those of Gradio's own `launch`."""
     return page.launch(
         theme=gr.themes.Default(),

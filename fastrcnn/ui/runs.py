@@ -204,7 +204,9 @@ class Run:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _change(self, steps: float | None = None, stopping: bool = False, closed: bool = False):
+    def _change(
+        self, steps: float | None = None, stopping: bool = False, closed: bool = False
+    ) -> None:
         with self._condition:
             if steps is not None:
                 self._steps_wanted = steps

@@ -148,12 +148,12 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
 
     def start(event: gr.EventData, request: gr.Request) -> dict:
         try:
-            return _start(runs, request.session_hash, event._data, local)
+            return _start(runs, check.session(request), event._data, local)
         except FastRCNNError as error:
             return apology(str(error))
 
     def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
-        session = request.session_hash
+        session = check.session(request)
         try:
             run = runs.get(event._data.get("token"))
             index = check.whole(event._data.get("scene"), "scene", len(run.held_out))

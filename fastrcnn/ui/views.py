@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import zlib
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ def shrink(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def data_url(image: np.ndarray, kind: str, **options) -> str:
+def data_url(image: np.ndarray, kind: str, **options: Any) -> str:
     """An RGB picture as an address that holds the file itself; kind: "JPEG" or "PNG"."""
     file = BytesIO()
     Image.fromarray(image).save(file, kind, **options)
