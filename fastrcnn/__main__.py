@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from fastrcnn import distributed
@@ -35,7 +33,7 @@ from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
 from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
 from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
 from fastrcnn.files import written_whole
-from fastrcnn.images import load_image
+from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import picture_record
@@ -93,7 +91,8 @@ def _detect(options: argparse.Namespace) -> int:
     if options.save is not None:
         _make_folder(options.save)
     detector = Detector.from_checkpoint(options.checkpoint)
-    records, drawn, failed = [], set(), False
+    records, failed = [], False
+    drawn: set[Path] = set()
     for photo in _progress(options.photos, "detecting"):
         try:
             trace = detector.trace(
@@ -111,7 +110,7 @@ def _detect(options: argparse.Namespace) -> int:
         height, width = trace.image.shape[:2]
         records.append(picture_record(photo, height, width, trace.detections, trace.seconds))
         if options.save is not None:
-            _save_picture(
+            save_image(
                 _unused(options.save, Path(photo).stem, drawn),
                 draw_detections(trace.image, trace.detections),
             )
@@ -131,7 +130,7 @@ def _proposals(options: argparse.Namespace) -> int:
     if options.json != "-":
         print(f"{options.photo}: {len(boxes)} proposals in {seconds:.1f} s")
     if options.save is not None:
-        _save_picture(options.save, draw_boxes(image, boxes[:_DRAWN_PROPOSALS]))
+        save_image(options.save, draw_boxes(image, boxes[:_DRAWN_PROPOSALS]))
     _write_json(
         {
             "image": options.photo,
@@ -200,7 +199,7 @@ def _fill_caches(making: Iterable[Progress]) -> None:
     """A bar for each kind of thing that is made beforehand."""
     bar, stage = None, ""
     for record in making:
-        if record.stage != stage:
+        if bar is None or record.stage != stage:
             if bar is not None:
                 bar.close()
             stage = record.stage
@@ -501,17 +500,6 @@ def _unused(folder: Path, stem: str, used: set[Path]) -> Path:
         path, number = folder / f"{stem}-{number}.png", number + 1
     used.add(path)
     return path
-
-
-def _save_picture(path: Path, image: np.ndarray) -> None:
-    form = Image.registered_extensions().get(path.suffix.lower())
-    if form not in Image.SAVE:
-        raise FastRCNNError(f"{path} cannot be written; give it a name that ends in .png or .jpg.")
-    try:
-        with written_whole(path) as part:
-            Image.fromarray(image).save(part, form)
-    except (OSError, ValueError) as error:
-        raise FastRCNNError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 def _describe(photo: str, trace: Trace) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.ops import nms as suppress
 
 from fastrcnn import boxes as box_ops
-from fastrcnn.detections import Detections
+from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
 from fastrcnn.model.precision import autocast
@@ -248,19 +248,23 @@ class Detector:
         features: tuple[Tensor, tuple[float, float]] | None = None,
     ) -> Iterator[Stage]:
         seconds: dict[str, float] = {}
+        source = image
         with _timed(seconds, "read"):
-            image = load_image(image)
+            image = load_image(source)
         segmentations: tuple[Segmentation, ...] = ()
-        found = None
+        found: Proposals | None = None
         if boxes is None:
             search = search_stages(image, self.search)
             with _timed(seconds, "segments"):
-                segmentations = next(search)
+                first = next(search)
+            assert isinstance(first, tuple)
+            segmentations = first
             yield Stage("segments", image, segmentations)
             with _timed(seconds, "proposals"):
-                (found,) = search
-            boxes = found.boxes
-        boxes = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
+                (second,) = search
+            assert isinstance(second, Proposals)
+            found, boxes = second, second.boxes
+        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
         yield Stage("proposals", image, segmentations, found)
         with _timed(seconds, "features"):
             if features is None:
@@ -271,14 +275,16 @@ class Detector:
             maps, scale = features
         yield Stage("features", image, segmentations, found, maps)
         with _timed(seconds, "head"):
-            scores = self._score(image, boxes, maps, scale)
+            scores = self._score(image, scored, maps, scale)
         with _timed(seconds, "nms"):
             probabilities, _, regressed = scores
             detections = select(probabilities, regressed, self.classes, score, nms, vote)
             if retry is not None and not len(detections):
                 best = select(probabilities, regressed, self.classes, retry, nms, vote)
                 detections = best.first(1)
-        trace = Trace(image, found, boxes, maps, scale, *scores, detections, seconds)
+        height, width = image.shape[:2]
+        detections = replace(detections, origin=Origin.of(source, height, width, seconds))
+        trace = Trace(image, found, scored, maps, scale, *scores, detections, seconds)
         yield Stage("detections", image, segmentations, found, maps, trace)
 
     @torch.inference_mode()

@@ -2,28 +2,136 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import json
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
+
+from fastrcnn.draw import draw_detections
+from fastrcnn.errors import ImageError, MissingPackageError
+from fastrcnn.images import Source, load_image, save_image
+from fastrcnn.report import picture_record
+
+if TYPE_CHECKING:
+    import pandas
+
+_NAMED = 5  # detections that are told one by one
+
+
+class Detection(NamedTuple):
+    """One of them. score: 0 to 1. box: x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The picture that detections were found in, and how; its pixels are not kept.
+
+    name: the file's path as it was given; None where there was none. height, width: in pixels.
+    seconds: what each stage of the detector took. source: where the pixels can be had again: a
+    file's path, or an array or Pillow picture for as long as somebody else holds it.
+    """
+
+    name: str | None
+    height: int
+    width: int
+    seconds: dict[str, float] = field(default_factory=dict, repr=False)
+    source: Path | weakref.ref[Any] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, source: Source, height: int, width: int, seconds: dict[str, float]) -> Origin:
+        """The origin that `source` is, which was read as a picture of this size."""
+        if isinstance(source, (str, Path)):
+            return cls(str(source), height, width, seconds, Path(source).absolute())
+        if isinstance(source, (np.ndarray, Image.Image)):
+            # Evaluation keeps detections by the thousand, and must not keep their pictures.
+            return cls(None, height, width, seconds, weakref.ref(source))
+        return cls(None, height, width, seconds)
+
+    def load(self) -> np.ndarray:
+        """The picture, (H, W, 3) uint8 RGB. Raises ImageError where it can no longer be had."""
+        source = self.source() if isinstance(self.source, weakref.ref) else self.source
+        if source is None:
+            raise ImageError("The picture is no longer at hand; give it as the argument image.")
+        return load_image(source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A weak reference cannot go to another process.
+        kept = self.source if isinstance(self.source, Path) else None
+        return vars(self) | {"source": kept}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """D detections, best first.
+    """D detections, best first; two are equal when they say the same, of whatever picture.
 
     boxes: (D, 4) float32 xyxy in pixels of the picture, x2 and y2 exclusive.
     scores: (D,) float32, the softmax probability of the class (paper, section 2.2).
     labels: (D,) int64, 1 ... K-1; 0 is the background and never appears.
     classes: the K-1 class names; ``classes[label - 1]`` is a detection's name.
+    origin: the picture they were found in, where that is known.
+
+    >>> found = Detections(
+    ...     boxes=np.array([[10, 20, 110, 220], [0, 0, 50, 60]], np.float32),
+    ...     scores=np.array([0.98, 0.75], np.float32),
+    ...     labels=np.array([2, 1]),
+    ...     classes=("cat", "dog"),
+    ... )
+    >>> found
+    2 detections: dog 0.98, cat 0.75
+    >>> [name for name, score, box in found if score > 0.9]
+    ['dog']
+    >>> found.above(0.9).to_list()
+    [{'label': 'dog', 'score': 0.98, 'box': [10.0, 20.0, 110.0, 220.0]}]
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __iter__(self) -> Iterator[Detection]:
+        for name, score, box in zip(self.names, self.scores, self.boxes, strict=True):
+            x1, y1, x2, y2 = box.tolist()
+            yield Detection(name, float(score), (x1, y1, x2, y2))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        arrays = ((self.boxes, other.boxes), (self.scores, other.scores))
+        return (
+            all(np.array_equal(mine, theirs) for mine, theirs in arrays)
+            and self.names == other.names
+        )
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "no detections"
+        told = ", ".join(f"{name} {score:.2f}" for name, score, _ in self.first(_NAMED))
+        more = f" and {len(self) - _NAMED} more" if len(self) > _NAMED else ""
+        return f"{len(self)} detection{'s' * (len(self) > 1)}: {told}{more}"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the picture with them drawn, where it can be had."""
+        file = io.BytesIO()
+        try:
+            Image.fromarray(self.draw()).save(file, "PNG")
+        except ImageError:
+            return None
+        return file.getvalue()
 
     @property
     def names(self) -> list[str]:
@@ -32,22 +140,76 @@ class Detections:
 
     def first(self, count: int) -> Detections:
         """The best `count` of them."""
-        return Detections(
-            self.boxes[:count], self.scores[:count], self.labels[:count], self.classes
-        )
+        return self._only(slice(count))
 
     def above(self, score: float) -> Detections:
         """Those with at least this score."""
-        keep = self.scores >= score
-        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.classes)
+        return self._only(self.scores >= score)
+
+    def _only(self, chosen: slice | np.ndarray) -> Detections:
+        return replace(
+            self,
+            boxes=self.boxes[chosen],
+            scores=self.scores[chosen],
+            labels=self.labels[chosen],
+        )
+
+    def draw(self, image: Source | None = None) -> np.ndarray:
+        """The picture with each detection's box, class and score, (H, W, 3) uint8 RGB.
+
+        image: the picture, whatever `load_image` reads; by default the one they were found in.
+        Raises ImageError where that can no longer be had, or this one has another size.
+        """
+        if image is None:
+            if self.origin is None:
+                raise ImageError("It is not known which picture; give it as the argument image.")
+            pixels = self.origin.load()
+        else:
+            pixels = load_image(image)
+        height, width = pixels.shape[:2]
+        if self.origin is not None and (height, width) != (self.origin.height, self.origin.width):
+            raise ImageError(
+                f"The picture is {width} x {height} and these were found in one of "
+                f"{self.origin.width} x {self.origin.height}; give that as the argument image."
+            )
+        return draw_detections(pixels, self)
+
+    def save(self, path: str | Path, image: Source | None = None) -> None:
+        """Write the picture with them drawn, as JPEG, PNG or what else the name ends in.
+
+        image: as for `draw`. Raises ImageError as `draw` does, or where `path` cannot be written.
+        """
+        save_image(path, self.draw(image))
 
     def to_list(self) -> list[dict]:
         """Plain values, ready for JSON: ``[{"label", "score", "box": [x1, y1, x2, y2]}, ...]``."""
         return [
-            {
-                "label": name,
-                "score": round(float(score), 5),
-                "box": [round(float(value), 2) for value in box],
-            }
-            for name, score, box in zip(self.names, self.scores, self.boxes, strict=True)
+            {"label": name, "score": round(score, 5), "box": [round(value, 2) for value in box]}
+            for name, score, box in self
         ]
+
+    def to_json(self) -> str:
+        """The picture's entry in the list that `python -m fastrcnn detect --json` writes.
+
+        Where the picture has no name, or is not known, that is null.
+        """
+        origin = self.origin
+        if origin is None:
+            record = picture_record(None, None, None, self, {})
+        else:
+            record = picture_record(origin.name, origin.height, origin.width, self, origin.seconds)
+        return json.dumps(record, allow_nan=False)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A pandas table, best first: name, score, x1, y1, x2, y2.
+
+        Raises MissingPackageError where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingPackageError("to_dataframe", "pandas") from error
+        table = pandas.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
+        table.insert(0, "name", self.names)
+        table.insert(1, "score", self.scores)
+        return table

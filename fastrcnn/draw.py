@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from fastrcnn.detections import Detections
+if TYPE_CHECKING:
+    from fastrcnn.detections import Detections
 
 Colour = tuple[int, int, int]
 

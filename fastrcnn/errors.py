@@ -30,7 +30,7 @@ class FastRCNNError(ValueError):
 
 
 class ImageError(FastRCNNError):
-    """A picture that cannot be read."""
+    """A picture that cannot be read or written."""
 
 
 class DataError(FastRCNNError):
@@ -43,3 +43,13 @@ class CheckpointError(FastRCNNError):
 
 class RecipeError(FastRCNNError):
     """A setting, of a model or of a training run, that cannot work."""
+
+
+class MissingPackageError(FastRCNNError, ImportError):
+    """A package that only one part of the program needs, and that is not installed.
+
+    what: the part. package: what pip is to install.
+    """
+
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(f"{what} needs {package}; install it with: pip install {package}.")

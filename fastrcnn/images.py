@@ -1,4 +1,7 @@
-"""Whatever a user hands in as a picture -> one (H, W, 3) uint8 RGB array, or one clear error."""
+"""Whatever a user hands in as a picture -> one (H, W, 3) uint8 RGB array, or one clear error.
+
+And the way back, into a file.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from fastrcnn.errors import ImageError, reason
+from fastrcnn.files import written_whole
 
 MAX_PIXELS = 50_000_000
 # Each pass of a progressive JPEG goes over the whole picture again, for a few bytes of file that
@@ -66,6 +70,23 @@ def load_image(source: Source) -> np.ndarray:
             return _from_file(file, str(source))
     except OSError as error:
         raise ImageError(f"{source} cannot be read: {reason(error)}.") from error
+
+
+def save_image(path: str | Path, image: np.ndarray) -> None:
+    """Write a (H, W, 3) uint8 RGB picture, in the format that the name's ending stands for.
+
+    A file that was there is replaced in one step. Raises ImageError for another ending, and where
+    the file cannot be written.
+    """
+    path = Path(path)
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        raise ImageError(f"{path} cannot be written; give it a name that ends in .png or .jpg.")
+    try:
+        with written_whole(path) as part:
+            Image.fromarray(image).save(part, form)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 # A hostile or damaged file can make Pillow's decoders raise nearly anything, which is why the two

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from fastrcnn.detections import Detections
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastrcnn.detections import Detections
 
 
 def picture_record(
-    name: str, height: int, width: int, detections: Detections, seconds: dict[str, float]
+    name: str | None,
+    height: int | None,
+    width: int | None,
+    detections: Detections,
+    seconds: dict[str, float],
 ) -> dict:
     """One picture's entry in the list that `detect --json` writes and `load_detections` reads.
 
