@@ -295,6 +295,17 @@ def _compress(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    # Here, since it is the one command that PyTorch's exporter is imported for.
+    from fastrcnn.export import INPUTS, OUTPUTS, export_onnx
+
+    model, _ = load_checkpoint(options.checkpoint)
+    export_onnx(model, options.out)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {size:.0f} MB; takes {' and '.join(INPUTS)}, gives {', '.join(OUTPUTS)}")
+    return 0
+
+
 def _recall(options: argparse.Namespace) -> int:
     _check_target(options.json)
     dataset = _open(options, options.split, options.limit)
@@ -734,6 +745,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     compress.add_argument("--half", action="store_true", help="store 16-bit numbers: half the size")
     _add_checkpoint(compress)
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write the network as ONNX, for programs without PyTorch",
+        "Write the network, from a picture and boxes to scores and regressed boxes, as one ONNX "
+        "file. Proposals, resizing and non-maximum suppression are left to the program that uses "
+        "it; the file's metadata names the classes and says how pictures are resized. Needs the "
+        "package onnxscript.",
+    )
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the ONNX file")
+    _add_checkpoint(export)
 
     recall = _command(
         commands,

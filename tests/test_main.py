@@ -10,17 +10,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
 from fastrcnn.__main__ import main
+from fastrcnn.data import VOC_CLASSES
 from fastrcnn.detect import Detector
 from fastrcnn.model import Geometry, load_checkpoint
 from fastrcnn.proposals import selective_search
 
 COMMANDS = (
     *("detect", "proposals", "train", "evaluate", "failures", "compress", "recall"),
-    *("bench", "shapes"),
+    *("export", "bench", "shapes"),
 )
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
@@ -167,6 +169,17 @@ def test_compress_writes_a_smaller_detector_that_still_detects(photo, tmp_path, 
     assert load_checkpoint(out)[0].config.geometry == Geometry(90, 150)
     assert main(["compress", "--shorter", "9", "--out", str(out)]) == 1
     assert one_sentence(capsys.readouterr().err)
+
+
+def test_export_writes_the_network_that_detect_uses(tmp_path, capsys):
+    out = tmp_path / "new" / "network.onnx"
+    assert main(["export", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert re.fullmatch(
+        r".*network\.onnx: \d+ MB; takes picture and boxes, gives probabilities, .*\n", told
+    )
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == [*VOC_CLASSES]
 
 
 def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):

@@ -136,7 +136,11 @@ class Backbone(nn.Module):
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB, already resized -> (1, 3, H, W) float32 as the weights expect."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        return self.normalise(torch.from_numpy(np.ascontiguousarray(image)))
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """What `preprocess` does, from a tensor: (H, W, 3) uint8 RGB -> (1, 3, H, W) float32."""
+        pixels = image.permute(2, 0, 1)[None].float()
         if self.name == "vgg16":
             return pixels.flip(1) - torch.tensor(_CAFFE_MEAN_BGR).view(1, 3, 1, 1)
         mean = torch.tensor(_TORCHVISION_MEAN_RGB).view(1, 3, 1, 1)
