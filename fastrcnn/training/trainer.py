@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -258,7 +258,7 @@ class Trainer(Iterator[Record]):
         self._optimizer.zero_grad(set_to_none=True)
         dropout = generator(recipe.seed, Stream.DROPOUT, self._at.iteration, self._rank)
         with _seeded(int(dropout.integers(2**63)), self._device):
-            *outputs, chosen = self._learner(pictures)
+            cls_score, bbox_pred, chosen = self._learner(pictures)
         if chosen is not None:
             pictures = [picture.only(i) for picture, i in zip(pictures, chosen, strict=True)]
         labels = torch.cat([picture.labels for picture in pictures])
@@ -267,7 +267,7 @@ class Trainer(Iterator[Record]):
         # Gradients are averaged over the processes; dividing by the share of the RoIs that each
         # would have if all had as many makes that the mean over all RoIs.
         count = max(foreground + background, 1) / self._world
-        loss = self._loss(outputs, pictures, count)
+        loss = self._loss(cls_score, bbox_pred, pictures, count)
         values = torch.stack([part.detach() for part in loss]).double().cpu() / self._world
         total, cls, loc = distributed.add_up(values).tolist()
         self._check_finite(total, lr)
@@ -296,12 +296,16 @@ class Trainer(Iterator[Record]):
             batch=tuple(picture.sample for picture in pictures),
         )
 
-    def _loss(self, outputs: Sequence[Tensor], pictures: list[Picture], count: float) -> Loss:
+    def _loss(
+        self, cls_score: Tensor, bbox_pred: Tensor, pictures: list[Picture], count: float
+    ) -> Loss:
         head = self.model.head
         labels = torch.cat([picture.labels for picture in pictures]).to(self._device)
         deltas = torch.cat([picture.deltas for picture in pictures]).to(self._device)
         targets = (deltas - head.bbox_mean) / head.bbox_std
-        return multi_task_loss(*outputs, labels, targets, self._network.loc_weight, count)
+        return multi_task_loss(
+            cls_score, bbox_pred, labels, targets, self._network.loc_weight, count
+        )
 
     def _check_finite(self, loss: float, lr: float) -> None:
         if not math.isfinite(loss):
@@ -347,8 +351,8 @@ class Trainer(Iterator[Record]):
             picture = self._batches.validation_picture(val[index], index)
             self.model.eval()
             with torch.no_grad():
-                *outputs, _ = self._network([picture])
-                loss = self._loss(outputs, [picture], 1)
+                cls_score, bbox_pred, _ = self._network([picture])
+                loss = self._loss(cls_score, bbox_pred, [picture], 1)
             sums += torch.tensor([loss.cls, loss.loc, len(picture.labels)], dtype=torch.float64)
             yield Progress("validation", index + 1, len(val))
         cls, loc, count = distributed.add_up(sums).tolist()
@@ -560,6 +564,7 @@ class _Network(nn.Module):
 
     def _pool(self, maps: Tensor | None, picture: Picture) -> Tensor:
         if maps is None:
+            assert picture.pooled is not None
             return picture.pooled
         return self.model.roi_pool(maps, picture.rois.to(self._device))
 
