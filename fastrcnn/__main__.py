@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ from fastrcnn.files import written_whole
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
-from fastrcnn.report import picture_record
+from fastrcnn.report import coco_image_ids, coco_results, picture_record
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (
@@ -87,13 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _detect(options: argparse.Namespace) -> int:
-    _check_target(options.json)
+    quiet = _check_targets(options.json, options.coco)
     if options.save is not None:
         _make_folder(options.save)
     detector = Detector.from_checkpoint(options.checkpoint)
     records, failed = [], False
+    results: list[dict] = []
     drawn: set[Path] = set()
-    for photo in _progress(options.photos, "detecting"):
+    for number, photo in enumerate(_progress(options.photos, "detecting"), start=1):
         try:
             trace = detector.trace(
                 photo,
@@ -109,14 +111,16 @@ def _detect(options: argparse.Namespace) -> int:
             continue
         height, width = trace.image.shape[:2]
         records.append(picture_record(photo, height, width, trace.detections, trace.seconds))
+        results += coco_results(trace.detections, number)
         if options.save is not None:
             save_image(
                 _unused(options.save, Path(photo).stem, drawn),
                 draw_detections(trace.image, trace.detections),
             )
-        if options.json != "-":
+        if not quiet:
             tqdm.write(_describe(photo, trace))
     _write_json(records, options.json)
+    _write_json(results, options.coco)
     return int(failed)
 
 
@@ -254,15 +258,21 @@ def _losses(record: EpochEnd | Validation) -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _check_target(options.json)
+    quiet = _check_targets(options.json, options.coco)
     distributed.init()
     try:
         dataset = _open(options, options.split, options.limit)
-        evaluation, _ = _evaluated(options, dataset)
+        evaluation, found = _evaluated(options, dataset)
         if distributed.rank() == 0:
-            if options.json != "-":
+            if not quiet:
                 _print_evaluation(evaluation)
             _write_json(evaluation.to_json_dict(), options.json)
+            if options.coco is not None:
+                results = (
+                    coco_results(found[image_id], number, dataset.category_ids)
+                    for image_id, number in coco_image_ids(dataset).items()
+                )
+                _write_json([*chain.from_iterable(results)], options.coco)
     finally:
         distributed.shutdown()
     return 0
@@ -478,6 +488,15 @@ def _check_target(target: str | None) -> None:
         raise FastRCNNError(f"{target} cannot be written: its folder does not exist.")
 
 
+def _check_targets(json_target: str | None, coco_target: str | None) -> bool:
+    """The same for both, and whether one of them is standard output, which then gets no more."""
+    for target in (json_target, coco_target):
+        _check_target(target)
+    if json_target == coco_target == "-":
+        raise FastRCNNError("--json and --coco cannot both be -; name a file for one of them.")
+    return "-" in (json_target, coco_target)
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -554,6 +573,9 @@ def _parser() -> argparse.ArgumentParser:
         "photos", nargs="+", metavar="PHOTO", help="JPEG, PNG, WebP, BMP, GIF, TIFF"
     )
     _add_json(detect, "the detections")
+    _add_coco(
+        detect, "image_id is the photograph's place on the command line, category_id its class's"
+    )
     detect.add_argument(
         "--save",
         type=Path,
@@ -661,6 +683,11 @@ def _parser() -> argparse.ArgumentParser:
         help="score these detections, written by detect --json, and run no model",
     )
     _add_json(evaluate, "the figures")
+    _add_coco(
+        evaluate,
+        "the ids are those of the COCO JSON; of a VOC folder, the picture's name as a number and "
+        "the class's place",
+    )
     _add_detector(evaluate, score=0.01)
 
     failures = _command(
@@ -849,6 +876,14 @@ def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
         "--json",
         metavar="FILE",
         help=f"write {what} as JSON; - is standard output, which then gets nothing else",
+    )
+
+
+def _add_coco(parser: argparse.ArgumentParser, ids: str) -> None:
+    parser.add_argument(
+        "--coco",
+        metavar="FILE",
+        help=f"write the detections as COCO results JSON ({ids}, from 1); - as for --json",
     )
 
 

@@ -37,13 +37,15 @@ class Annotation:
 class Dataset(Sequence[Annotation]):
     """Annotated pictures in a fixed order; a slice of one is a data set too.
 
-    classes: the K-1 class names, without the background.
+    classes: the K-1 class names, without the background. category_ids: the numbers that a COCO
+    file knows them by; none elsewhere.
     Raises DataError when there is no picture or when two share an id.
     """
 
     name: str
     classes: tuple[str, ...]
     annotations: tuple[Annotation, ...]
+    category_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.annotations:

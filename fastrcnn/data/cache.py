@@ -98,16 +98,13 @@ class _ArrayFolder:
 class ProposalSource(Protocol):
     """Gives a picture's proposals, (R, 4) float32 in its pixels, best first."""
 
-    def get(self, annotation: Annotation) -> np.ndarray: ...
+    def get(self, annotation: Annotation) -> np.ndarray:
+        """The proposals of this picture."""
+        ...
 
 
 class FeatureSource(Protocol):
-    """Gives a picture's activations after layer `stop`, or its pixels where `stop` is None.
-
-    draw: random numbers for the changes that a source makes to training pictures, if it makes any.
-    mirror_width: of a picture, in its pixels, the width in which its boxes are to be mirrored so
-    that they lie right on what `get` gives for the mirror image.
-    """
+    """Gives a picture's activations after layer `stop`, or its pixels where `stop` is None."""
 
     stop: str | None
 
@@ -116,9 +113,20 @@ class FeatureSource(Protocol):
         annotation: Annotation,
         flip: bool = False,
         draw: np.random.Generator | None = None,
-    ) -> tuple[Tensor, tuple[float, float]]: ...
+    ) -> tuple[Tensor, tuple[float, float]]:
+        """Those of this picture, (1, C, h, w), and (sx, sy), input pixels per picture pixel.
 
-    def mirror_width(self, annotation: Annotation) -> float: ...
+        flip: of its mirror image. draw: random numbers for the changes that a source makes to
+        training pictures, if it makes any.
+        """
+        ...
+
+    def mirror_width(self, annotation: Annotation) -> float:
+        """The width, in pixels of the picture, in which its boxes are to be mirrored.
+
+        So that they lie right on what `get` gives for the mirror image.
+        """
+        ...
 
 
 class ProposalCache:

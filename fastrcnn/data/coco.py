@@ -55,7 +55,7 @@ def read_coco(
     for image_id, image in images.items():
         with left_out(on_bad):
             annotations.append(_read_picture(image_id, image, objects[image_id], labels, folder))
-    return Dataset(json_path.stem, tuple(names.values()), tuple(annotations))
+    return Dataset(json_path.stem, tuple(names.values()), tuple(annotations), tuple(names))
 
 
 def _categories(field: Field) -> dict[int, str]:

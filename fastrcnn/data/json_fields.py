@@ -50,6 +50,7 @@ class Field:
         return self.value
 
     def whole(self) -> int:
+        """A whole number, neither a truth value nor of absurd size."""
         if (
             isinstance(self.value, bool)
             or not isinstance(self.value, int)
@@ -59,6 +60,7 @@ class Field:
         return self.value
 
     def number(self) -> float:
+        """A number, neither a truth value nor NaN nor of absurd size."""
         if (
             isinstance(self.value, bool)
             or not isinstance(self.value, (int, float))
@@ -74,6 +76,7 @@ class Field:
         return [item.number() for item in self]
 
     def error(self, wanted: str) -> DataError:
+        """What to raise where this value is not what was wanted."""
         place = self.place or "the document"
         return DataError(f"{self.path}: {place} is {shown(self.value)}; wanted {wanted}.")
 
