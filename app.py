@@ -1,5 +1,6 @@
 """Opens the page: `python app.py`. A Hugging Face Space starts here too."""
 
+import argparse
 import sys
 
 from fastrcnn.detect import Detector
@@ -7,8 +8,14 @@ from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui.page import build, launch
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Serve the page; prints the address to open.")
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="let assistants use detect, proposals and pool, by the Model Context Protocol",
+    )
+    options = parser.parse_args()
     try:
-        detector = Detector.from_checkpoint()
+        launch(build(Detector.from_checkpoint()), mcp=options.mcp)
     except FastRCNNError as error:
         sys.exit(f"error: {error}")
-    launch(build(detector))

@@ -41,5 +41,6 @@ def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
 
 def test_without_its_weights_the_app_says_so_in_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tmp_path / "nosuch.safetensors"))
+    monkeypatch.setattr(sys, "argv", ["app.py"])
     with pytest.raises(SystemExit, match=r"^error: There is no checkpoint .*\.$"):
         runpy.run_path(str(APP), run_name="__main__")

@@ -1,4 +1,8 @@
-"""What programs may ask of the page: /detect, /proposals and /pool, by `gradio_client`."""
+"""What programs may ask of the page: /detect, /proposals and /pool, by `gradio_client`.
+
+The same three are the tools of the MCP server, where there is one. Gradio takes their descriptions
+from the docstrings below, a line for each argument.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,15 @@ def build(detector: Detector) -> None:
     """Add the endpoints to an open `gr.Blocks`; nothing of them is seen on the page."""
 
     def detect(image: dict | None, score: float, nms: float) -> tuple[dict, np.ndarray]:
-        """Find the objects in a picture.
+        """Find the objects in a photograph, of the classes that the detector was trained on.
 
-        Returns the detections, in the form of `python -m fastrcnn detect --json`, and the picture
-        with them drawn. score: the least probability of a detection, 0 to 1. nms: of two boxes of
-        one class that overlap by more than this IoU, the better is kept.
+        Args:
+            image: the photograph: JPEG, PNG, WebP, BMP, GIF or TIFF.
+            score: the least probability of a detection, 0 to 1.
+            nms: of two boxes of one class whose IoU is above this, 0 to 1, the better is kept.
+        Returns:
+            The detections, best first: label, score and box (x1, y1, x2, y2 in pixels)
+            and the photograph with them drawn.
         """
         with _told():
             name, data = asked.photograph(image)
@@ -38,9 +46,13 @@ def build(detector: Detector) -> None:
         return record, draw_detections(trace.image, trace.detections)
 
     def proposals(image: dict | None, mode: str) -> dict:
-        """Selective search's boxes for a picture, best first, as x1, y1, x2, y2 in its pixels.
+        """Propose where in a photograph objects may be, by selective search, without a network.
 
-        mode: "single", "fast" or "quality".
+        Args:
+            image: the photograph: JPEG, PNG, WebP, BMP, GIF or TIFF.
+            mode: how many ways of grouping are pooled: single is quickest, quality finds most.
+        Returns:
+            Some hundreds to thousands of boxes, best first, as x1, y1, x2, y2 in pixels.
         """
         with _told():
             name, data = asked.photograph(image)
@@ -55,10 +67,15 @@ def build(detector: Detector) -> None:
         }
 
     def pool(image: dict | None, box: list, channel: float, form: str) -> list:
-        """The 7 x 7 values that RoI pooling gives for one box and one channel of the feature map.
+        """Show what RoI pooling makes of one box, in one channel of the network's feature map.
 
-        box: [x1, y1, x2, y2] in pixels of the picture. channel: 0 to 511. form: "paper",
-        "walkthrough" or "align".
+        Args:
+            image: the photograph: JPEG, PNG, WebP, BMP, GIF or TIFF.
+            box: [x1, y1, x2, y2] in pixels of the photograph.
+            channel: of the map's 512, a whole number from 0 to 511.
+            form: how the box is rounded: the paper's way, the walk-through's, or RoIAlign.
+        Returns:
+            The pooled values, 7 rows of 7.
         """
         with _told():
             _, data = asked.photograph(image)

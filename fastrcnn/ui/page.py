@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from fastrcnn.detect import Detector
+from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
 from fastrcnn.ui import asked, endpoints, explore, train
 from fastrcnn.ui.analyses import Analyses, Analysis
@@ -61,9 +63,16 @@ def _warm(analyses: Analyses, example: Example) -> None:
         pass
 
 
-def launch(page: gr.Blocks, **options: Any) -> tuple:
-    """Serve the page; `options` are those of Gradio's own `launch`."""
+def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
+    """Serve the page; `options` are those of Gradio's own `launch`.
+
+    mcp: serve the endpoints as tools of an MCP server too, at /gradio_api/mcp/ of the page. Raises
+    MissingPackageError where the package that this needs is not installed.
+    """
+    if mcp and find_spec("mcp") is None:
+        raise MissingPackageError("The MCP server", '"gradio[mcp]"')
     return page.launch(
+        mcp_server=mcp or None,  # None: as the environment variable GRADIO_MCP_SERVER says
         theme=gr.themes.Default(),
         css=_CSS,
         max_file_size="64mb",
