@@ -3,6 +3,8 @@
 >>> from fastrcnn import Detector
 >>> detector = Detector.from_checkpoint()
 >>> detections = detector("assets/horses.jpg")
+>>> "horse" in detections.names
+True
 """
 
 from __future__ import annotations

@@ -187,6 +187,7 @@ class Matches:
         return found, hits & self.difficult
 
     def average_precision(self, threshold: float, eleven_point: bool = False) -> float:
+        """The function of this name, at an IoU threshold; NaN where no object counts."""
         if self.positives == 0:
             return math.nan
         found, ignored = self.judged(threshold)

@@ -82,15 +82,18 @@ class SpeedRow:
 
     @property
     def ratio(self) -> float:
+        """Of the medians."""
         ours, theirs = map(statistics.median, (self.seconds, self.reference_seconds))
         return ours / theirs if self.floor else theirs / ours
 
     @property
     def reached(self) -> bool:
+        """Whether the ratio is what it should be."""
         return self.ratio <= self.target if self.floor else self.ratio >= self.target
 
 
 def this_machine() -> Machine:
+    """The machine that this runs on."""
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,

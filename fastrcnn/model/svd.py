@@ -35,6 +35,7 @@ class LowRankLinear(nn.Module):
 
     @property
     def rank(self) -> int:
+        """How many numbers there are between the two."""
         return self.first.out_features
 
     def forward(self, x: Tensor) -> Tensor:

@@ -80,6 +80,7 @@ class Turns:
             return True
 
     def give_back(self, who: object) -> None:
+        """End the turn of `who`, or the wait for one."""
         with self._condition:
             if who in self._queue:
                 self._queue.remove(who)
@@ -180,12 +181,15 @@ class Run:
         self._asked = time.monotonic()
 
     def resume(self) -> None:
+        """Train until the end, or until told otherwise."""
         self._change(steps=1e18)
 
     def pause(self) -> None:
+        """Wait after the step that is being taken."""
         self._change(steps=0)
 
     def one_step(self) -> None:
+        """Take one step, after those asked for before, and wait."""
         with self._condition:
             asked = self._steps_wanted if self._steps_wanted < 1e9 else 0
             self._steps_wanted = max(asked, 0) + 1
