@@ -26,6 +26,7 @@ from tqdm import tqdm
 from fastrcnn import distributed
 from fastrcnn.bench.ablations import ablate
 from fastrcnn.bench.recall import compare_recall
+from fastrcnn.bench.rounding import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detect import VOTE, Detector, Trace
@@ -54,6 +55,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 T = TypeVar("T")
 
 _DRAWN_PROPOSALS = 100
+_SHOWN = 0.5  # the least score of what detect shows
 _SMALL_SHARE = 0.01  # of a picture's area
 _REASONS = 3
 _DATA_HELP = (
@@ -378,6 +380,43 @@ def _ablate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _rounding(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    dataset = _open(options, options.split, options.limit)
+    model, _ = load_checkpoint(options.checkpoint)
+    found = compare_rounding(model, dataset, options.score, partial(_progress, label="comparing"))
+    by_least = {least: found.moved[found.scores >= least] for least in (options.score, _SHOWN)}
+    if options.json != "-":
+        print(f"{len(dataset)} pictures of {dataset.name}")
+        print(f"{'':12}{'mAP (area)':>12}{'11-point':>12}")
+        for name in ("float32", "bfloat16"):
+            scored = getattr(found, name)
+            print(f"{name:12}{scored.map_area:12.4f}{scored.map_11point:12.4f}")
+        for least, moved in by_least.items():
+            print(
+                f"{len(moved)} detections of at least {least:g}: the score moves by "
+                f"{moved.mean() if len(moved) else 0:.4f} on average, {moved.max(initial=0):.4f} "
+                "at most"
+            )
+    _write_json(
+        {
+            "float32": found.float32.to_json_dict(),
+            "bfloat16": found.bfloat16.to_json_dict(),
+            "moved": [
+                {
+                    "least_score": least,
+                    "detections": len(moved),
+                    "mean": float(moved.mean()) if len(moved) else None,
+                    "most": float(moved.max()) if len(moved) else None,
+                }
+                for least, moved in by_least.items()
+            ],
+        },
+        options.json,
+    )
+    return 0
+
+
 def _named_file(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if not (name and equals and path):
@@ -561,7 +600,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write each photograph with its boxes drawn into this folder, as PNG",
     )
-    _add_detector(detect, score=0.5)
+    _add_detector(detect, score=_SHOWN)
     detect.add_argument(
         "--retry",
         type=_share,
@@ -713,6 +752,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_cache(parts)
     _add_json(parts, "the rows")
     _add_checkpoint(parts)
+
+    rounding = _command(
+        commands,
+        "rounding",
+        _rounding,
+        "measure what computing in bfloat16 changes",
+        "Run a detector over annotated pictures in float32 and, on the same proposals, in "
+        "bfloat16. Prints both mAPs, and by how much the scores of the detections move.",
+    )
+    _add_data(rounding, "val", "the split to measure on")
+    rounding.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="the first N pictures (default: 200)"
+    )
+    rounding.add_argument(
+        "--score",
+        type=_share,
+        default=0.01,
+        help="leave out what scores less, 0 to 1 (default: 0.01)",
+    )
+    _add_checkpoint(rounding)
+    _add_json(rounding, "the figures")
 
     compress = _command(
         commands,
