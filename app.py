@@ -4,11 +4,11 @@ import sys
 
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui.page import build, launch
+from fastrcnn.ui.page import serve
 
 if __name__ == "__main__":
     try:
         detector = Detector.from_checkpoint()
     except FastRCNNError as error:
         sys.exit(f"error: {error}")
-    launch(build(detector))
+    serve(detector)
