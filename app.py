@@ -5,7 +5,7 @@ import sys
 
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui.page import build, launch
+from fastrcnn.ui.page import serve
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page; prints the address to open.")
@@ -16,6 +16,6 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     try:
-        launch(build(Detector.from_checkpoint()), mcp=options.mcp)
+        serve(Detector.from_checkpoint(), mcp=options.mcp)
     except FastRCNNError as error:
         sys.exit(f"error: {error}")

@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from fastrcnn.images import load_image
     from fastrcnn.model import FastRCNN, ModelConfig, load_checkpoint, save_checkpoint
     from fastrcnn.proposals import selective_search
+
+# Read by torch when it first takes memory: large tensors get huge pages, as NumPy's arrays do. In
+# ordinary ones the system takes longer to hand out the memory for 2,000 pooled RoIs than they take.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOMES = {
     "Detections": "detections",

@@ -18,13 +18,14 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
 from fastrcnn import distributed
 from fastrcnn.bench.ablations import ablate
 from fastrcnn.bench.recall import compare_recall
+from fastrcnn.bench.rounding import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detect import VOTE, Detector, Trace
@@ -50,9 +51,14 @@ from fastrcnn.training.records import (
 )
 from fastrcnn.training.trainer import Trainer, build_model
 
+if TYPE_CHECKING:
+    from fastrcnn.bench.growth import Growth
+    from fastrcnn.bench.speed import SpeedRow
+
 T = TypeVar("T")
 
 _DRAWN_PROPOSALS = 100
+_SHOWN = 0.5  # the least score of what detect shows
 _SMALL_SHARE = 0.01  # of a picture's area
 _REASONS = 3
 _DATA_HELP = (
@@ -337,34 +343,64 @@ def _recall(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    # Here, since it imports all that it compares with.
-    from fastrcnn.bench.speed import ROWS, measure, this_machine
+    # Here, since they import all that they compare with.
+    from fastrcnn.bench import footprint, growth, speed
 
     _check_target(options.json)
+    known = (*speed.ROWS, *growth.TABLES, "memory", "start")
     for name in options.rows:
-        if name not in ROWS:
-            raise FastRCNNError(f"There is no row {name!r}; there are {', '.join(ROWS)}.")
-    machine, rows = this_machine(), []
-    if options.json != "-":
-        print(", ".join(f"{name} {value}" for name, value in vars(machine).items()))
-        print(f"{'':20}{'ours, s':>10}{'spread':>8}{'other, s':>10}{'spread':>8}{'ratio':>8}{'':8}")
-    for row in measure(tuple(options.rows), options.turns):
-        rows.append(row)
-        if options.json != "-":
-            cells = "".join(
-                f"{statistics.median(taken):10.3f}{max(taken) / min(taken) - 1:8.0%}"
-                for taken in (row.seconds, row.reference_seconds)
-            )
-            wanted = f"{'<=' if row.floor else '>='} {row.target:g}"
-            print(f"{row.name:20}{cells}{row.ratio:8.2f} {wanted:7} {row.reference}", flush=True)
-    _write_json(
-        {
-            "machine": vars(machine),
-            "rows": [vars(row) | {"ratio": row.ratio, "reached": row.reached} for row in rows],
-        },
-        options.json,
-    )
+        if name not in known:
+            raise FastRCNNError(f"There is no row {name!r}; there are {', '.join(known)}.")
+    chosen = tuple(options.rows) or known
+    show = (lambda line: None) if options.json == "-" else partial(print, flush=True)
+    machine = speed.this_machine()
+    found: dict[str, object] = {"machine": vars(machine)}
+    show(", ".join(f"{name} {value}" for name, value in vars(machine).items()))
+
+    if rows := [name for name in speed.ROWS if name in chosen]:
+        show(f"{'':20}{'ours, s':>10}{'spread':>8}{'other, s':>10}{'spread':>8}{'ratio':>8}{'':8}")
+        found["rows"] = measured = []
+        for row in speed.measure(tuple(rows), options.turns):
+            show(_speed_line(row))
+            measured.append(vars(row) | {"ratio": row.ratio, "reached": row.reached})
+    if tables := [name for name in growth.TABLES if name in chosen]:
+        found["growth"] = grown = []
+        for table in growth.measure_growth(tuple(tables), options.turns):
+            show(_growth_lines(table))
+            grown.append(vars(table) | {"exponents": table.exponents})
+    if "memory" in chosen:
+        memory = footprint.measure_memory()
+        found["memory"] = vars(memory)
+        for size, taken in memory.peak.items():
+            show(f"detect takes at most {taken:.0f} MB for a photograph of {size}")
+        held = ", ".join(f"{taken:.0f} after {count}" for count, taken in memory.after.items())
+        show(f"MB held between pictures of all sizes: {held}")
+    if "start" in chosen:
+        start = footprint.measure_start(options.turns)
+        found["start"] = vars(start)
+        show(f"import fastrcnn: {start.imported:.2f} s, Python included")
+        show(f"app.py answers with its first page after {start.first_page:.2f} s")
+    _write_json(found, options.json)
     return 0
+
+
+def _speed_line(row: SpeedRow) -> str:
+    cells = "".join(
+        f"{statistics.median(taken):10.3f}{max(taken) / min(taken) - 1:8.0%}"
+        for taken in (row.seconds, row.reference_seconds)
+    )
+    wanted = f"{'<=' if row.floor else '>='} {row.target:g}"
+    return f"{row.name:20}{cells}{row.ratio:8.2f} {wanted:7} {row.reference}"
+
+
+def _growth_lines(table: Growth) -> str:
+    lines = [f"{table.name:20}{table.unit:>12}{'seconds':>10}{'growth':>8}  (1.00 is linear)"]
+    for size, taken, power in zip(
+        table.sizes, table.seconds, (None, *table.exponents), strict=True
+    ):
+        grown = "" if power is None else f"{power:8.2f}"
+        lines.append(f"{'':20}{size:12,}{taken:10.3f}{grown}")
+    return "\n".join(lines)
 
 
 def _ablate(options: argparse.Namespace) -> int:
@@ -395,6 +431,43 @@ def _ablate(options: argparse.Namespace) -> int:
                     f"{row.boxes:8.1f}"
                 )
         _write_json([vars(row) for row in rows], options.json)
+    return 0
+
+
+def _rounding(options: argparse.Namespace) -> int:
+    _check_target(options.json)
+    dataset = _open(options, options.split, options.limit)
+    model, _ = load_checkpoint(options.checkpoint)
+    found = compare_rounding(model, dataset, options.score, partial(_progress, label="comparing"))
+    by_least = {least: found.moved[found.scores >= least] for least in (options.score, _SHOWN)}
+    if options.json != "-":
+        print(f"{len(dataset)} pictures of {dataset.name}")
+        print(f"{'':12}{'mAP (area)':>12}{'11-point':>12}")
+        for name in ("float32", "bfloat16"):
+            scored = getattr(found, name)
+            print(f"{name:12}{scored.map_area:12.4f}{scored.map_11point:12.4f}")
+        for least, moved in by_least.items():
+            print(
+                f"{len(moved)} detections of at least {least:g}: the score moves by "
+                f"{moved.mean() if len(moved) else 0:.4f} on average, {moved.max(initial=0):.4f} "
+                "at most"
+            )
+    _write_json(
+        {
+            "float32": found.float32.to_json_dict(),
+            "bfloat16": found.bfloat16.to_json_dict(),
+            "moved": [
+                {
+                    "least_score": least,
+                    "detections": len(moved),
+                    "mean": float(moved.mean()) if len(moved) else None,
+                    "most": float(moved.max()) if len(moved) else None,
+                }
+                for least, moved in by_least.items()
+            ],
+        },
+        options.json,
+    )
     return 0
 
 
@@ -582,7 +655,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write each photograph with its boxes drawn into this folder, as PNG",
     )
-    _add_detector(detect, score=0.5)
+    _add_detector(detect, score=_SHOWN)
     detect.add_argument(
         "--retry",
         type=_share,
@@ -740,6 +813,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(parts, "the rows")
     _add_checkpoint(parts)
 
+    rounding = _command(
+        commands,
+        "rounding",
+        _rounding,
+        "measure what computing in bfloat16 changes",
+        "Run a detector over annotated pictures in float32 and, on the same proposals, in "
+        "bfloat16. Prints both mAPs, and by how much the scores of the detections move.",
+    )
+    _add_data(rounding, "val", "the split to measure on")
+    rounding.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="the first N pictures (default: 200)"
+    )
+    rounding.add_argument(
+        "--score",
+        type=_share,
+        default=0.01,
+        help="leave out what scores less, 0 to 1 (default: 0.01)",
+    )
+    _add_checkpoint(rounding)
+    _add_json(rounding, "the figures")
+
     compress = _command(
         commands,
         "compress",
@@ -816,11 +910,16 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "bench",
         _bench,
-        "time each stage beside a reference",
+        "time each stage beside a reference, and what grows with what",
         "Run each stage and what it is compared with by turns, in this very run, and print "
-        "medians, spread (slowest over fastest, less 1) and ratio, with the ratio that is wanted.",
+        "medians, spread (slowest over fastest, less 1) and ratio, with the ratio that is wanted. "
+        "Then how the cost grows with the picture (picture-size), the proposals (boxes) and the "
+        "mini-batch (batch), what memory detecting takes (memory), and how long the package and "
+        "the page take to start (start).",
     )
-    bench.add_argument("rows", nargs="*", metavar="ROW", help="only these rows (default: all)")
+    bench.add_argument(
+        "rows", nargs="*", metavar="ROW", help="only these rows and tables (default: all)"
+    )
     bench.add_argument(
         "--turns", type=_count, default=5, metavar="N", help="turns of each (default: 5)"
     )

@@ -93,16 +93,8 @@ def arrays() -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     yield "reversed", plain[::-1, ::-1, ::-1], plain[::-1, ::-1, ::-1]
 
 
-def _photo(height: int = 24, width: int = 36) -> np.ndarray:
-    """Four quarters of plain colour with some noise: no two orientations look alike."""
-    quarters = np.array([[(220, 30, 40), (30, 200, 60)], [(40, 50, 210), (235, 235, 235)]])
-    rows = np.arange(height) * 2 // height
-    columns = np.arange(width) * 2 // width
-    noise = np.random.default_rng(0).integers(-9, 10, (height, width, 3))
-    return (quarters[rows][:, columns] + noise).astype(np.uint8)
-
-
-def _encode(picture: np.ndarray | Image.Image, form: str, **options: object) -> bytes:
+def encode(picture: np.ndarray | Image.Image, form: str, **options: object) -> bytes:
+    """A file of this format; WebP without loss and JPEG with next to none unless told otherwise."""
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     if form == "WEBP":
         options.setdefault("lossless", True)
@@ -113,6 +105,28 @@ def _encode(picture: np.ndarray | Image.Image, form: str, **options: object) -> 
     return stream.getvalue()
 
 
+def claiming(form: str, side: int) -> bytes:
+    """A small file whose header says `side` x `side`."""
+    small = encode(Image.new("L", (300, 300)), form)
+    big, little = side.to_bytes(4, "big"), side.to_bytes(4, "little")
+    if form == "PNG":
+        return small[:8] + _chunk(b"IHDR", big * 2 + small[24:29]) + small[33:]
+    if form == "GIF":
+        return small[:6] + little[:2] * 2 + small[10:]
+    if form == "BMP":
+        return small[:18] + little * 2 + small[26:]
+    return small.replace((300).to_bytes(4, "little"), little)
+
+
+def _photo(height: int = 24, width: int = 36) -> np.ndarray:
+    """Four quarters of plain colour with some noise: no two orientations look alike."""
+    quarters = np.array([[(220, 30, 40), (30, 200, 60)], [(40, 50, 210), (235, 235, 235)]])
+    rows = np.arange(height) * 2 // height
+    columns = np.arange(width) * 2 // width
+    noise = np.random.default_rng(0).integers(-9, 10, (height, width, 3))
+    return (quarters[rows][:, columns] + noise).astype(np.uint8)
+
+
 def _tolerance(form: str) -> float:
     return {"JPEG": 4.0, "GIF": 4.0}.get(form, 0.0)
 
@@ -120,7 +134,7 @@ def _tolerance(form: str) -> float:
 def _truncated() -> Iterator[Case]:
     """Every format cut short at every twentieth."""
     for form in FORMATS:
-        content = _encode(_photo(), form)
+        content = encode(_photo(), form)
         for percent in range(0, 100, 5):
             cut = content[: len(content) * percent // 100]
             # The end of a GIF or TIFF may be needed by no pixel.
@@ -132,7 +146,7 @@ def _flipped() -> Iterator[Case]:
     """Every format with one bit turned over, then with thirty."""
     random = np.random.default_rng(1)
     for form in FORMATS:
-        content = np.frombuffer(_encode(_photo(), form), np.uint8)
+        content = np.frombuffer(encode(_photo(), form), np.uint8)
         for number in range(16):
             bits = np.unpackbits(content)
             count = 1 if number < 8 else 30
@@ -143,7 +157,7 @@ def _flipped() -> Iterator[Case]:
 def _wrong_extensions() -> Iterator[Case]:
     """What is in a file counts, not what it is called."""
     for form in FORMATS:
-        content = _encode(_photo(), form)
+        content = encode(_photo(), form)
         for extension in (".jpg", ".png", ".txt", ".exe", ""):
             yield Case(f"{form}-called{extension}", content, _photo(), _tolerance(form))
 
@@ -169,10 +183,10 @@ def _no_pictures() -> Iterator[Case]:
         "pickle.png": b"\x80\x04cos\nsystem\n.",
         "sound.wav": b"RIFF\x24\0\0\0WAVEfmt " + bytes(40),
         "film.mp4": b"\0\0\0\x18ftypisom" + bytes(200),
-        "icon.ico": _encode(Image.new("RGB", (32, 32)), "ICO"),
-        "plain.ppm": _encode(Image.new("RGB", (8, 8)), "PPM"),
+        "icon.ico": encode(Image.new("RGB", (32, 32)), "ICO"),
+        "plain.ppm": encode(Image.new("RGB", (8, 8)), "PPM"),
         "program.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
-        "jpeg2000.jp2": _encode(Image.new("RGB", (32, 32)), "JPEG2000"),
+        "jpeg2000.jp2": encode(Image.new("RGB", (32, 32)), "JPEG2000"),
         "heading.png": b"\x89PNG\r\n\x1a\n",
         "heading.jpg": b"\xff\xd8\xff\xe0",
         "heading.gif": b"GIF89a",
@@ -193,19 +207,19 @@ def _bombs() -> Iterator[Case]:
     yield Case("bomb.png.gz", gzip.compress(bytes(20_000_000)), None)
     for side in (7072, 20_000, 65_535):  # just above MAX_PIXELS, above Pillow's limit, far above
         for form in ("PNG", "GIF", "BMP", "TIFF"):
-            yield Case(f"bomb-{side}{EXTENSIONS[form]}", _claiming(form, side), None)
+            yield Case(f"bomb-{side}{EXTENSIONS[form]}", claiming(form, side), None)
     for side in (1_000_000, 2**31 - 1):
         for form in ("PNG", "BMP", "TIFF"):
-            yield Case(f"bomb-{side}{EXTENSIONS[form]}", _claiming(form, side), None)
+            yield Case(f"bomb-{side}{EXTENSIONS[form]}", claiming(form, side), None)
     for width, height in ((0, 5), (5, 0), (0, 0)):
         header = struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
         content = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IEND", b"")
         yield Case(f"{width}x{height}.png", content, None)
     # Each pass is a few bytes and goes over the whole picture.
-    passes = _encode(Image.new("L", (2000, 2000), 128), "JPEG", progressive=True)
+    passes = encode(Image.new("L", (2000, 2000), 128), "JPEG", progressive=True)
     last = passes[passes.rfind(b"\xff\xc4") : -2]
     yield Case("passes.jpg", passes[:-2] + last * (MAX_SCANS + 1) + b"\xff\xd9", None)
-    few = _encode(_photo(), "JPEG", progressive=True)
+    few = encode(_photo(), "JPEG", progressive=True)
     yield Case("few-passes.jpg", few, _photo(), 4.0)
     # Text, a colour profile and EXIF data that unpack to much more than the picture.
     packed = zlib.compress(bytes(80_000_000), 9)
@@ -223,12 +237,12 @@ def _sizes() -> Iterator[Case]:
             if form == "WEBP" and max(height, width) > 16_383:
                 continue  # the format's own limit
             picture = np.full((height, width, 3), 200, np.uint8)
-            yield Case(f"{height}x{width}{EXTENSIONS[form]}", _encode(picture, form), picture, 1.0)
+            yield Case(f"{height}x{width}{EXTENSIONS[form]}", encode(picture, form), picture, 1.0)
     just = np.broadcast_to(np.uint8(255), (MAX_PIXELS // 10_000, 10_000, 3))
     for height, picture in ((MAX_PIXELS // 10_000, just), (MAX_PIXELS // 10_000 + 1, None)):
         for form in ("PNG", "TIFF"):
             options = {"compression": "group4"} if form == "TIFF" else {}
-            content = _encode(Image.new("1", (10_000, height), 1), form, **options)
+            content = encode(Image.new("1", (10_000, height), 1), form, **options)
             yield Case(f"{height}x10000{EXTENSIONS[form]}", content, picture)
 
 
@@ -247,42 +261,42 @@ def _kinds() -> Iterator[Case]:
     cmyk = Image.fromarray(plain).convert("CMYK")
     bit = np.repeat(np.where(grey > 127, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     for name, content, picture, tolerance in (
-        ("grey.png", _encode(grey, "PNG"), three, 0),
-        ("grey.jpg", _encode(grey, "JPEG"), three, 3),
-        ("grey.tiff", _encode(grey, "TIFF"), three, 0),
-        ("grey.bmp", _encode(grey, "BMP"), three, 0),
-        ("grey.gif", _encode(grey, "GIF"), three, 0),
-        ("bits.png", _encode(Image.fromarray(bit[..., 0]).convert("1"), "PNG"), bit, 0),
-        ("bits.tiff", _encode(Image.fromarray(bit[..., 0]).convert("1"), "TIFF"), bit, 0),
-        ("16-bit.png", _encode(deep, "PNG"), three, 0),
-        ("16-bit.tiff", _encode(deep, "TIFF"), three, 0),
+        ("grey.png", encode(grey, "PNG"), three, 0),
+        ("grey.jpg", encode(grey, "JPEG"), three, 3),
+        ("grey.tiff", encode(grey, "TIFF"), three, 0),
+        ("grey.bmp", encode(grey, "BMP"), three, 0),
+        ("grey.gif", encode(grey, "GIF"), three, 0),
+        ("bits.png", encode(Image.fromarray(bit[..., 0]).convert("1"), "PNG"), bit, 0),
+        ("bits.tiff", encode(Image.fromarray(bit[..., 0]).convert("1"), "TIFF"), bit, 0),
+        ("16-bit.png", encode(deep, "PNG"), three, 0),
+        ("16-bit.tiff", encode(deep, "TIFF"), three, 0),
         ("16-bit-colour.png", _by_opencv(plain.astype(np.uint16) * 257), plain, 0),
         ("16-bit-colour-alpha.png", _by_opencv(_deep_rgba(plain, alpha)), over, 0),
-        ("32-bit.tiff", _encode(deep.astype(np.int32) * 9000, "TIFF"), None, 0),
-        ("float.tiff", _encode(grey.astype(np.float32) / 255, "TIFF"), three, 0),
-        ("float-nan.tiff", _encode(np.full((4, 4), np.nan, np.float32), "TIFF"), None, 0),
-        ("float-inf.tiff", _encode(np.full((4, 4), np.inf, np.float32), "TIFF"), None, 0),
-        ("float-255.tiff", _encode(grey.astype(np.float32), "TIFF"), None, 0),
-        ("cmyk.jpg", _encode(cmyk, "JPEG"), plain, 4),
-        ("cmyk.tiff", _encode(cmyk, "TIFF"), plain, 1),
-        ("alpha.png", _encode(np.dstack([plain, alpha]), "PNG"), over, 0),
-        ("alpha.webp", _encode(np.dstack([plain, alpha]), "WEBP"), over, 0),
-        ("alpha.tiff", _encode(np.dstack([plain, alpha]), "TIFF"), over, 0),
-        ("palette.png", _encode(palette, "PNG"), eight, 0),
-        ("palette.gif", _encode(palette, "GIF"), eight, 0),
-        ("palette.bmp", _encode(palette, "BMP"), eight, 0),
-        ("palette.tiff", _encode(palette, "TIFF"), eight, 0),
-        ("palette-hole.png", _encode(palette, "PNG", transparency=2), holes, 0),
-        ("palette-hole.gif", _encode(palette, "GIF", transparency=2), holes, 0),
-        ("palette-bytes.png", _encode(palette, "PNG", transparency=b"\xff\xff\0"), holes, 0),
-        ("interlaced.gif", _encode(palette, "GIF", interlace=True), eight, 0),
-        ("lab.tiff", _encode(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"), ..., 0),
-        ("ycbcr.tiff", _encode(Image.fromarray(plain).convert("YCbCr"), "TIFF"), ..., 0),
+        ("32-bit.tiff", encode(deep.astype(np.int32) * 9000, "TIFF"), None, 0),
+        ("float.tiff", encode(grey.astype(np.float32) / 255, "TIFF"), three, 0),
+        ("float-nan.tiff", encode(np.full((4, 4), np.nan, np.float32), "TIFF"), None, 0),
+        ("float-inf.tiff", encode(np.full((4, 4), np.inf, np.float32), "TIFF"), None, 0),
+        ("float-255.tiff", encode(grey.astype(np.float32), "TIFF"), None, 0),
+        ("cmyk.jpg", encode(cmyk, "JPEG"), plain, 4),
+        ("cmyk.tiff", encode(cmyk, "TIFF"), plain, 1),
+        ("alpha.png", encode(np.dstack([plain, alpha]), "PNG"), over, 0),
+        ("alpha.webp", encode(np.dstack([plain, alpha]), "WEBP"), over, 0),
+        ("alpha.tiff", encode(np.dstack([plain, alpha]), "TIFF"), over, 0),
+        ("palette.png", encode(palette, "PNG"), eight, 0),
+        ("palette.gif", encode(palette, "GIF"), eight, 0),
+        ("palette.bmp", encode(palette, "BMP"), eight, 0),
+        ("palette.tiff", encode(palette, "TIFF"), eight, 0),
+        ("palette-hole.png", encode(palette, "PNG", transparency=2), holes, 0),
+        ("palette-hole.gif", encode(palette, "GIF", transparency=2), holes, 0),
+        ("palette-bytes.png", encode(palette, "PNG", transparency=b"\xff\xff\0"), holes, 0),
+        ("interlaced.gif", encode(palette, "GIF", interlace=True), eight, 0),
+        ("lab.tiff", encode(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"), ..., 0),
+        ("ycbcr.tiff", encode(Image.fromarray(plain).convert("YCbCr"), "TIFF"), ..., 0),
         *(
-            (f"{kind}.tiff", _encode(plain, "TIFF", compression=kind), plain, 0)
+            (f"{kind}.tiff", encode(plain, "TIFF", compression=kind), plain, 0)
             for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits")
         ),
-        ("jpeg.tiff", _encode(_photo(64, 96), "TIFF", compression="jpeg"), _photo(64, 96), 12),
+        ("jpeg.tiff", encode(_photo(64, 96), "TIFF", compression="jpeg"), _photo(64, 96), 12),
     ):
         yield Case(name, content, picture, tolerance)
 
@@ -292,13 +306,11 @@ def _animations() -> Iterator[Case]:
     picture = np.asarray(first.convert("RGB"))
     others = [Image.new("RGB", first.size, colour) for colour in ("red", "blue")]
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
-        content = _encode(first.convert("RGB"), form, save_all=True, append_images=others)
+        content = encode(first.convert("RGB"), form, save_all=True, append_images=others)
         yield Case(f"animated{EXTENSIONS[form]}", content, picture, _tolerance(form))
         yield Case(f"animated-cut{EXTENSIONS[form]}", content[:-40], ...)
     small = Image.new("RGB", (4, 4), "red")
-    content = _encode(
-        Image.new("RGB", (9, 9), "white"), "GIF", save_all=True, append_images=[small]
-    )
+    content = encode(Image.new("RGB", (9, 9), "white"), "GIF", save_all=True, append_images=[small])
     yield Case("uneven.gif", content, np.full((9, 9, 3), 255, np.uint8))
 
 
@@ -318,12 +330,12 @@ def _rotations() -> Iterator[Case]:
         for orientation, picture in stored.items():
             exif = Image.Exif()
             exif[0x0112] = orientation
-            content = _encode(np.ascontiguousarray(picture), form, exif=exif)
+            content = encode(np.ascontiguousarray(picture), form, exif=exif)
             yield Case(f"exif-{orientation}{EXTENSIONS[form]}", content, upright, _tolerance(form))
     for orientation in (0, 9, 65535):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        yield Case(f"exif-{orientation}.png", _encode(upright, "PNG", exif=exif), upright)
+        yield Case(f"exif-{orientation}.png", encode(upright, "PNG", exif=exif), upright)
 
 
 def _metadata() -> Iterator[Case]:
@@ -331,27 +343,27 @@ def _metadata() -> Iterator[Case]:
     plain = _photo()
     exif = Image.Exif()
     exif[0x010E] = "x" * 60_000
-    yield Case("huge-exif.jpg", _encode(plain, "JPEG", exif=exif), plain, 4.0)
+    yield Case("huge-exif.jpg", encode(plain, "JPEG", exif=exif), plain, 4.0)
     exif[0x010E] = "x" * 8_000_000
     for form in ("PNG", "WEBP", "TIFF"):
-        yield Case(f"huge-exif{EXTENSIONS[form]}", _encode(plain, form, exif=exif), plain)
+        yield Case(f"huge-exif{EXTENSIONS[form]}", encode(plain, form, exif=exif), plain)
     for number, broken in enumerate(
         (b"", b"II", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff", bytes(2000))
     ):
-        content = _encode(plain, "JPEG", exif=b"Exif\0\0" + broken)
+        content = encode(plain, "JPEG", exif=b"Exif\0\0" + broken)
         yield Case(f"broken-exif-{number}.jpg", content, plain, 4.0)
         yield Case(f"broken-exif-{number}.png", _with_chunk(b"eXIf", broken), plain)
     loop = b"II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\x08\0\0\0\x08\0\0\0"
-    yield Case("circular-exif.jpg", _encode(plain, "JPEG", exif=b"Exif\0\0" + loop), plain, 4.0)
+    yield Case("circular-exif.jpg", encode(plain, "JPEG", exif=b"Exif\0\0" + loop), plain, 4.0)
     text = PngImagePlugin.PngInfo()
     for number in range(2000):
         text.add_text(f"key{number}", "\x1b[31m\n<script>")
-    yield Case("much-text.png", _encode(plain, "PNG", pnginfo=text), plain)
-    yield Case("profile.png", _encode(plain, "PNG", icc_profile=b"no profile"), plain)
-    yield Case("profile.jpg", _encode(plain, "JPEG", icc_profile=bytes(300_000)), plain, 4.0)
-    yield Case("comment.jpg", _encode(plain, "JPEG", comment=b"x" * 60_000), plain, 4.0)
+    yield Case("much-text.png", encode(plain, "PNG", pnginfo=text), plain)
+    yield Case("profile.png", encode(plain, "PNG", icc_profile=b"no profile"), plain)
+    yield Case("profile.jpg", encode(plain, "JPEG", icc_profile=bytes(300_000)), plain, 4.0)
+    yield Case("comment.jpg", encode(plain, "JPEG", comment=b"x" * 60_000), plain, 4.0)
     # A list of the file's pages that leads back to its own start.
-    tiff = bytearray(_encode(plain, "TIFF"))
+    tiff = bytearray(encode(plain, "TIFF"))
     (start,) = struct.unpack("<I", tiff[4:8])
     (entries,) = struct.unpack("<H", tiff[start : start + 2])
     tiff[start + 2 + 12 * entries : start + 6 + 12 * entries] = struct.pack("<I", start)
@@ -365,26 +377,13 @@ def _polyglots() -> Iterator[Case]:
         file.writestr("../../etc/passwd", "root")
     html = b"<html><script>alert(1)</script></html>"
     for form in FORMATS:
-        content, tolerance = _encode(_photo(), form), _tolerance(form)
+        content, tolerance = encode(_photo(), form), _tolerance(form)
         for name, tail in (("zip", archive.getvalue()), ("html", html), ("zeros", bytes(9000))):
             mixed = content + tail
             yield Case(f"picture-and-{name}{EXTENSIONS[form]}", mixed, _photo(), tolerance)
         yield Case(f"html-and-picture{EXTENSIONS[form]}", html + content, None)
-    other = _encode(np.zeros((9, 9, 3), np.uint8), "PNG")
-    yield Case("jpeg-and-png.jpg", _encode(_photo(), "JPEG") + other, _photo(), 4.0)
-
-
-def _claiming(form: str, side: int) -> bytes:
-    """A small file whose header says `side` x `side`."""
-    small = _encode(Image.new("L", (300, 300)), form)
-    big, little = side.to_bytes(4, "big"), side.to_bytes(4, "little")
-    if form == "PNG":
-        return small[:8] + _chunk(b"IHDR", big * 2 + small[24:29]) + small[33:]
-    if form == "GIF":
-        return small[:6] + little[:2] * 2 + small[10:]
-    if form == "BMP":
-        return small[:18] + little * 2 + small[26:]
-    return small.replace((300).to_bytes(4, "little"), little)
+    other = encode(np.zeros((9, 9, 3), np.uint8), "PNG")
+    yield Case("jpeg-and-png.jpg", encode(_photo(), "JPEG") + other, _photo(), 4.0)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -393,7 +392,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _with_chunk(kind: bytes, content: bytes) -> bytes:
-    png = _encode(_photo(), "PNG")
+    png = encode(_photo(), "PNG")
     return png[:33] + _chunk(kind, content) + png[33:]
 
 

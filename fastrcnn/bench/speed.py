@@ -13,8 +13,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -31,8 +31,8 @@ from fastrcnn.detect import Detector
 from fastrcnn.images import load_image
 from fastrcnn.model import (
     FastRCNN,
+    Geometry,
     Head,
-    ModelConfig,
     RoIPool,
     build_backbone,
     walkthrough_roi_pool_reference,
@@ -147,12 +147,12 @@ def _in_turns(
 
 
 @cache
-def _photograph() -> np.ndarray:
+def photograph() -> np.ndarray:
     return cv2.resize(load_image(_ASSET), _PICTURE, interpolation=cv2.INTER_AREA)
 
 
 @cache
-def _detector() -> Detector:
+def shipped_detector() -> Detector:
     return Detector.from_checkpoint()
 
 
@@ -162,7 +162,7 @@ def _walkthrough() -> walkthrough.WalkThrough:
     return walkthrough.WalkThrough().eval()
 
 
-def _rois(width: int, height: int, count: int = _ROIS) -> Tensor:
+def random_rois(width: int, height: int, count: int = _ROIS) -> Tensor:
     """(R, 5) of all sizes, in an input of `width` x `height` pixels."""
     random = np.random.default_rng(0)
     sides = np.array([width, height])
@@ -175,7 +175,7 @@ def _rois(width: int, height: int, count: int = _ROIS) -> Tensor:
 
 
 def _proposals(name: str, turns: int) -> SpeedRow:
-    image = _photograph()
+    image = photograph()
     return _in_turns(
         name,
         "OpenCV switchToSelectiveSearchFast",
@@ -188,7 +188,7 @@ def _proposals(name: str, turns: int) -> SpeedRow:
 
 @torch.no_grad()
 def _roi_pooling(name: str, turns: int) -> SpeedRow:
-    maps, rois = torch.rand(1, 512, 37, 50), _rois(800, 600)
+    maps, rois = torch.rand(1, 512, 37, 50), random_rois(800, 600)
     pool = RoIPool("walkthrough")
     return _in_turns(
         name,
@@ -202,7 +202,7 @@ def _roi_pooling(name: str, turns: int) -> SpeedRow:
 
 @torch.no_grad()
 def _fc_head(name: str, turns: int) -> SpeedRow:
-    detector = _detector()
+    detector = shipped_detector()
     pooled = torch.rand(_ROIS, 512, 7, 7)
     whole = Head(512, 7, 4096, 4096, 21).eval()
 
@@ -214,39 +214,29 @@ def _fc_head(name: str, turns: int) -> SpeedRow:
     return _in_turns(name, "4096 wide, float32", ours, lambda: whole(pooled), turns, target=6)
 
 
-def _whole_way(name: str, turns: int) -> SpeedRow:
-    detector, network, image = _detector(), _walkthrough(), _photograph()
+def _whole_way(name: str, turns: int, square: int | None = None, target: float = 2.5) -> SpeedRow:
+    detector = shipped_detector()
+    if square is not None:
+        config = replace(
+            detector.model.config, geometry=Geometry(square=square), pool="walkthrough"
+        )
+        model = FastRCNN(config)
+        model.load_state_dict(detector.model.state_dict())
+        detector = Detector(model)
+    network, image = _walkthrough(), photograph()
     return _in_turns(
         name,
         "the walk-through's way",
         lambda: detector.trace(image),
         lambda: walkthrough.detect(network, image),
         turns,
-        target=2.5,
-    )
-
-
-def _whole_way_224(name: str, turns: int) -> SpeedRow:
-    config = _detector().model.config.to_dict() | {
-        "geometry": {"square": walkthrough.SIDE},
-        "pool": "walkthrough",
-    }
-    model = FastRCNN(ModelConfig.from_dict(config))
-    model.load_state_dict(_detector().model.state_dict())
-    detector, network, image = Detector(model), _walkthrough(), _photograph()
-    return _in_turns(
-        name,
-        "the walk-through's way",
-        lambda: detector.trace(image),
-        lambda: walkthrough.detect(network, image),
-        turns,
-        target=4,
+        target,
     )
 
 
 @torch.no_grad()
 def _against_torchvision(name: str, turns: int) -> SpeedRow:
-    detector, image = _detector(), _photograph()
+    detector, image = shipped_detector(), photograph()
     network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
     pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
     return _in_turns(
@@ -260,7 +250,7 @@ def _against_torchvision(name: str, turns: int) -> SpeedRow:
 
 
 def _second_box(name: str, turns: int) -> SpeedRow:
-    detector, image = _detector(), _photograph()
+    detector, image = shipped_detector(), photograph()
     trace = detector.trace(image)
     box = torch.tensor([50.0, 60.0, 300.0, 320.0])
     return _in_turns(
@@ -363,7 +353,7 @@ ROWS: dict[str, Callable[[str, int], SpeedRow]] = {
     "roi-pooling": _roi_pooling,
     "fc-head": _fc_head,
     "whole-way": _whole_way,
-    "whole-way-224": _whole_way_224,
+    "whole-way-224": partial(_whole_way, square=walkthrough.SIDE, target=4),
     "against-torchvision": _against_torchvision,
     "second-box": _second_box,
     "training": _training,

@@ -159,8 +159,16 @@ class FastRCNN(nn.Module):
         if self.training:
             raise RuntimeError("The model is in training mode; call eval() before predict().")
         rois, copies = self._distinct(features, rois)
+        device, fc6 = features.device.type, None
+        if self.config.pool != "align":
+            if torch.is_autocast_enabled(device):
+                # The head would round what is pooled. The largest of rounded values is the same,
+                # and half as much to move.
+                features = features.to(torch.get_autocast_dtype(device))
+            if device == "cpu" and len(rois) > (self.config.fc6_rank or self.config.fc6):
+                fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
         pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
-        outputs = zip(*(self.head(part) for part in pooled), strict=True)
+        outputs = zip(*(self.head(part, fc6) for part in pooled), strict=True)
         scores, bbox_pred = (torch.cat(parts)[copies].float() for parts in outputs)
         deltas = self.head.deltas(bbox_pred)
         return scores.softmax(dim=1), deltas if self.config.bbox_reg else torch.zeros_like(deltas)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastrcnn.model.svd import LowRankLinear
@@ -50,14 +53,38 @@ class Head(nn.Module):
         self.register_buffer("bbox_mean", torch.zeros(4))
         self.register_buffer("bbox_std", torch.ones(4))
 
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, C, S, S) -> cls_score (R, K) and bbox_pred (R, K, 4), tx ty tw th, normalised."""
-        x = pooled.flatten(1)  # (R, C S S)
+    def forward(
+        self, pooled: Tensor, fc6: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R, C, S, S) -> cls_score (R, K) and bbox_pred (R, K, 4), tx ty tw th, normalised.
+
+        fc6: what `fc6_channels_last` gave, for RoIs whose channels come last in memory.
+        """
+        if fc6 is None:
+            x, fc6 = pooled.flatten(1), self.fc6  # (R, C S S)
+        else:
+            x = pooled.permute(0, 2, 3, 1).flatten(1)  # (R, S S C)
         if self.divisor != 1:
             x = x / self.divisor
-        x = self.dropout(self.fc6(x).relu())
+        x = self.dropout(fc6(x).relu())
         x = self.dropout(self.fc7(x).relu())
         return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
+
+    def fc6_channels_last(self, channels: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """fc6 with its weight in the order (S, S, C) and of this dtype.
+
+        RoI pooling leaves `channels` last in memory. Rearranging one weight takes less than
+        rearranging many RoIs.
+        """
+        low_rank = isinstance(self.fc6, LowRankLinear)
+        first = self.fc6.first if low_rank else self.fc6
+        weight = first.weight.to(dtype).unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+
+        def fc6(x: Tensor) -> Tensor:
+            x = F.linear(x, weight, first.bias)
+            return self.fc6.second(x) if low_rank else x
+
+        return fc6
 
     def deltas(self, bbox_pred: Tensor) -> Tensor:
         """Undo the normalisation of the targets: (R, K, 4) -> (R, K, 4)."""

@@ -201,8 +201,15 @@ class Trainer(Iterator[Record]):
         return {"recipe": asdict(self.recipe), "data": data, "iterations": self._at.iteration}
 
     def close(self) -> None:
-        """End the run where it is and let go of its thread and files; the last state stays."""
+        """End the run where it is and let go of its thread, files and all memory but the model's.
+
+        The last state stays on disk.
+        """
         self._records.close()
+        # An optimizer's own numbers and the gradients are up to three times the model.
+        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.state.clear()
+        self._average.clear()
 
     # The loop
 

@@ -50,17 +50,7 @@ def build(
             runs.close(asked.session(request))
 
         page.unload(leave)
-    if first := first_of(examples):
-        threading.Thread(target=_warm, args=(analyses, examples[first]), daemon=True).start()
     return page.queue(max_size=20)
-
-
-def _warm(analyses: Analyses, example: Example) -> None:
-    """The first visitor should not have to wait for the example that the page opens with."""
-    for _ in analyses.analyse(
-        Analysis(example.path.name, analyses.detector, example=example), load_image(example.path)
-    ):
-        pass
 
 
 def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
@@ -80,3 +70,22 @@ def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
         footer_links=[],
         **options,
     )
+
+
+def serve(detector: Detector, **options: Any) -> None:
+    """Build and serve the page until it is closed; `options` as for `launch`."""
+    analyses, examples = Analyses(detector), read_examples()
+    page = build(detector, analyses=analyses)
+    launch(page, prevent_thread_lock=True, **options)
+    if first := first_of(examples):
+        # Not before the page is there: it would come later.
+        threading.Thread(target=_warm, args=(analyses, examples[first]), daemon=True).start()
+    page.block_thread()
+
+
+def _warm(analyses: Analyses, example: Example) -> None:
+    """The first visitor should not have to wait for the example that the page opens with."""
+    for _ in analyses.analyse(
+        Analysis(example.path.name, analyses.detector, example=example), load_image(example.path)
+    ):
+        pass

@@ -12,7 +12,7 @@ from torchvision.ops import nms
 
 from fastrcnn.__main__ import main
 from fastrcnn.bench import walkthrough
-from fastrcnn.bench.speed import ROWS, SpeedRow, _in_turns, _multiplications, _rois
+from fastrcnn.bench.speed import ROWS, SpeedRow, _in_turns, _multiplications, random_rois
 from fastrcnn.model.backbones import Backbone
 
 
@@ -80,7 +80,7 @@ def test_a_walk_through_step_learns_the_head_only():
 
 
 def test_rois_lie_in_the_input():
-    rois = _rois(80, 60, 500)
+    rois = random_rois(80, 60, 500)
     assert (rois[:, 1:3] < rois[:, 3:]).all() and (rois[:, 0] == 0).all()
     assert rois[:, 1:].min() >= 0 and (rois[:, 3:] <= torch.tensor([80.0, 60.0])).all()
 

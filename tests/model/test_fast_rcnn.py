@@ -149,6 +149,17 @@ class TestPredict:
         scores, _ = model.forward_rois(features, rois)
         torch.testing.assert_close(model.predict(features, rois)[0], scores.softmax(1))
 
+    @pytest.mark.parametrize("pool", ["paper", "walkthrough", "align"])
+    def test_half_precision_pools_rounded_values(self, pool):
+        model = tiny_model(pool=pool).eval()
+        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), ROIS.repeat(10, 1)
+        rois[:, 3:] += torch.arange(40.0)[:, None]
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            scores, _ = model.forward_rois(features, rois)
+            probabilities, _ = model.predict(features, rois)
+        assert probabilities.dtype == torch.float32
+        torch.testing.assert_close(probabilities, scores.float().softmax(1), atol=2e-3, rtol=0)
+
     @pytest.mark.parametrize("pool", ["paper", "align"])
     def test_no_rois(self, pool):
         model = tiny_model(pool=pool).eval()

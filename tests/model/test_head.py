@@ -96,6 +96,14 @@ def test_dropout_only_in_training():
     assert torch.equal(head(pooled)[0], head(pooled)[0])
 
 
+@pytest.mark.parametrize("rank", [None, 6])
+def test_fc6_reads_rois_whose_channels_come_last(rank):
+    head = Head(8, 7, 32, 16, 5, fc6_rank=rank, divisor=10).eval()
+    pooled = torch.rand(3, 7, 7, 8).permute(0, 3, 1, 2)
+    fc6 = head.fc6_channels_last(8, torch.float32)
+    torch.testing.assert_close(head(pooled, fc6), head(pooled))
+
+
 def test_deltas_undo_the_normalisation():
     head = Head(8, 7, 32, 16, 5)
     bbox_pred = torch.randn(3, 5, 4)

@@ -477,12 +477,16 @@ def test_a_damaged_state_is_refused(tmp_path: Path):
 
 def test_a_closed_run_leaves_no_thread_and_no_memory(tmp_path: Path):
     before = set(threading.enumerate())
-    run = trainer(tmp_path)
+    run = trainer(tmp_path, "average_last=1")
     next_step(run)
     assert set(threading.enumerate()) > before
+    held = [weakref.ref(parameter.grad) for parameter in run.model.head.parameters()]
+    held += [weakref.ref(tensor) for tensor in run._average.values()]
+    held += [weakref.ref(state["momentum_buffer"]) for state in run._optimizer.state.values()]
     run.close()
     assert set(threading.enumerate()) == before
     assert list(run) == []
+    assert len(held) > 20 and not any(tensor() is not None for tensor in held)
     gone = weakref.ref(run.model)
     del run
     gc.collect()

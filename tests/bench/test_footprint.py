@@ -1,0 +1,40 @@
+"""Memory and start of fresh processes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fastrcnn.__main__ import main
+from fastrcnn.bench import footprint
+from fastrcnn.errors import FastRCNNError
+
+
+def test_memory_of_fresh_processes(tiny_checkpoint, monkeypatch):
+    monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
+    found = footprint.measure_memory((1, 2))
+    assert list(found.peak) == ["800 x 600", "4000 x 3000"] and list(found.after) == [1, 2]
+    usual, large = found.peak.values()
+    # 12 million pixels of three bytes, at least, on top of what torch takes.
+    assert usual > 100 and large > usual + 36
+    assert all(taken > 100 for taken in found.after.values())
+
+
+def test_where_the_system_does_not_tell(monkeypatch, tmp_path):
+    monkeypatch.setattr(footprint, "Path", lambda _: tmp_path / "status")
+    with pytest.raises(FastRCNNError, match="Linux"):
+        footprint.measure_memory()
+
+
+def test_the_start_is_measured(tiny_checkpoint, monkeypatch, capsys):
+    monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
+    assert main(["bench", "start", "--turns", "1", "--json", "-"]) == 0
+    start = json.loads(capsys.readouterr().out)["start"]
+    assert 0 < start["imported"] < start["first_page"]
+
+
+def test_a_page_that_does_not_come(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tmp_path / "nosuch.safetensors"))
+    with pytest.raises(FastRCNNError, match="did not answer"):
+        footprint.measure_start(1)
