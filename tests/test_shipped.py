@@ -26,7 +26,7 @@ def shipped() -> Detector:
         ("cow", "cow", 1),
         ("sheep", "sheep", 1),
         ("shepherd-dog", "dog", 1),
-        ("horses", "horse", 1),
+        ("horses", "horse", 3),
     ],
 )
 def test_finds_what_the_photograph_shows(shipped, photo, name, count):
