@@ -257,10 +257,11 @@ class Detector:
             image = load_image(source)
         segmentations: tuple[Segmentation, ...] = ()
         found: Proposals | None = None
-        if boxes is None and callable(self.search):
+        if boxes is None and not isinstance(self.search, str | SelectiveSearch):
             with _timed(seconds, "proposals"):
                 boxes = self.search(image)
         elif boxes is None:
+            assert isinstance(self.search, str | SelectiveSearch)
             search = search_stages(image, self.search)
             with _timed(seconds, "segments"):
                 first = next(search)

@@ -20,7 +20,7 @@ const LESSONS = [
   },
   {
     title: "One look at the photograph",
-    get what() { return `${model.backbone === "small" ? "The network's" : "VGG16's"} ${COUNTS[model.convolutions] ?? model.convolutions} convolutions turn the whole photograph into ${model.channels} maps, once. Every box is cut out of the same maps.`; },
+    get what() { return `${model.backbone.startsWith("vgg16") ? "VGG16's" : "The network's"} ${COUNTS[model.convolutions] ?? model.convolutions} convolutions turn the whole photograph into ${model.channels} maps, once. Every box is cut out of the same maps.`; },
     why: "R-CNN ran the network on each box by itself, 2,000 times; sharing the maps made Fast R-CNN 146 times faster to run, the time for proposals aside.",
     get formula() { return `a cell of the map = ${model.stride} x ${model.stride} pixels of the network's input`; },
     try: "Click through the strip of channels: which part of the object does each answer to?",
