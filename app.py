@@ -6,6 +6,7 @@ import sys
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui.page import serve
+from fastrcnn.ui.zero_gpu import on_lent_gpu
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page; prints the address to open.")
@@ -16,6 +17,6 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     try:
-        serve(Detector.from_checkpoint(), mcp=options.mcp)
+        serve(on_lent_gpu(Detector.from_checkpoint()), mcp=options.mcp)
     except FastRCNNError as error:
         sys.exit(f"error: {error}")

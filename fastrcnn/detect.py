@@ -6,7 +6,7 @@ R proposals, K classes with background at 0.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from fastrcnn.model.precision import autocast
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
+Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
+
 PROPOSALS = 2000  # scored per picture, the best-ranked ones
 VOTE = 0.5  # least IoU with a detection of a box that has a say in where its edges are
 PER_CLASS = 100  # detections kept per class and picture (the paper's code)
@@ -35,8 +37,8 @@ class Trace:
     """One picture's way through the detector, every step as the network computed it.
 
     image: (H, W, 3) uint8 RGB.
-    proposals: selective search's ranked boxes with their hierarchies, or None where the boxes were
-    given.
+    proposals: selective search's ranked boxes with their hierarchies, or None where the boxes came
+    from elsewhere.
     boxes: (R, 4) float32, the proposals that were scored, in pixels of the picture.
     features: (1, C, h, w), the last convolution's map. scale: (sx, sy), network input pixels per
     picture pixel; the map has one cell per `model.backbone.stride` (16 for VGG16) of those.
@@ -126,16 +128,18 @@ class Decisions:
 class Detector:
     """Fast R-CNN with its proposals: a picture in, detections out.
 
-    search: how boxes are proposed. precision: what convolutions and fully connected layers compute
-    in: "float32", "bfloat16", or "auto", which is bfloat16 where the processor has it, twice as
-    fast and with scores that differ in the third digit.
+    search: how boxes are proposed: a mode of selective search, its settings, or a function from the
+    (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: what
+    convolutions and fully connected layers compute in: "float32", "bfloat16", or "auto", which is
+    bfloat16 where the processor has it, twice as fast and with scores that differ in the third
+    digit.
     """
 
     def __init__(
         self,
         model: FastRCNN,
         metadata: dict | None = None,
-        search: str | SelectiveSearch = "fast",
+        search: Search = "fast",
         precision: str = "auto",
     ) -> None:
         self.model = model.eval()
@@ -147,7 +151,7 @@ class Detector:
     def from_checkpoint(
         cls,
         path: str | Path | None = None,
-        search: str | SelectiveSearch = "fast",
+        search: Search = "fast",
         precision: str = "auto",
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
@@ -253,7 +257,11 @@ class Detector:
             image = load_image(source)
         segmentations: tuple[Segmentation, ...] = ()
         found: Proposals | None = None
-        if boxes is None:
+        if boxes is None and not isinstance(self.search, str | SelectiveSearch):
+            with _timed(seconds, "proposals"):
+                boxes = self.search(image)
+        elif boxes is None:
+            assert isinstance(self.search, str | SelectiveSearch)
             search = search_stages(image, self.search)
             with _timed(seconds, "segments"):
                 first = next(search)
@@ -269,9 +277,7 @@ class Detector:
         with _timed(seconds, "features"):
             if features is None:
                 resized, scale = self.model.config.geometry.resize(image)
-                pixels = self.model.backbone.preprocess(resized)
-                with self._autocast():
-                    features = self.model.backbone(pixels).float(), scale
+                features = self.convolve(self.model.backbone.preprocess(resized)), scale
             maps, scale = features
         yield Stage("features", image, segmentations, found, maps)
         with _timed(seconds, "head"):
@@ -298,9 +304,20 @@ class Detector:
     def _score(
         self, image: np.ndarray, boxes: Tensor, features: Tensor, scale: tuple[float, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with self._autocast():
-            probabilities, deltas = self.model.predict(features, _rois(boxes, scale))
+        probabilities, deltas = self.predict(features, _rois(boxes, scale))
         return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), *image.shape[:2])
+
+    def convolve(self, pixels: Tensor) -> Tensor:
+        """The network's first half: (1, 3, h, w) input -> (1, C, h', w'), the last map, float32."""
+        with self._autocast():
+            return self.model.backbone(pixels).float()
+
+    def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half: (1, C, h', w') and (R, 5) RoIs in pixels of the network's input ->
+        probabilities (R, K) and deltas (R, K, 4), float32.
+        """
+        with self._autocast():
+            return self.model.predict(features, rois)
 
     @torch.inference_mode()
     def inspect(self, trace: Trace, box: Tensor, form: str | None = None) -> Inspection:

@@ -1,12 +1,19 @@
-"""The block at the top of README.md makes the repository a Hugging Face Space."""
+"""README.md makes the repository a Space; the links of all documents lead somewhere."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")],
+)
 
 
 def configuration() -> dict[str, str]:
@@ -36,6 +43,25 @@ def test_what_the_hub_shows_fits():
     assert space["license"] == "apache-2.0" and len(space["emoji"]) == 1
 
 
-def test_every_picture_in_the_readme_is_there():
-    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert shown and all((ROOT / path).is_file() for path in shown)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_and_picture_leads_to_something(document):
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        path, _, place = target.partition("#")
+        if path.startswith("https://"):
+            continue
+        file = (document.parent / path) if path else document
+        assert file.exists(), target
+        assert not place or place in anchors(file), target
+
+
+def anchors(document: Path) -> list[str]:
+    """The names that its headings can be linked to by."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings]
+
+
+def test_the_first_screen_has_a_way_in_for_everyone():
+    first = README[: README.index("## ")]
+    assert "python app.py\n```" in first and "](docs/lesson.md)" in first
+    assert "```python\n" in first and "](docs/own-data.md)" in first
+    assert len(first.split("---\n")[2].splitlines()) < 50

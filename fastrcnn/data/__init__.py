@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastrcnn.data.annotation import Annotation, Dataset
@@ -12,9 +13,11 @@ from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
 from fastrcnn.errors import DataError
 
 __all__ = [
+    "READERS",
     "VOC_CLASSES",
     "Annotation",
     "Dataset",
+    "Reader",
     "download_voc2007",
     "draw_shapes",
     "open_dataset",
@@ -26,7 +29,7 @@ __all__ = [
 
 
 def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> Dataset:
-    """A data set in whatever form it has at `path`.
+    """A data set in whatever form it has at `path`, by the first of READERS that knows it.
 
     A folder with ``ImageSets/Main`` is Pascal VOC, and any ``NAME.txt`` in there a split. Another
     folder is searched for the split's COCO JSON under its usual names. A file is COCO JSON itself,
@@ -34,23 +37,41 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
     Raises DataError where there is none of these, or as the readers do.
     """
     path = Path(path)
-    if path.is_file():
-        return read_coco(path, on_bad=on_bad)
-    if (path / "ImageSets" / "Main").is_dir():
-        return read_voc(path, split, on_bad=on_bad)
+    for read in READERS:
+        if (dataset := read(path, split, on_bad)) is not None:
+            return dataset
     if not path.is_dir():
         raise DataError(f"There is no data set at {path}: no such file or folder.")
-    names = [
+    *names, last = _coco_names(split)
+    raise DataError(
+        f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
+        f"split {split!r}, which would be {', '.join(names)} or {last}."
+    )
+
+
+def _voc_folder(path: Path, split: str, on_bad: OnBad | None) -> Dataset | None:
+    is_voc = (path / "ImageSets" / "Main").is_dir()
+    return read_voc(path, split, on_bad=on_bad) if is_voc else None
+
+
+def _coco_json(path: Path, split: str, on_bad: OnBad | None) -> Dataset | None:
+    for file in [path, *(path / name for name in _coco_names(split))]:
+        if file.is_file():
+            return read_coco(file, on_bad=on_bad)
+    return None
+
+
+def _coco_names(split: str) -> list[str]:
+    return [
         f"{split}.json",
         f"instances_{split}.json",
         f"annotations/{split}.json",
         f"annotations/instances_{split}.json",
         f"{split}/_annotations.coco.json",
     ]
-    for name in names:
-        if (path / name).is_file():
-            return read_coco(path / name, on_bad=on_bad)
-    raise DataError(
-        f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
-        f"split {split!r}, which would be {', '.join(names[:-1])} or {names[-1]}."
-    )
+
+
+# Asked in this order; None says that what is at the path is of another form. One of your own comes
+# before these, which take every file for COCO JSON.
+Reader = Callable[[Path, str, OnBad | None], Dataset | None]
+READERS: list[Reader] = [_voc_folder, _coco_json]

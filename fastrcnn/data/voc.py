@@ -1,4 +1,5 @@
-"""Pascal VOC folders: ``ImageSets/Main/SPLIT.txt``, ``Annotations/ID.xml``, ``JPEGImages/ID.jpg``.
+"""Pascal VOC folders: ``ImageSets/Main/SPLIT.txt``, ``Annotations/ID.xml``, ``JPEGImages/ID.jpg``,
+and for classes of one's own ``classes.txt``.
 
 VOC counts pixels from 1 and includes the last one; here boxes start at 0 and exclude it, so that
 (xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax).
@@ -28,12 +29,13 @@ VOC_CLASSES = (
 def read_voc(
     root: str | Path,
     split: str,
-    classes: Sequence[str] = VOC_CLASSES,
+    classes: Sequence[str] | None = None,
     on_bad: OnBad | None = None,
 ) -> Dataset:
     """Every picture that ``ImageSets/Main/SPLIT.txt`` under `root` lists, in its order.
 
     All annotations are read here, so that a bad one is found now and not hours into a run.
+    classes: by default the lines of ``classes.txt`` under `root`, without it VOC's twenty.
     on_bad: is told of each picture that cannot be used, which is then left out.
     Raises DataError, naming file and field, for a missing split, annotation or picture, one that
     lies outside its folder, XML that is broken or declares a document type, an unknown class, or a
@@ -45,18 +47,33 @@ def read_voc(
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in splits.glob("*.txt"))) or "none"
         raise DataError(f"There is no split {split!r} in {splits}; found there: {known}.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     # A class's own split, such as dog_val, has a second column that says whether it is in there.
-    image_ids = [line.split()[0] for line in lines if line.strip()]
+    image_ids = [line.split()[0] for line in _lines(path)]
+    classes = tuple(_classes(root) if classes is None else classes)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     annotations = []
     for image_id in image_ids:
         with left_out(on_bad):
             annotations.append(_read_picture(root, image_id, labels))
-    return Dataset(f"{root.resolve().name} {split}", tuple(classes), tuple(annotations))
+    return Dataset(f"{root.resolve().name} {split}", classes, tuple(annotations))
+
+
+def _classes(root: Path) -> Sequence[str]:
+    path = root / "classes.txt"
+    if not path.is_file():
+        return VOC_CLASSES
+    lines = _lines(path)
+    if not lines or len(set(lines)) < len(lines):
+        raise DataError(f"{path} must have the names of the classes, each on a line of its own.")
+    return lines
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "test")) -> Path:
@@ -122,7 +139,8 @@ def _read_picture(root: Path, image_id: str, known: dict[str, int]) -> Annotatio
         item = _Element(path, element, f"object[{index}]/")
         name = item.text("name")
         if name not in known:
-            raise item.error("name", name, f"one of {', '.join(known)}")
+            named = ", ".join(known)
+            raise item.error("name", name, f"one of {named}, or a classes.txt that has it")
         labels.append(known[name])
         boxes.append(_box(item.child("bndbox"), width, height))
         difficult.append(_flag(item, "difficult"))

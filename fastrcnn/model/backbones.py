@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -36,10 +36,36 @@ LAYERS = (
     *("conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3"),
     *("conv5_1", "conv5_2", "conv5_3"),
 )
-_SMALL_LAYERS = ("conv1", "conv2", "conv3", "conv4")
-# Channels of one convolution after another, M for a max-pool that halves the map.
-_SMALL_PLAN = (16, "M", 32, "M", 64, "M", 64)
-BACKBONES = ("vgg16", "vgg16_bn", "small")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a backbone is made of: convolutions of 3 x 3, each with a ReLU, and max-pools.
+
+    layers: the convolutions' names, from the picture up. channels: of one convolution after
+    another, "M" for a max-pool that halves the map. first_kept: see `Backbone`. batch_norm: one
+    after each convolution. vgg16: whether it is to start with VGG16's weights; else it starts at
+    random.
+    """
+
+    layers: tuple[str, ...]
+    channels: tuple[int | str, ...]
+    first_kept: str
+    batch_norm: bool = False
+    vgg16: bool = False
+
+
+_VGG16 = Plan(LAYERS, tuple(cfgs["D"][:-1]), first_kept="conv3_3", vgg16=True)
+# What a recipe or a checkpoint may name; one of your own is one more line.
+BACKBONES = {
+    "vgg16": _VGG16,
+    "vgg16_bn": replace(_VGG16, batch_norm=True),
+    "small": Plan(
+        ("conv1", "conv2", "conv3", "conv4"),
+        (16, "M", 32, "M", 64, "M", 64),
+        first_kept="conv3",
+    ),
+}
 IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_conv.safetensors"
 
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -51,7 +77,7 @@ _TORCHVISION_FEATURES_MEAN_RGB = (255 * 0.48235, 255 * 0.45882, 255 * 0.40784)
 
 def layer_names(backbone: str) -> tuple[str, ...]:
     """The convolutions of one of BACKBONES, from the picture up."""
-    return _SMALL_LAYERS if backbone == "small" else LAYERS
+    return BACKBONES[backbone].layers
 
 
 @dataclass(frozen=True)
@@ -117,18 +143,15 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str = "vgg16") -> None:
         super().__init__()
-        if name not in BACKBONES:
+        if not isinstance(name, str) or name not in BACKBONES:
             raise RecipeError(f"Unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
+        plan = BACKBONES[name]
         self.name = name
-        self.layers = layer_names(name)
-        plan: list[int | str]
-        if name == "small":
-            plan, self.first_kept = [*_SMALL_PLAN], "conv3"
-        else:
-            plan, self.first_kept = cfgs["D"][:-1], "conv3_3"
-        self.channels = int(plan[-1])
-        self.stride = 2 ** plan.count("M")
-        modules = make_layers(plan, batch_norm=name == "vgg16_bn")
+        self.layers = plan.layers
+        self.first_kept = plan.first_kept
+        self.channels = next(c for c in reversed(plan.channels) if isinstance(c, int))
+        self.stride = 2 ** plan.channels.count("M")
+        modules = make_layers([*plan.channels], batch_norm=plan.batch_norm)
         starts = [i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
         ends = [*starts[1:], len(modules)]
         for layer, start, end in zip(self.layers, starts, ends, strict=True):
@@ -231,17 +254,17 @@ def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone as training starts: VGG16 with ImageNet weights, ``small`` with random ones.
+    """A backbone as training starts: VGG16 with ImageNet weights, another with random ones.
 
     weights: a safetensors file of the original VGG16 convolutions (keys ``conv1_1.weight``, ...,
     BGR order), "torchvision" to download torchvision's own, or None: the file that ships with the
     project, or the download where there is no such file. Raises CheckpointError, and RecipeError
-    for weights that are to go into ``small``.
+    for weights that are to go into another backbone than VGG16.
     """
     backbone = Backbone(name)
-    if name == "small":
+    if not BACKBONES[name].vgg16:
         if weights is not None:
-            raise RecipeError("The small backbone starts at random; it takes no VGG16 weights.")
+            raise RecipeError(f"The {name} backbone starts at random; it takes no VGG16 weights.")
         _start_at_random(backbone)
         return backbone
     if weights is None:

@@ -20,6 +20,7 @@ import numpy as np
 from fastrcnn.detect import Detector, Stage
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui.examples import Example
+from fastrcnn.ui.texts import text
 
 
 class Gone(FastRCNNError):
@@ -62,7 +63,7 @@ class Analyses:
         """The picture of this token. Raises Gone."""
         with self._lock:
             if not isinstance(token, str) or token not in self._by_token:
-                raise Gone("This picture is no longer kept; choose it again.")
+                raise Gone(text("server.gone"))
             self._by_token.move_to_end(token)
             return self._by_token[token]
 

@@ -7,11 +7,19 @@ from collections.abc import Callable
 from functools import wraps
 
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.ui.texts import Said, said, text
+
+
+def told(sentence: str) -> dict:
+    """A sentence for the browser, in English and, where it is one of the page's own, by its key."""
+    if isinstance(sentence, Said):
+        return {"error": str(sentence), "said": {"key": sentence.key, "values": sentence.values}}
+    return {"error": sentence}
 
 
 def apology(sentence: str) -> dict:
     """A note that something went wrong; no two are equal, for the browser hears of changes only."""
-    return {"error": sentence, "serial": secrets.token_hex(4)}
+    return told(sentence) | {"serial": secrets.token_hex(4)}
 
 
 def answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
@@ -21,9 +29,9 @@ def answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
     def answer(asked: dict) -> dict:
         try:
             if not isinstance(asked, dict):
-                raise FastRCNNError("A question to the server is a set of names and values.")
+                raise FastRCNNError(text("server.question"))
             return question(asked)
         except FastRCNNError as error:
-            return {"error": str(error)}
+            return told(said(error))
 
     return answer

@@ -11,6 +11,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from torch import Tensor
 
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.ui.texts import text
 
 
 def photograph(file: dict | None) -> tuple[str, bytes]:
@@ -19,7 +20,7 @@ def photograph(file: dict | None) -> tuple[str, bytes]:
     path = Path(file.get("path") or "")
     # Gradio checks this only of what is marked as a file; any other path of the server's gets here.
     if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
-        raise FastRCNNError("No picture was given; choose one, or send it with handle_file.")
+        raise FastRCNNError(text("server.no-picture"))
     return file.get("orig_name") or path.name, path.read_bytes()
 
 
@@ -35,29 +36,27 @@ def box(values: object, height: int, width: int) -> Tensor:
         cut = [max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))]
         if cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1:
             return torch.tensor(cut)
-    raise FastRCNNError(
-        f"A box is x1, y1, x2, y2 with at least one pixel inside the picture of {width} x {height}."
-    )
+    raise FastRCNNError(text("server.box", width=width, height=height))
 
 
 def whole(value: object, name: str, count: int) -> int:
     """A whole number from 0 to count - 1."""
     if not _is_number(value) or value != int(value) or not 0 <= value < count:
-        raise FastRCNNError(f"{name} must be a whole number from 0 to {count - 1}.")
+        raise FastRCNNError(text("server.whole", name=name, last=count - 1))
     return int(value)
 
 
 def share(value: object, name: str) -> float:
     """A number from 0 to 1."""
     if not _is_number(value) or not 0 <= value <= 1:
-        raise FastRCNNError(f"{name} must be a number from 0 to 1.")
+        raise FastRCNNError(text("server.share", name=name))
     return float(value)
 
 
 def truth(value: object, name: str) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise FastRCNNError(f"{name} must be true or false.")
+        raise FastRCNNError(text("server.truth", name=name))
     return value
 
 

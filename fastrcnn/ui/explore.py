@@ -27,13 +27,8 @@ from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.answers import answering, apology
 from fastrcnn.ui.examples import Example, first_of, thumbnail
 from fastrcnn.ui.lens import build_lens
+from fastrcnn.ui.texts import said, shown, text
 
-_INTRODUCTION = """
-# Fast R-CNN, opened up
-
-How does a computer find objects in a photograph? Use one of your own or click an example, and
-follow one box through every step. Every number you see is the network's own.
-"""
 # Runs in the browser before the upload is sent on, so that the lens can say what is going on.
 _TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('lens-upload')); return [p]; }"
 
@@ -59,7 +54,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             # Bytes, so that an error does not name the server's own folders.
             name, data = check.photograph(file)
         except FastRCNNError as error:
-            yield apology(str(error))
+            yield apology(said(error))
             return
         session = check.session(request)
         yield from analyse(Analysis(name, analyses.detector_of(session)), data, session)
@@ -67,7 +62,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
         if example is None:
-            yield apology("There is no such example; choose one of the photographs shown.")
+            yield apology(text("server.no-example"))
             return
         session = check.session(request)
         analysis = Analysis(
@@ -83,7 +78,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         analyses.use(session, None)
         name = first_of(examples)
         if name is None:
-            yield apology("There is no example to show; choose a photograph of your own.")
+            yield apology(text("server.no-examples"))
             return
         first = examples[name]
         analysis = Analysis(
@@ -96,7 +91,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             # Read before the picture that is open now is given up.
             image = load_image(picture)
         except FastRCNNError as error:
-            yield apology(str(error))
+            yield apology(said(error))
             return
         token = analyses.open(session, analysis)
         note = {
@@ -112,16 +107,17 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
 
     with gr.Row(equal_height=True):
         with gr.Column():
-            gr.Markdown(_INTRODUCTION)
+            gr.Markdown(shown("page.introduction"))
         with gr.Column():
             photo = gr.Image(
-                label="Your photograph",
+                label=shown("page.photo"),
                 type="filepath",
                 image_mode=None,
                 sources=["upload", "webcam", "clipboard"],
                 buttons=[],
                 height=130,
-                alt_text="The photograph to look at",
+                # Gradio says this one in no other language.
+                alt_text=text("page.photo.alt"),
                 elem_id="photo",
             )
     lens = build_lens(
@@ -146,7 +142,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     untrained = lens.untrain(untrain, None, lens, **options)
     for event in (uploaded, chosen, untrained):
         event.failure(
-            lambda: apology("The analysis did not go through; please try again."),
+            lambda: apology(text("server.analysis-failed")),
             None,
             lens,
             show_progress="hidden",
@@ -172,14 +168,14 @@ class _Server:
         """The photograph, and the objects known to be on it."""
         analysis = self._analyses.get(asked.get("token"))
         if analysis.stage is None:
-            raise FastRCNNError("The picture is still being read; ask again in a moment.")
+            raise FastRCNNError(text("server.reading"))
         return views.picture(analysis.stage.image) | {"objects": list(analysis.objects)}
 
     def segments(self, asked: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""
         stage = self._analyses.get(asked.get("token")).stage
         if stage is None:
-            raise FastRCNNError("The regions are not there yet; ask again in a moment.")
+            raise FastRCNNError(text("server.no-regions"))
         found = stage.proposals
         runs = views.runs(stage.segmentations, found)
         index = check.whole(asked.get("run", 0), "run", len(runs))
@@ -192,7 +188,7 @@ class _Server:
     def proposals(self, asked: dict) -> dict:
         stage = self._analyses.get(asked.get("token")).stage
         if stage is None or stage.proposals is None:
-            raise FastRCNNError("The proposals are not there yet; ask again in a moment.")
+            raise FastRCNNError(text("server.no-proposals"))
         return views.proposals(stage.proposals, PROPOSALS) | {
             "runs": views.runs(stage.segmentations, stage.proposals)
         }
@@ -202,7 +198,7 @@ class _Server:
         analysis = self._analyses.get(asked.get("token"))
         stage = analysis.stage
         if stage is None or stage.features is None:
-            raise FastRCNNError("The feature map is not there yet; ask again in a moment.")
+            raise FastRCNNError(text("server.no-features"))
         height, width = stage.image.shape[:2]
         return views.activity(stage.features, height, width, analysis.detector.model)
 
@@ -242,7 +238,7 @@ class _Server:
         _, trace = self._traced(asked)
         boxes = asked.get("boxes")
         if not isinstance(boxes, list) or len(boxes) > 100:
-            raise FastRCNNError("True boxes are a list of at most 100.")
+            raise FastRCNNError(text("server.truths"))
         size = trace.image.shape[:2]
         truths = [check.box(box, *size) for box in boxes]
         return {
@@ -266,7 +262,7 @@ class _Server:
     def _traced(self, asked: dict) -> tuple[Detector, Trace]:
         analysis = self._analyses.get(asked.get("token"))
         if analysis.stage is None or analysis.stage.trace is None:
-            raise FastRCNNError("The picture is still being analysed; ask again in a moment.")
+            raise FastRCNNError(text("server.analysing"))
         return analysis.detector, analysis.stage.trace
 
 

@@ -16,6 +16,7 @@ from fastrcnn.ui import asked, endpoints, explore, train
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.runs import Runs
+from fastrcnn.ui.texts import I18N, shown
 
 # Gradio's footer links to its own site; the page needs no other host.
 _CSS = "footer { display: none !important; }"
@@ -39,9 +40,9 @@ def build(
         title="Fast R-CNN", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
     ) as page:
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Explore", id="explore"):
+            with gr.Tab(shown("page.explore"), id="explore"):
                 explored = explore.build(analyses, examples)
-            with gr.Tab("Train", id="train"):
+            with gr.Tab(shown("page.train"), id="train"):
                 train.build(runs, analyses, explored, tabs)
         endpoints.build(detector)
 
@@ -62,6 +63,7 @@ def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
     if mcp and find_spec("mcp") is None:
         raise MissingPackageError("The MCP server", '"gradio[mcp]"')
     return page.launch(
+        i18n=I18N,
         mcp_server=mcp or None,  # None: as the environment variable GRADIO_MCP_SERVER says
         theme=gr.themes.Default(),
         css=_CSS,

@@ -32,6 +32,7 @@ from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Finished, Progress, Step, Validation
 from fastrcnn.training.trainer import Trainer, build_model
+from fastrcnn.ui.texts import said, text
 
 SHOWN_SCENES = 4  # held-out pictures whose detections are shown as the model learns
 _SCENE_SECONDS = 2.0  # between two looks at them
@@ -230,7 +231,7 @@ class Run:
         """
         with self._busy:
             if self._trainer is None:
-                raise FastRCNNError("There is no network yet; start the training first.")
+                raise FastRCNNError(text("server.no-network"))
             model = copy.deepcopy(self._trainer.model).eval()
         return Detector(model.requires_grad_(False), self.metadata(), self.recipe.proposals_mode)
 
@@ -243,13 +244,13 @@ class Run:
         """Mean and standard deviation that the box targets are normalised with, (4,) each."""
         trainer = self._trainer
         if trainer is None:
-            raise FastRCNNError("There is no network yet; start the training first.")
+            raise FastRCNNError(text("server.no-network"))
         return trainer.model.head.bbox_mean, trainer.model.head.bbox_std
 
     def metrics(self) -> Path:
         """The file of the trainer's records so far. Raises FastRCNNError where there are none."""
         if self._trainer is None or not self.curves.steps:
-            raise FastRCNNError("There are no curves yet; let the training do a step first.")
+            raise FastRCNNError(text("server.no-curves"))
         return self._trainer.metrics_path
 
     # The thread
@@ -260,11 +261,11 @@ class Run:
                 try:
                     self._train(Path(folder))
                 except FastRCNNError as error:
-                    self._end("failed", str(error))
+                    self._end("failed", said(error))
                 except MemoryError:
-                    self._end("failed", "The computer's memory is full; lower images_per_batch.")
+                    self._end("failed", text("server.memory"))
                 except Exception:
-                    self._end("failed", "The training ran into an error of the program's own.")
+                    self._end("failed", text("server.own-error"))
                     raise
                 finally:
                     self._turns.give_back(self)
@@ -329,10 +330,7 @@ class Run:
                     return self._end("finished")
             if self._computed > self._limits.seconds:
                 minutes = round(self._limits.seconds / 60)
-                raise FastRCNNError(
-                    f"A training on this page may compute for {minutes} minutes, which this one "
-                    f"has; what it learned stays."
-                )
+                raise FastRCNNError(text("server.minutes", minutes=minutes))
         return self._end("stopped")
 
     def _take_turn(self, phase: str) -> bool:
@@ -455,10 +453,7 @@ class Runs:
             for old in [t for t, run in self._by_token.items() if run.join(0)]:
                 del self._by_token[old]
             if len(self._by_token) >= self.limits.kept:
-                raise TooMany(
-                    f"{self.limits.kept} trainings are open on this page already, which is all it "
-                    f"holds; try again when somebody has left."
-                )
+                raise TooMany(text("server.trainings", count=self.limits.kept))
             run = Run(recipe, data, self._turns, self.limits, cache=cache, paused=paused)
             self._by_token[token] = run
             self._tokens[session] = token
@@ -468,7 +463,7 @@ class Runs:
         """The run of this token, which is then known to be wanted. Raises FastRCNNError."""
         run = self._by_token.get(token) if isinstance(token, str) else None
         if run is None or run.join(0):
-            raise FastRCNNError("This training is no longer kept; start it again.")
+            raise FastRCNNError(text("server.training-gone"))
         run.touch()
         return run
 

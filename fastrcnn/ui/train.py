@@ -31,9 +31,10 @@ from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.answers import answering, apology
+from fastrcnn.ui.answers import answering, apology, told
 from fastrcnn.ui.explore import Explore
 from fastrcnn.ui.runs import Run, Runs
+from fastrcnn.ui.texts import said, text
 from fastrcnn.ui.workbench import build_workbench
 
 _MOST_PICTURES = 2001  # and one less is the most
@@ -48,93 +49,28 @@ class Knob:
     """
 
     name: str
-    label: str
-    kind: str
-    says: str
+    kind: str = "number"
     choices: tuple[str, ...] = ()
 
 
 KNOBS = (
-    Knob("iterations", "Iterations", "number", "How many mini-batches are learned from."),
-    Knob(
-        "images_per_batch",
-        "Images per batch, N",
-        "number",
-        "RoIs of one picture share its feature map: fewer pictures are quicker, more are varied.",
-    ),
-    Knob(
-        "rois_per_batch",
-        "RoIs per batch, R",
-        "number",
-        "Sampled boxes in a mini-batch, R / N from each picture.",
-    ),
-    Knob(
-        "fg_fraction",
-        "Foreground share",
-        "number",
-        "Most proposals show no object; without a share of their own, objects would drown.",
-    ),
-    Knob(
-        "fg_iou",
-        "Object from IoU",
-        "number",
-        "A box that overlaps an object by this much or more is taught as that object.",
-    ),
-    Knob(
-        "bg_iou_low",
-        "Background from IoU",
-        "number",
-        "Background overlaps an object at least this much: near misses teach more than walls.",
-    ),
-    Knob("bg_iou_high", "Background below IoU", "number", "Background overlaps less than this."),
-    Knob(
-        "loc_weight",
-        "Lambda",
-        "number",
-        "The weight of the box loss against the class loss; at 0 no box is learned.",
-    ),
-    Knob(
-        "lr",
-        "Learning rate",
-        "number",
-        "How far one step goes: too small crawls, too large bursts into NaN.",
-    ),
-    Knob(
-        "optimizer",
-        "Optimiser",
-        "choice",
-        "SGD is the paper's, Adam the walk-through's; each wants its own learning rate.",
-        OPTIMIZERS,
-    ),
-    Knob(
-        "first_trainable",
-        "Learns from layer",
-        "choice",
-        "All layers below it stay as they are; from fc6 on, every convolution is frozen.",
-    ),
-    Knob(
-        "bbox_reg",
-        "Bounding-box regression",
-        "switch",
-        "Without it the proposals stay where selective search put them.",
-    ),
-    Knob(
-        "normalise_targets",
-        "Normalised box targets",
-        "switch",
-        "Brings the four box targets to mean 0 and variance 1, the size of the class loss.",
-    ),
-    Knob("seed", "Seed", "number", "The same seed gives the same start and the same curve."),
+    Knob("iterations"),
+    Knob("images_per_batch"),
+    Knob("rois_per_batch"),
+    Knob("fg_fraction"),
+    Knob("fg_iou"),
+    Knob("bg_iou_low"),
+    Knob("bg_iou_high"),
+    Knob("loc_weight"),
+    Knob("lr"),
+    Knob("optimizer", "choice", OPTIMIZERS),
+    Knob("first_trainable", "choice"),
+    Knob("bbox_reg", "switch"),
+    Knob("normalise_targets", "switch"),
+    Knob("seed"),
 )
-
-
 # laptop_conv5 is not among them: it goes on from trained weights.
-_SAYS = {
-    "shapes": "A small network from random numbers: two minutes.",
-    "walkthrough": "The blog post's: VGG16 frozen, pictures of 224 x 224, a head 4096 wide.",
-    "paper": "The paper's: VGG16 learns from conv3_1 on at 600 pixels; hours without a GPU.",
-    "laptop": "VGG16 frozen, a narrower head: what made most of the detector that ships.",
-}
+_RECIPES = ("shapes", "walkthrough", "paper", "laptop")
 
 
 def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
@@ -150,7 +86,7 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
         try:
             return _start(runs, check.session(request), event._data, local)
         except FastRCNNError as error:
-            return apology(str(error))
+            return apology(said(error))
 
     def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
         session = check.session(request)
@@ -159,7 +95,7 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
             index = check.whole(event._data.get("scene"), "scene", len(run.held_out))
             detector = run.detector()
         except FastRCNNError as error:
-            yield gr.skip(), gr.skip(), apology(str(error))
+            yield gr.skip(), gr.skip(), apology(said(error))
             return
         analyses.use(session, detector)
         shown = run.held_out[index]
@@ -171,7 +107,7 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
     workbench = build_workbench(
         server.functions(),
         local=local,
-        recipes={name: _defaults(RECIPES[name]) | {"says": says} for name, says in _SAYS.items()},
+        recipes={name: _defaults(RECIPES[name]) for name in _RECIPES},
         knobs=[vars(knob) for knob in KNOBS],
     )
     options = {"show_progress": "hidden", "api_visibility": "private"}
@@ -186,7 +122,7 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
     )
     for event in (started, looked):
         event.failure(
-            lambda: apology("That did not go through; please try again."),
+            lambda: apology(text("server.failed")),
             None,
             workbench,
             **options,
@@ -207,15 +143,15 @@ def _defaults(recipe: Recipe) -> dict:
 
 def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     name = asked.get("recipe")
-    if name not in _SAYS:
-        raise FastRCNNError(f"There is no recipe of that name; there are {', '.join(_SAYS)}.")
+    if name not in _RECIPES:
+        raise FastRCNNError(text("server.no-recipe", names=", ".join(_RECIPES)))
     values = asked.get("values")
     known = {knob.name for knob in KNOBS}
     if not isinstance(values, dict) or not all(
         key in known and isinstance(value, str) and len(value) < 100
         for key, value in values.items()
     ):
-        raise FastRCNNError(f"The settings must be words for some of {', '.join(known)}.")
+        raise FastRCNNError(text("server.settings", names=", ".join(known)))
     defaults = _defaults(RECIPES[name])["values"]
     changed = {k: v.strip() for k, v in values.items() if v.strip() != _written(defaults[k])}
     settings = [f"{key}={value}" for key, value in changed.items()]
@@ -238,15 +174,13 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     command += ["--out", "runs/mine"]
     for setting in settings:
         command += ["--set", setting]
-    what = [f"{key} {value}" for key, value in changed.items()]
-    if pictures != _defaults(RECIPES[name])["pictures"]:
-        what.append(f"{pictures} pictures")
-    if own:
-        what.append(Path(own).name)
     drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
     return {
         "token": token,
-        "name": f"{name}: {', '.join(what)}" if what else name,
+        "recipe": name,
+        "changed": changed,
+        "pictures": pictures if pictures != _defaults(RECIPES[name])["pictures"] else None,
+        "folder": Path(own).name if own else None,
         "command": ("" if own else drawing) + shlex.join(command),
     }
 
@@ -274,12 +208,12 @@ def _pictures(
     recipe: Recipe, count: int, folder: str, local: bool
 ) -> Callable[[Path], tuple[Dataset, Dataset | None]]:
     if count < 1:
-        raise FastRCNNError("A training needs at least one picture.")
+        raise FastRCNNError(text("server.one-picture"))
     path = Path(folder.strip()).expanduser()
     if not folder.strip():
         return lambda cache: _shapes(cache, count)
     if not local:
-        raise FastRCNNError("On this page only the built-in pictures can be trained on.")
+        raise FastRCNNError(text("server.only-shapes"))
     train = open_dataset(path, "train")[:count]
     if path.is_file():
         # It has no other split.
@@ -335,7 +269,7 @@ class _Server:
         doing, step = run.doing, run.step
         return {
             "phase": run.phase,
-            "trouble": run.trouble,
+            "trouble": run.trouble and told(run.trouble),
             "ahead": run.ahead,
             "doing": doing and {"stage": doing.stage, "done": doing.done, "total": doing.total},
             "iterations": run.iterations,
@@ -352,7 +286,7 @@ class _Server:
         run = self._run(asked)
         step = run.step
         if step is None:
-            raise FastRCNNError("There is no mini-batch yet; let the training do a step first.")
+            raise FastRCNNError(text("server.no-batch"))
         return {
             "iteration": step.iteration,
             "foreground": step.foreground,
@@ -365,7 +299,7 @@ class _Server:
         run = self._run(asked)
         scenes = run.scenes
         if scenes is None:
-            raise FastRCNNError("Nothing was detected yet; let the training begin first.")
+            raise FastRCNNError(text("server.no-scenes"))
         shown = run.held_out[: len(scenes.found)]
         answer = {"iteration": scenes.iteration, "found": [d.to_list() for d in scenes.found]}
         if asked.get("pictures"):
@@ -386,7 +320,7 @@ class _Server:
         }
         action = asked.get("action")
         if action not in actions:
-            raise FastRCNNError(f"A training can be told to {', '.join(actions)}.")
+            raise FastRCNNError(text("server.actions", names=", ".join(actions)))
         actions[action]()
         return {"phase": run.phase}
 
@@ -407,8 +341,11 @@ class _Server:
             size = path.stat().st_size
             if size > _LARGEST_DOWNLOAD:
                 raise FastRCNNError(
-                    f"This network has {round(size / 2**20)} MB, and {_LARGEST_DOWNLOAD // 2**20} "
-                    f"go through the page; train it by the command that is shown instead."
+                    text(
+                        "server.too-large",
+                        megabytes=round(size / 2**20),
+                        most=_LARGEST_DOWNLOAD // 2**20,
+                    )
                 )
             return _file(path, "application/octet-stream")
 

@@ -75,6 +75,25 @@ def test_a_class_split_has_a_second_column(make):
     assert [item.image_id for item in read_voc(root, "dog_some")] == ["a", "b"]
 
 
+def test_classes_of_ones_own_stand_in_classes_txt(make):
+    goose = SIZE + DOG.replace("dog", "snow goose")
+    root = make(a=goose, b=SIZE)
+    with pytest.raises(DataError, match=r"<object\[1\]/name> is 'snow goose'.*classes\.txt"):
+        read_voc(root, "some")
+    (root / "classes.txt").write_text("duck\nsnow goose\n\n", encoding="utf-8-sig")
+    dataset = read_voc(root, "some")
+    assert dataset.classes == ("duck", "snow goose") and dataset[0].labels.tolist() == [2]
+    assert read_voc(root, "some", classes=("snow goose",))[0].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "duck\ngoose\nduck\n"])
+def test_a_classes_txt_without_names_or_with_one_twice(make, text):
+    root = make(a=SIZE)
+    (root / "classes.txt").write_text(text)
+    with pytest.raises(DataError, match=r"classes\.txt must have the names"):
+        read_voc(root, "some")
+
+
 def test_difficult_may_be_left_out_and_classes_chosen(make):
     duck = SIZE + DOG.replace("dog", "duck").replace("<difficult>0</difficult>", "")
     dataset = read_voc(make(a=duck), "some", classes=("goose", "duck"))

@@ -18,7 +18,7 @@ from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint
 from fastrcnn.training import RECIPES, SHAPES
 from fastrcnn.ui.runs import Runs
-from fastrcnn.ui.train import _SAYS, KNOBS, _defaults, _Server, _start
+from fastrcnn.ui.train import _RECIPES, KNOBS, _defaults, _Server, _start
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
 SMALL = {"iterations": "6", "rois_per_batch": "32"}
@@ -200,13 +200,14 @@ def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
 
 def test_a_run_is_named_by_what_was_turned(runs):
     started = _start(runs, "me", ASKED | {"paused": True}, local=True)
-    assert started["name"] == "shapes: iterations 6, rois_per_batch 32, 4 pictures"
+    assert (started["recipe"], started["pictures"], started["folder"]) == ("shapes", 4, None)
+    assert started["changed"] == {"iterations": "6", "rois_per_batch": "32"}
     assert "shapes --out SHAPES --train 4" in started["command"]
     assert "--set iterations=6 --set rois_per_batch=32" in started["command"]
     defaults = _defaults(SHAPES)["values"]
     same = {"lr": f"{defaults['lr']:g}", "bbox_reg": "true"}
     plain = _start(runs, "you", ASKED | {"values": same, "paused": True}, local=True)
-    assert plain["name"] == "shapes: 4 pictures"
+    assert (plain["changed"], plain["pictures"]) == ({}, 4)
 
 
 def test_a_folder_of_ones_own_works_here_and_not_on_a_space(runs, place, voc):
@@ -236,10 +237,9 @@ def test_a_cache_that_cannot_be_written_is_replaced_for_the_time_being(runs, mon
 
 
 def test_every_knob_is_a_setting_of_every_recipe():
-    for name in _SAYS:
+    for name in _RECIPES:
         recipe = RECIPES[name]
         values = _defaults(recipe)["values"]
         assert set(values) == {knob.name for knob in KNOBS}, name
         assert all(value is not None for value in values.values()), name
         assert_is_json({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
-    assert all(knob.says.endswith(".") for knob in KNOBS)

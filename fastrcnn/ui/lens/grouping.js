@@ -88,10 +88,10 @@ function drawGrouping(context, pen) {
 }
 
 function runName(run) {
-  if (!run.strategy) return `${run.space}, k = ${run.threshold}`;
+  const name = t("grouping.run-name", run);
+  if (!run.strategy) return name;
   const names = { C: "colour", T: "texture", S: "size", F: "fill" };
-  const used = [...run.strategy].map((letter) => names[letter]).join(" + ");
-  return `${run.space}, k = ${run.threshold}, ${used}`;
+  return `${name}, ${[...run.strategy].map((letter) => t(`similarity.${names[letter]}`)).join(" + ")}`;
 }
 
 function fillRuns(runs) {
@@ -149,11 +149,11 @@ on(["grouping", "merge", "proposals"], () => {
   $(".run").disabled = !grouping?.merges;
   if (!grouping) return told.replaceChildren();
   if (!grouping.merges) {
-    return told.replaceChildren(make("p", {}, `${grouping.count} starting regions; grouping them ...`));
+    return told.replaceChildren(make("p", {}, t("grouping.starting", grouping)));
   }
   if (merge === 0) {
     return told.replaceChildren(
-      make("p", {}, merges ? `${grouping.count} starting regions, ${merges} merges to come. Press Play.` : "One region: there is nothing to join."),
+      make("p", {}, merges ? t("grouping.to-come", { count: grouping.count, merges }) : t("grouping.nothing")),
     );
   }
   const node = grouping.count + merge - 1;
@@ -164,31 +164,28 @@ on(["grouping", "merge", "proposals"], () => {
     make(
       "tr",
       { class: grouping.used[i] ? "" : "unused" },
-      make("th", { scope: "row" }, term(name)),
-      make("td", {}, make("meter", { min: 0, max: 1, value: similarities[i], "aria-label": name })),
+      make("th", { scope: "row" }, term(name, t(`similarity.${name}`))),
+      make("td", {}, make("meter", { min: 0, max: 1, value: similarities[i], "aria-label": t(`similarity.${name}`) })),
       make("td", {}, fixed(similarities[i], 3)),
-      make("td", {}, grouping.used[i] ? "" : "not used in this grouping"),
+      make("td", {}, grouping.used[i] ? "" : t("grouping.not-used")),
     ),
   );
   const rank = state.proposals?.sources.findIndex(([run, n]) => run === grouping.run && n === node) ?? -1;
   const box = grouping.boxes[node].map((value) => Math.round(value)).join(", ");
   // Regions are counted at working size; the student sees the photograph.
   const larger = (state.picture.width * state.picture.height) / (grouping.width * grouping.height);
-  const pixels = (region) => `region ${region}, ${Math.round(grouping.sizes[region] * larger)} pixels`;
+  const pixels = (region) => t("grouping.region", { region, pixels: Math.round(grouping.sizes[region] * larger) });
   refill(
     told,
-    make(
-      "p", {}, `Merge ${merge} of ${merges}: `,
-      make("span", { class: "key orange" }, pixels(a)), " and ",
-      make("span", { class: "key blue" }, pixels(b)),
-      `. No two neighbours were more alike: ${fixed(sum, 3)} in sum.`,
-    ),
+    make("p", {}, ...pieces("grouping.merge", {
+      merge: String(merge), merges: String(merges), sum: fixed(sum, 3),
+      first: make("span", { class: "key orange" }, pixels(a)),
+      second: make("span", { class: "key blue" }, pixels(b)),
+    })),
     make("table", {}, make("tbody", {}, ...rows)),
-    make(
-      "p", {}, `Together they are region ${node}; its box is ${box}`,
-      !state.proposals ? "." : rank >= 0 ? `, proposal ${rank + 1} in the ranking. `
-        : ". It is not one of the proposals under this name: too small, ranked too low, or the same box has a better rank elsewhere.",
-      rank >= 0 ? make("button", { class: "link", "data-key": "choose", onclick: () => choose({ index: rank }) }, "Choose this box") : null,
-    ),
+    make("p", {}, ...pieces(!state.proposals ? "grouping.together" : rank >= 0 ? "grouping.together.ranked" : "grouping.together.unranked", {
+      node: String(node), box, rank: String(rank + 1),
+      choose: make("button", { class: "link", "data-key": "choose", onclick: () => choose({ index: rank }) }, t("grouping.choose")),
+    })),
   );
 });

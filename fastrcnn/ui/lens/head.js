@@ -10,8 +10,6 @@ function shownLabel(box) {
   return best;
 }
 
-const FORMS = { paper: "the paper's rounding", walkthrough: "the walk-through's rounding", align: "RoIAlign" };
-
 const centre = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
 
 function drawRegression(context, pen) {
@@ -42,7 +40,7 @@ on(["box", "label"], () => {
         "button",
         {
           class: "bar", "data-label": label, "data-key": label, "aria-pressed": String(label === chosen), disabled: label === 0,
-          "aria-label": `${className(label)}, ${percent(p)}`,
+          "aria-label": t("head.bar", { label: className(label), probability: percent(p) }),
           onclick: () => change({ label }),
         },
         make("span", {}, className(label)),
@@ -68,22 +66,23 @@ function formula(box, label) {
   const [ew, eh] = [w * Math.exp(dw), h * Math.exp(dh)];
   const [left, top, right, bottom] = box.regressed[label].map((value) => f(value));
   return [
-    make(
-      "p", {}, "The four ", term("delta", "deltas"), ` for ${className(label)}: `,
-      make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")), " (dx, dy, dw, dh; the paper's t).",
-    ),
-    box.form === model.pool ? null : make("p", { class: "other-form" }, `So it would be with ${FORMS[box.form]}; the result below keeps to ${FORMS[model.pool]}.`),
+    make("p", {}, ...pieces("head.deltas", {
+      label: className(label), deltas: make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")),
+    })),
+    box.form === model.pool ? null : make("p", { class: "other-form" }, t("head.other-form", { form: t(`form.${box.form}`), own: t(`form.${model.pool}`) })),
     make(
       "table", {},
-      make("caption", {}, "From the proposal P (its centre and size) to the predicted box \u011c"),
+      make("caption", {}, t("head.caption")),
       make(
         "tbody", {},
-        line("centre x", "\u011cx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${sign(x)}`, ex),
-        line("centre y", "\u011cy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${sign(y)}`, ey),
-        line("width", "\u011cw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, ew),
-        line("height", "\u011ch = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, eh),
+        line(t("head.centre-x"), "\u011cx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${sign(x)}`, ex),
+        line(t("head.centre-y"), "\u011cy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${sign(y)}`, ey),
+        line(t("head.width"), "\u011cw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, ew),
+        line(t("head.height"), "\u011ch = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, eh),
       ),
     ),
-    make("p", {}, "Cut to the photograph, that box has the corners ", make("b", { class: "regressed" }, `${left}, ${top}, ${right}, ${bottom}`), "."),
+    make("p", {}, ...pieces("head.regressed", {
+      corners: make("b", { class: "regressed" }, `${left}, ${top}, ${right}, ${bottom}`),
+    })),
   ];
 }

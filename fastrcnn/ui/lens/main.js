@@ -42,9 +42,11 @@ on(["decisions"], () => {
   const made = state.decisions;
   if (!made || toldOf === state.token) return;
   toldOf = state.token;
-  const stages = Object.entries(made.seconds).map(([name, value]) => `${name} ${fixed(value, 2)} s`);
+  const stages = Object.entries(made.seconds).map(([name, value]) =>
+    t("lens.stage-time", { stage: t(`stage.${name}`), seconds: fixed(value, 2) }),
+  );
   const total = Object.values(made.seconds).reduce((a, b) => a + b, 0);
-  say(`${state.name}: analysed in ${fixed(total, 1)} s (${stages.join(", ")}).`);
+  say(t("lens.analysed", { name: state.name, total: fixed(total, 1), stages: stages.join(", ") }));
 });
 
 // The link: which example, step, box, channel, rounding and sliders. An upload has none: nobody
@@ -64,19 +66,19 @@ function link() {
 $(".copy-link").addEventListener("click", async () => {
   const told = $(".link-told");
   if (!model.ships) {
-    told.textContent = "Only what the detector that ships sees has a link: yours is in this page alone.";
+    told.textContent = t("link.trained");
     return;
   }
   if (!state.example) {
-    told.textContent = "Only examples have a link: your own photograph is on nobody else's machine.";
+    told.textContent = t("link.own");
     return;
   }
   history.replaceState(null, "", link());
   try {
     await navigator.clipboard.writeText(link());
-    told.textContent = "Copied; the address bar has it too.";
+    told.textContent = t("link.copied");
   } catch {
-    told.textContent = "The link is in the address bar.";
+    told.textContent = t("link.address-bar");
   }
 });
 
@@ -120,7 +122,6 @@ window.addEventListener("hashchange", () => {
 
 watch("value", () => receive(props.value));
 
-for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 showTab();
 showLegend();
 showSliders();
@@ -128,4 +129,4 @@ showLesson();
 $(".pooled-size").textContent = `7 x 7 x ${model.channels}`;
 const linked = props.examples.some(({ name }) => name === wanted.get("example"));
 if (props.examples.length) openExample(linked ? wanted.get("example") : props.first);
-else say("Choose a photograph to begin.");
+else say(t("lens.choose-first"));

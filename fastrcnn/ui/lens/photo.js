@@ -74,7 +74,7 @@ function drawChosenApart(pen) {
   if (!box) return;
   pen.box(box, { colour: "#000000", width: 4 });
   pen.box(box, { colour: "#ffffff", width: 2.5, dash: [9, 5] });
-  pen.label(state.chosen.box ? "your own box" : `chosen: rank ${state.chosen.index + 1}`, box[0], box[3] + 18 * pen.pixel, "#ffffff");
+  pen.label(state.chosen.box ? t("photo.own") : t("photo.chosen", { rank: state.chosen.index + 1 }), box[0], box[3] + 18 * pen.pixel, "#ffffff");
 }
 
 // The pointer and the keys
@@ -143,9 +143,9 @@ function onlyInside([x1, y1, x2, y2]) {
 function useBox(whole) {
   if (!state.picture) return;
   const box = onlyInside(whole);
-  if (!box) return say("At least one pixel of the box must lie on the photograph.");
+  if (!box) return say(t("photo.outside"));
   if (state.tool !== "truth") return choose({ box });
-  if (state.truth.length === 100) return say("A hundred true objects are enough; remove one first.");
+  if (state.truth.length === 100) return say(t("photo.hundred"));
   change({ truth: [...state.truth, { box, label: null, difficult: false }] });
 }
 
@@ -190,33 +190,25 @@ on(["chosen", "hovered", "picture", "proposals"], () => {
   const box = chosenBox();
   const round = (corners) => corners.map((value) => fixed(value, 0)).join(", ");
   let text = "";
-  if (state.hovered !== null) text = `Rank ${state.hovered + 1}: ${round(state.proposals.boxes[state.hovered])}`;
-  else if (box && state.chosen.index != null) text = `Chosen: rank ${state.chosen.index + 1}, corners ${round(box)}`;
-  else if (box) text = `Chosen: your own box, corners ${box.map((value) => fixed(value, 1)).join(", ")}`;
+  if (state.hovered !== null) text = t("photo.told.rank", { rank: state.hovered + 1, corners: round(state.proposals.boxes[state.hovered]) });
+  else if (box && state.chosen.index != null) text = t("photo.told.chosen", { rank: state.chosen.index + 1, corners: round(box) });
+  else if (box) text = t("photo.told.own", { corners: box.map((value) => fixed(value, 1)).join(", ") });
   $(".under").textContent = text;
-  scene.setAttribute(
-    "aria-label",
-    `The photograph ${state.name}. ${text}. Arrow keys walk the ranking of the proposals.`,
-  );
+  scene.setAttribute("aria-label", t("photo.label", { name: state.name, told: text }));
 });
 
 // The same for those who only hear it, once per choice.
 on(["chosen"], () => {
   const box = chosenBox();
   if (!box) return;
-  const what = state.chosen.box ? "Your own box" : `Rank ${state.chosen.index + 1}`;
-  $(".spoken").textContent = `${what}: ${box.map((value) => fixed(value, 0)).join(", ")}.`;
+  const corners = box.map((value) => fixed(value, 0)).join(", ");
+  $(".spoken").textContent = state.chosen.box
+    ? t("photo.spoken.own", { corners })
+    : t("photo.spoken.rank", { rank: state.chosen.index + 1, corners });
 });
 
 // What the lines on the photograph are.
-const LEGENDS = {
-  grouping: "Each colour is a region; orange and blue are the two that the last merge joined, white their common box.",
-  proposals: "Thin: the proposals, coloured by colour space. Orange: the chosen one. Green, dashed: true objects.",
-  pooling: "Orange: the chosen box. White, dashed: as rounded to whole cells. Blue: what the bin looks at; red: its winning cell.",
-  head: "Orange: the proposal. Blue: where the deltas move it.",
-  result: "Boxes: the detections. White, dashed: what the chosen one suppressed, or the chosen box itself.",
-};
 on(["tab"], showLegend);
 function showLegend() {
-  $(".legend").textContent = LEGENDS[state.tab];
+  $(".legend").textContent = t(`legend.${state.tab}`);
 }

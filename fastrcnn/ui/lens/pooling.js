@@ -29,7 +29,7 @@ on(["chosen", "form", "channel", "stage"], (changed) => {
   asked = true;
   queueMicrotask(() => {
     asked = false;
-    askBox(question());
+    if (state.chosen) askBox(question()); // another picture may have come
   });
 });
 
@@ -41,7 +41,7 @@ $(".channel").addEventListener("change", (event) => {
   const last = model.channels - 1;
   const channel = Math.round(Number(event.target.value));
   if (!(channel >= 0 && channel <= last)) {
-    say(`A channel is a whole number from 0 to ${last}.`);
+    say(t("pooling.channel-wrong", { last }));
     event.target.value = state.channel;
     return;
   }
@@ -108,7 +108,7 @@ function drawGrid() {
     button.style.background = there ? `rgb(${r} ${g} ${b})` : "";
     button.style.color = r * 0.3 + g * 0.59 + b * 0.11 > 120 ? "#000" : "#fff";
     button.textContent = there ? fixed(value, value >= 100 ? 0 : 1) : "";
-    button.setAttribute("aria-label", `Row ${Math.floor(i / 7) + 1}, column ${(i % 7) + 1}: ${fixed(value, 2)}`);
+    button.setAttribute("aria-label", t("pooling.bin-label", { row: Math.floor(i / 7) + 1, column: (i % 7) + 1, value: fixed(value, 2) }));
     const now = bin !== null && bin.row * 7 + bin.column === i;
     button.classList.toggle("now", now);
     button.setAttribute("aria-selected", String(now));
@@ -235,13 +235,13 @@ function drawPatch(context, pen) {
 // "2" or "2 to 3", of the sizes that there are.
 function sizes(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return low === high ? String(low) : `${low} to ${high}`;
+  return low === high ? String(low) : t("pooling.range", { low, high });
 }
 
 function tellRounding() {
   const { box } = state;
   if (box.form === "align") {
-    return "RoIAlign rounds nothing: it averages 2 x 2 points a bin, read between the cells. Offset: 0 pixels on every side.";
+    return t("pooling.align-told");
   }
   const [left, top, right, bottom] = box.moved.map((value) => `${value > 0 ? "+" : ""}${fixed(value, 1)}`);
   const [x1, y1, x2, y2] = box.cells;
@@ -251,34 +251,31 @@ function tellRounding() {
   const whole = (x2 - x1) % 7 === 0 && (y2 - y1) % 7 === 0;
   const [columns, rows] = box.map_size;
   const off = x1 < 0 || y1 < 0 || x2 > columns || y2 > rows;
-  return (
-    `Whole cells move the box's sides, in pixels of the photograph: left ${left}, top ${top}, ` +
-    `right ${right}, bottom ${bottom}. ` +
-    (box.form === "paper" ? "(The paper rounds to the nearest cell and counts the last one in.) " : "(The walk-through rounds outwards.) ") +
-    `That is ${x2 - x1} x ${y2 - y1} cells; its bins are ${widths} wide and ${heights} high` +
-    (whole ? "." : ", since 7 does not divide that evenly; neighbours share cells.") +
-    (off ? " What lies off the map has no cells." : "")
-  );
+  const told = [
+    t("pooling.moved", { left, top, right, bottom }), t(`pooling.how.${box.form}`),
+    t(whole ? "pooling.cells" : "pooling.cells.uneven", { columns: x2 - x1, rows: y2 - y1, widths, heights }),
+    off ? t("pooling.off") : "",
+  ];
+  return told.join("");
 }
 
 function tellBin() {
   const { box, bin } = state;
-  if (!bin) return "Point at a bin, or walk the grid with the arrow keys, to see where its number comes from.";
+  if (!bin) return t("pooling.point");
   const value = box.pooled[bin.row][bin.column];
   const [a, b, c, d] = box.bins[bin.row][bin.column];
-  const name = `Bin (${bin.row + 1}, ${bin.column + 1})`;
-  if (box.form === "align") return `${name}: the mean of four points between the cells, ${fixed(value, 3)}.`;
-  if (c <= a || d <= b) return `${name} lies outside the map: 0.`;
+  const name = t("pooling.bin", { row: bin.row + 1, column: bin.column + 1 });
+  if (box.form === "align") return t("pooling.bin.align", { bin: name, value: fixed(value, 3) });
+  if (c <= a || d <= b) return t("pooling.bin.outside", { bin: name });
   const winner = box.winners[bin.row][bin.column];
   // Counted from 1, as the bins are.
-  const range = (low, high) => (high - low === 1 ? `${high}` : `${low + 1} to ${high}`);
+  const range = (low, high) => (high - low === 1 ? `${high}` : t("pooling.range", { low: low + 1, high }));
   const [column, row] = [winner % box.map_size[0], Math.floor(winner / box.map_size[0])];
   const pixels = onPhoto(box, [column, row, column + 1, row + 1]).map((v) => Math.round(v)).join(", ");
-  return (
-    `${name} looks at columns ${range(a, c)} and rows ${range(b, d)} of the map (${c - a} x ${d - b} cells). ` +
-    `The largest value there is ${fixed(value, 3)}, in column ${column + 1}, row ${row + 1}: at ${pixels} on the photograph, ` +
-    "though through all layers that cell sees more of what is around it."
-  );
+  return t("pooling.bin.cells", {
+    bin: name, columns: range(a, c), rows: range(b, d), width: c - a, height: d - b,
+    value: fixed(value, 3), column: column + 1, row: row + 1, pixels,
+  });
 }
 
 function smallMap(values, size = 42) {
@@ -314,14 +311,14 @@ on(["box"], () => {
   if (document.activeElement !== $(".channel")) $(".channel").value = box.channel;
   $(".channel").max = box.channels - 1;
   $(".rounding-told").textContent = tellRounding();
+  const [columns, rows] = box.map_size;
   $(".map-told").replaceChildren(
-    "Map of ", term("channel"), ` ${box.channel}, ${box.map_size[0]} x ${box.map_size[1]} `, term("cell", "cells"),
-    " from dark (0) to yellow (its largest value). Orange: the box exactly",
-    box.cells ? "; white, dashed: as rounded; red dots: the winning cells." : ".",
+    ...pieces("pooling.map-told", { channel: String(box.channel), columns: String(columns), rows: String(rows) }),
+    box.cells ? t("pooling.map-told.cells") : ".",
   );
   mapCanvas.setAttribute(
     "aria-label",
-    `Feature map of channel ${box.channel}, ${box.map_size[0]} by ${box.map_size[1]} cells, with the chosen box on it`,
+    t("pooling.map-label", { channel: box.channel, columns, rows }),
   );
   refill(
     $(".strip"),
@@ -330,7 +327,7 @@ on(["box"], () => {
         "button",
         {
           "aria-pressed": String(channel === box.channel), "data-channel": channel, "data-key": channel,
-          "aria-label": `Channel ${channel}, largest value ${largest}`,
+          "aria-label": t("pooling.strip-label", { channel, largest }),
           onclick: () => change({ channel }),
         },
         smallMap(pooled), make("span", {}, String(channel)),

@@ -26,7 +26,7 @@ function drawProposals(context, pen) {
   for (const { box, label } of state.truth) {
     pen.box(box, { colour: "#ffffff", width: 4 });
     pen.box(box, { colour: GREEN, width: 2.5, dash: [7, 4] });
-    pen.label(label ?? "true object", box[0], box[1], GREEN);
+    pen.label(label ?? t("proposals.true-object"), box[0], box[1], GREEN);
   }
   if (state.hovered !== null) pen.outlined(boxes[state.hovered], SKY, 2);
   drawChosen(pen);
@@ -40,7 +40,7 @@ for (const radio of $$('input[name="lens-tool"]')) {
 $(".typed").addEventListener("submit", (event) => {
   event.preventDefault();
   const box = ["x1", "y1", "x2", "y2"].map((name) => Number(event.target.elements[name].value));
-  if (box[2] <= box[0] || box[3] <= box[1]) return say("x2 must be above x1, and y2 above y1.");
+  if (box[2] <= box[0] || box[3] <= box[1]) return say(t("proposals.corners-wrong"));
   useBox(box);
 });
 
@@ -53,8 +53,8 @@ on(["proposals"], () => {
   $(".shown").max = boxes.length;
   const spaces = [...new Set(runs.map((run) => run.space))];
   $(".source").replaceChildren(
-    make("option", { value: "all" }, "all groupings"),
-    ...spaces.map((space) => make("option", { value: space }, `${space} only`)),
+    make("option", { value: "all" }, t("proposals.all")),
+    ...spaces.map((space) => make("option", { value: space }, t("proposals.only", { space }))),
     ...runs.map((run, i) => make("option", { value: i }, runName(run))),
   );
   change({ source: "all" });
@@ -64,7 +64,7 @@ on(["proposals", "shown", "source"], () => {
   if (!state.proposals) return;
   const { boxes, sources, runs } = state.proposals;
   $(".shown").value = state.shown;
-  $(".shown-told").textContent = `${state.shown} of ${boxes.length}`;
+  $(".shown-told").textContent = t("proposals.shown-told", { shown: state.shown, count: boxes.length });
   $(".source").value = state.source;
   const counts = new Map();
   for (const [run] of sources.slice(0, state.shown)) {
@@ -74,7 +74,7 @@ on(["proposals", "shown", "source"], () => {
   $(".source-told").replaceChildren(
     ...spaces.flatMap((space, i) => [
       make("span", { class: "swatch", style: `background:${SPACE_COLOURS[i % 5]}` }),
-      `${space}: ${counts.get(space) ?? 0} of the first ${state.shown}. `,
+      t("proposals.of-first", { space, count: counts.get(space) ?? 0, shown: state.shown }),
     ]),
   );
 });
@@ -94,64 +94,60 @@ function fateOf({ box, label }, covered) {
   const hits = detections().filter((i) => overlap(made.voted[i], box) >= 0.5);
   const right = hits.find((i) => label === null || className(made.labels[i]) === label);
   if (right !== undefined) {
-    return `Found as ${className(made.labels[right])}, ${percent(made.scores[right])}.`;
+    return t("truth.found", { label: className(made.labels[right]), score: percent(made.scores[right]) });
   }
-  if (covered.first === null) return "Not found: no proposal overlaps it by 0.5.";
-  const best = `its best proposal (rank ${covered.best + 1}, IoU ${fixed(covered.iou, 2)})`;
-  if (hits.length) return `Wrong class: called ${className(made.labels[hits[0]])}.`;
+  if (covered.first === null) return t("truth.no-proposal");
+  const best = t("truth.best", { rank: covered.best + 1, iou: fixed(covered.iou, 2) });
+  if (hits.length) return t("truth.wrong-class", { label: className(made.labels[hits[0]]) });
   const fates = candidatesOf(covered.best);
   const own = fates.filter((i) => className(made.labels[i]) === label);
   const ordered = (own.length ? own : fates).sort((a, b) => made.scores[b] - made.scores[a]);
   if (ordered.some((i) => made.kept[i])) {
-    return `Not found: ${best} is kept, but its final box overlaps the object by less than 0.5.`;
+    return t("truth.moved", { best });
   }
   const loser = ordered.find((i) => made.suppressed_by[i] >= 0);
   if (loser !== undefined) {
     const by = made.suppressed_by[loser];
-    return (
-      `Not found: ${best} was suppressed as ${className(made.labels[loser])} by proposal ` +
-      `${made.proposals[by] + 1} (IoU ${fixed(made.overlaps[loser], 2)}).`
-    );
+    return t("truth.suppressed", {
+      best, label: className(made.labels[loser]), by: made.proposals[by] + 1, iou: fixed(made.overlaps[loser], 2),
+    });
   }
-  if (ordered.length) return `Not found: ${best} is one too many of its class.`;
-  return (
-    `Not found: the likeliest class of ${best} is ${className(made.best_labels[covered.best])} with ` +
-    `${percent(made.best_scores[covered.best])}, below the lowest score of ${fixed(state.score, 2)}.`
-  );
+  if (ordered.length) return t("truth.one-too-many", { best });
+  return t("truth.below", {
+    best, label: className(made.best_labels[covered.best]), score: percent(made.best_scores[covered.best]),
+    lowest: fixed(state.score, 2),
+  });
 }
 
 on(["truth", "covered", "shown", "decisions"], () => {
   const { truth, covered, shown } = state;
   if (!truth.length) {
-    refill(
-      $(".truth"),
-      make("p", {}, "Mark the true objects to see how many of them the proposals cover: their ", term("recall"), "."),
-    );
+    refill($(".truth"), make("p", {}, ...pieces("truth.mark")));
     return;
   }
   if (covered.length !== truth.length) return;
   const counted = covered.filter((_, i) => !truth[i].difficult);
   const hit = counted.filter(({ first }) => first !== null && first < shown).length;
+  const nameOf = (object, i) => object.label ?? t("truth.object", { number: i + 1 });
   const items = truth.map((object, i) =>
     make(
       "li", {},
-      make("b", {}, object.label ?? `object ${i + 1}`), object.difficult ? " (difficult: not counted): " : ": ",
+      make("b", {}, nameOf(object, i)), object.difficult ? t("truth.difficult") : ": ",
       covered[i].first === null
-        ? `no proposal with IoU 0.5 (best ${fixed(covered[i].iou, 2)}). `
-        : `covered from rank ${covered[i].first + 1} on, best IoU ${fixed(covered[i].iou, 2)}. `,
+        ? t("truth.none", { iou: fixed(covered[i].iou, 2) })
+        : t("truth.covered", { rank: covered[i].first + 1, iou: fixed(covered[i].iou, 2) }),
       fateOf(object, covered[i]), " ",
-      covered[i].best === null ? null : make("button", { class: "link", "data-key": `best-${i}`, onclick: () => choose({ index: covered[i].best }) }, "Its best proposal"),
+      covered[i].best === null ? null : make("button", { class: "link", "data-key": `best-${i}`, onclick: () => choose({ index: covered[i].best }) }, t("truth.its-best")),
       " ",
-      make("button", { class: "link", "data-key": `remove-${i}`, "aria-label": `Remove ${object.label ?? `object ${i + 1}`}`, onclick: () => change({ truth: truth.filter((_, j) => j !== i) }) }, "Remove"),
+      make("button", { class: "link", "data-key": `remove-${i}`, "aria-label": t("truth.remove.object", { object: nameOf(object, i) }), onclick: () => change({ truth: truth.filter((_, j) => j !== i) }) }, t("truth.remove")),
     ),
   );
   refill(
     $(".truth"),
-    make(
-      "p", { class: "recall" }, `Of ${counted.length} true ${counted.length === 1 ? "object " : "objects "}`,
-      make("b", {}, String(hit)), counted.length === 1 ? " has" : " have", " a proposal with ", term("IoU"),
-      ` 0.5 among the first ${shown}: `, term("recall"), ` ${counted.length ? percent(hit / counted.length) : "-"}.`,
-    ),
+    make("p", { class: "recall" }, ...pieces(counted.length === 1 ? "truth.recall.one" : "truth.recall.other", {
+      count: String(counted.length), hit: make("b", {}, String(hit)), shown: String(shown),
+      recall: counted.length ? percent(hit / counted.length) : "-",
+    })),
     make("ul", {}, ...items),
   );
 });

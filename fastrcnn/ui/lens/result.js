@@ -72,11 +72,10 @@ on(["decisions", "chosen"], () => {
     return;
   }
   const found = detections();
-  const plural = found.length === 1 ? "1 object" : `${found.length} objects`;
   const dropped = made.suppressed_by.filter((by) => by >= 0).length;
   $(".count").textContent = found.length
-    ? `${plural}; ${made.proposals.length} boxes reached the score, ${dropped} of them were suppressed.`
-    : `No box reaches a score of ${fixed(state.score, 2)}; lower it to see what the network was less sure of.`;
+    ? counted("result.count", found.length, { reached: made.proposals.length, dropped })
+    : t("result.none", { score: fixed(state.score, 2) });
   const chosen = chosenDetection();
   const rows = found.map((i) => {
     const losers = made.suppressed_by.filter((by) => by === i).length;
@@ -95,7 +94,7 @@ on(["decisions", "chosen"], () => {
       ? [
           make(
             "table", {},
-            make("thead", {}, make("tr", {}, ...["object", "score", "x1, y1, x2, y2", "from rank", "suppressed"].map((name) => make("th", { scope: "col" }, name)))),
+            make("thead", {}, make("tr", {}, ...["object", "score", "corners", "rank", "suppressed"].map((name) => make("th", { scope: "col" }, t(`result.head.${name}`))))),
             make("tbody", {}, ...rows),
           ),
         ]
@@ -116,11 +115,11 @@ function suppressedBy(detection) {
   if (!losers.length) return null;
   const item = (i) => {
     const attributes = { class: "link", "data-key": `lost-${i}`, onclick: () => choose({ index: made.proposals[i] }) };
-    return make("li", {}, make("button", attributes, `rank ${made.proposals[i] + 1}`), `: ${fixed(made.scores[i], 3)}, IoU ${fixed(made.overlaps[i], 2)}`);
+    return make("li", {}, make("button", attributes, t("result.rank", { rank: made.proposals[i] + 1 })), t("result.lost", { score: fixed(made.scores[i], 3), iou: fixed(made.overlaps[i], 2) }));
   };
   return make(
     "details", { class: "suppressed", open: listOpen, ontoggle: (event) => (listOpen = event.target.open) },
-    make("summary", { "data-key": "suppressed" }, `The ${losers.length} that the ${className(made.labels[chosen])} at rank ${made.proposals[chosen] + 1} suppressed`),
+    make("summary", { "data-key": "suppressed" }, t("result.suppressed-by", { count: losers.length, label: className(made.labels[chosen]), rank: made.proposals[chosen] + 1 })),
     make("ul", {}, ...losers.slice(0, 50).map(item)),
   );
 }
@@ -139,29 +138,31 @@ function detectedAt([x, y]) {
 function fate() {
   const made = state.decisions;
   if (!made || !state.chosen) return [""];
-  if (state.chosen.box) return ["A box of your own takes no part in the result: it is only scored."];
+  if (state.chosen.box) return [t("fate.own")];
   const index = state.chosen.index;
   const mine = candidatesOf(index);
   const kept = mine.filter((i) => made.kept[i]);
   if (kept.length) {
-    return [`Kept: ${kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(" and ")}.`, ...kept.map(poll)];
+    const list = kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(t("fate.and"));
+    return [t("fate.kept", { kept: list }), ...kept.map(poll)];
   }
   const loser = mine.find((i) => made.suppressed_by[i] >= 0);
   if (loser !== undefined) {
     const by = made.suppressed_by[loser];
-    return [
-      `Suppressed as ${className(made.labels[loser])} (${fixed(made.scores[loser], 3)}) by `,
-      make("button", { class: "link", "data-key": "by", onclick: () => choose({ index: made.proposals[by] }) }, `rank ${made.proposals[by] + 1}`),
-      ` (${fixed(made.scores[by], 3)}): they overlap by IoU ${fixed(made.overlaps[loser], 3)}, more than ${fixed(state.nms, 2)}.`,
-    ];
+    const rank = t("result.rank", { rank: made.proposals[by] + 1 });
+    return pieces("fate.suppressed", {
+      label: className(made.labels[loser]), score: fixed(made.scores[loser], 3), by_score: fixed(made.scores[by], 3),
+      by: make("button", { class: "link", "data-key": "by", onclick: () => choose({ index: made.proposals[by] }) }, rank),
+      iou: fixed(made.overlaps[loser], 3), most: fixed(state.nms, 2),
+    });
   }
-  if (mine.length) return ["Dropped: a hundred better boxes of its class are kept, and no more than that."];
+  if (mine.length) return [t("fate.over-limit")];
   const best = `${className(made.best_labels[index])} ${fixed(made.best_scores[index], 3)}`;
   const ground = made.background[index];
   if (ground > made.best_scores[index]) {
-    return [`Not in the result: background (${fixed(ground, 3)}); its likeliest class is ${best}.`];
+    return [t("fate.background", { ground: fixed(ground, 3), best })];
   }
-  return [`Not in the result: its likeliest class is ${best}, below the lowest score of ${fixed(state.score, 2)}.`];
+  return [t("fate.below", { best, lowest: fixed(state.score, 2) })];
 }
 
 // How the boxes voted on a detection's edges.
@@ -169,8 +170,7 @@ function poll(i) {
   const { boxes, votes, voted } = state.decisions;
   if (!votes[i]) return "";
   const moved = voted[i].map((value, side) => fixed(value - boxes[i][side], 0));
-  const whose = votes[i] === 1 ? "Only its own box" : `${votes[i]} boxes`;
-  return ` ${whose} had a say in where it is: x1, y1, x2, y2 moved by ${moved.join(", ")} pixels.`;
+  return counted("poll", votes[i], { moved: moved.join(", ") });
 }
 
 const askTakeaway = asker("takeaway", (answer) => {

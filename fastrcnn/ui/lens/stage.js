@@ -1,11 +1,6 @@
 // A new picture, and each stage of its analysis as the server tells of it.
 
-const WORKING = {
-  read: "Finding the starting regions ...",
-  segments: "Joining regions and ranking their boxes ...",
-  proposals: "Running the network's convolutions on the photograph ...",
-  features: "Scoring every proposal ...",
-};
+const WORKING = ["read", "segments", "proposals", "features"]; // the last stage that is done
 
 const askPicture = asker("picture", (answer) => {
   const image = new Image();
@@ -40,8 +35,10 @@ function lookWith(next) {
   if (model.ships) return;
   refill(
     whose,
-    `You are looking through the detector that you trained: ${model.trained} iterations, ${model.classes.join(", ")}. `,
-    make("button", { class: "link", "data-key": "untrain", onclick: () => { wait(); trigger("untrain", {}); } }, "Go back to the one that ships"),
+    ...pieces("lens.whose", {
+      iterations: String(model.trained), classes: model.classes.join(", "),
+      back: make("button", { class: "link", "data-key": "untrain", onclick: () => { wait(); trigger("untrain", {}); } }, t("lens.go-back")),
+    }),
   );
 }
 
@@ -50,7 +47,7 @@ function receive(note) {
   if (note.error) {
     // The picture before it, if any, is still there.
     $(".bench").setAttribute("aria-busy", "false");
-    return say(note.error);
+    return say(sentence(note));
   }
   if (note.token !== state.token) {
     lookWith(note.model);
@@ -69,7 +66,7 @@ on(["stage", "token"], () => {
   const { stage } = state;
   root.dataset.stage = stage;
   $(".bench").setAttribute("aria-busy", String(stage !== "detections"));
-  if (stage in WORKING) say(`${state.name}: ${WORKING[stage]}`);
+  if (WORKING.includes(stage)) say(t(`working.${stage}`, { name: state.name }));
   if (stage !== "read" && state.picture === null) askPicture({});
   if (["proposals", "features", "detections"].includes(stage) && state.proposals === null) askProposals({});
   if (stage === "features") askActivity({});
@@ -87,14 +84,14 @@ for (const example of props.examples) {
         "data-name": example.name, title: label, "aria-pressed": "false",
         onclick: () => openExample(example.name),
       },
-      make("img", { src: example.src, alt: `Example: ${label}` }),
+      make("img", { src: example.src, alt: t("lens.example", { name: label }) }),
     ),
   );
 }
 
 function wait() {
   $(".bench").setAttribute("aria-busy", "true");
-  say("Waiting for the server; others may be first ...");
+  say(t("lens.waiting"));
 }
 
 // explore.py tells of an upload that has begun.

@@ -1,4 +1,30 @@
-// What every view of the page is made with. `root`, `state`, TERMS and TERM_WORDS are the view's own.
+// What every view of the page is made with. `root`, `state` and `termValues` are the view's own;
+// TEXTS, {language: {key: text}}, comes before it all.
+
+// The visitor's language, where there are texts in it.
+const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en";
+document.documentElement.lang = language;
+
+// A text with values in the place of {name}.
+function t(key, values = {}) {
+  return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+// One of two texts, for one thing and for any other number of them.
+const counted = (key, count, values = {}) => t(`${key}.${count === 1 ? "one" : "other"}`, { count, ...values });
+
+// The same as pieces for an element: values may be elements, and [words|term] is explained.
+const MARKUP = /(\{\w+\}|\[[\w가-힣 -]+(?:\|[\w-]+)?\])/;
+function pieces(key, values = {}) {
+  return TEXTS[language][key].split(MARKUP).flatMap((piece, i) => {
+    if (i % 2 === 0) return piece;
+    const [words, name = words] = piece.slice(1, -1).split("|");
+    return piece.startsWith("{") ? values[words] ?? [] : term(name, words);
+  });
+}
+
+// What the server has to say: a text of ours by its key, or a sentence from below the page.
+const sentence = ({ error, said }) => (said ? t(said.key, said.values) : error);
 
 const $ = (selector) => root.querySelector(selector);
 const $$ = (selector) => [...root.querySelectorAll(selector)];
@@ -35,7 +61,7 @@ function asker(name, then, failed = () => {}) {
       const answer = await server[name]({ token, ...question });
       if (token !== state.token) return;
       if (answer && !answer.error) return await then(answer, question);
-      say(answer?.error ?? "The server did not answer; it may have been stopped.");
+      say(answer ? sentence(answer) : t("no-answer"));
       failed(question);
     } finally {
       busy = false;
@@ -79,7 +105,7 @@ let tipOf = null; // the term that is being explained
 
 function showTip(event) {
   tipOf = event.currentTarget;
-  tip.textContent = TERMS[tipOf.dataset.of];
+  tip.textContent = t(`term.${tipOf.dataset.of}`, termValues());
   tip.hidden = false;
   placeTip();
 }
@@ -111,10 +137,14 @@ function term(name, text = name) {
   );
 }
 
-const TERM_PATTERN = new RegExp(`\\b(${Object.keys(TERM_WORDS).join("|")})\\b`);
-function explained(sentence) {
-  return sentence.split(TERM_PATTERN).map((part) => (part in TERM_WORDS ? term(TERM_WORDS[part], part) : part));
+// The template's words.
+for (const place of $$("[data-text]")) {
+  place.append(...pieces(place.dataset.text, { size: make("span", { class: "pooled-size" }) }));
 }
+for (const [data, attribute] of [["label", "aria-label"], ["role", "aria-roledescription"], ["title", "title"], ["hint", "placeholder"]]) {
+  for (const place of $$(`[data-t-${data}]`)) place.setAttribute(attribute, t(place.getAttribute(`data-t-${data}`)));
+}
+for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0*)?)$/, "$1");
 const percent = (value) => `${fixed(100 * value, 1)} %`;
@@ -184,14 +214,14 @@ function player(button, milliseconds, step) {
   const stop = () => {
     clearInterval(timer);
     timer = null;
-    button.textContent = "Play";
+    button.textContent = t("play");
     speak("polite");
   };
   button.addEventListener("click", () => {
     if (timer !== null) return stop();
     speak("off");
     if (step(true) === false) return stop();
-    button.textContent = "Pause";
+    button.textContent = t("pause");
     timer = setInterval(() => step(false) === false && stop(), milliseconds);
   });
   return stop;

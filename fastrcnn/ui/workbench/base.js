@@ -34,14 +34,6 @@ let curves = newCurves();
 
 const RUNNING = ["waiting", "preparing", "training"];
 const ENDED = ["finished", "stopped", "failed"];
-const className = (label) => (label === 0 ? "background" : state.classes[label - 1]);
+const className = (label) => (label === 0 ? t("background") : state.classes[label - 1]);
 
-const TERMS = {
-  loss: "How wrong the network is on the mini-batch: the class loss plus lambda times the box loss; learning makes it smaller.",
-  mAP: "Mean average precision: 1 when every object of every class is found with nothing wrong in between. Here at IoU 0.5, on pictures held out from training.",
-  "mini-batch": "N pictures and R boxes from them, the share that one step learns from.",
-  IoU: "Intersection over union: the area that two boxes share, divided by the area they cover together.",
-  RoI: "Region of interest: a proposal as the network sees it.",
-  target: "What bbox_pred is taught for this box: how far to move and stretch it onto its object, normalised.",
-};
-const TERM_WORDS = { IoU: "IoU", RoIs: "RoI", RoI: "RoI", target: "target" };
+const termValues = () => ({}); // no explanation here speaks of the network

@@ -27,21 +27,21 @@ on(["batch"], () => {
   $(".theatre.batch").hidden = state.batch === null;
   if (!state.batch) return;
   const { iteration, foreground, background, pictures } = state.batch;
-  $(".batch-told").textContent =
-    `Step ${iteration} learned from ${pictures.length} picture${pictures.length === 1 ? "" : "s"} with ${foreground} boxes of objects and ${background} of background:`;
+  $(".batch-told").textContent = counted("batch.told", pictures.length, { iteration, foreground, background });
   if (drawnBatch.length !== pictures.length) {
     drawnBatch = pictures.map((_, i) => batchCanvas(i));
     $(".batch-row").replaceChildren(...drawnBatch.map((canvas) => make("figure", {}, canvas, make("figcaption", {}))));
   }
   drawnBatch.forEach((canvas, i) => {
     const picture = pictures[i];
-    canvas.setAttribute("aria-label", `${picture.name}${picture.flipped ? ", mirrored" : ""}, ${picture.boxes.length} RoIs; arrow keys walk them`);
-    canvas.nextSibling.textContent = `${picture.name}${picture.flipped ? ", mirrored" : ""}`;
+    const name = t(picture.flipped ? "batch.picture.mirrored" : "batch.picture", picture);
+    canvas.setAttribute("aria-label", t("batch.picture-label", { picture: name, count: picture.boxes.length }));
+    canvas.nextSibling.textContent = name;
   });
 });
 
 function batchCanvas(index) {
-  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-roledescription": "picture with boxes" });
+  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-roledescription": t("batch.role") });
   canvas.addEventListener("pointermove", (event) => {
     const picture = state.batch.pictures[index];
     const scale = canvas.clientWidth / picture.width;
@@ -115,11 +115,10 @@ on(["roi", "batch"], () => {
   const corners = picture.boxes[i].map((value) => fixed(value, 0)).join(", ");
   refill(
     told,
-    ...explained(`RoI ${i + 1} of ${picture.boxes.length}, corners ${corners}: label `),
-    make("b", {}, className(picture.labels[i])),
-    ...explained(`, IoU ${fixed(picture.overlaps[i], 3)}; `),
-    ...(target
-      ? explained(`target (tx, ty, tw, th) ${target.map((value) => fixed(value, 3)).join(", ")}.`)
-      : ["background has no box to learn."]),
+    ...pieces(target ? "batch.roi" : "batch.roi.background", {
+      number: String(i + 1), count: String(picture.boxes.length), corners,
+      label: make("b", {}, className(picture.labels[i])), iou: fixed(picture.overlaps[i], 3),
+      target: target?.map((value) => fixed(value, 3)).join(", "),
+    }),
   );
 });

@@ -23,8 +23,8 @@ function fillKnobs() {
     ...props.knobs.map((knob) =>
       make(
         "div", { class: "knob", "data-knob": knob.name },
-        make("label", {}, make("span", {}, knob.label), knobInput(knob, values[knob.name], layers)),
-        make("p", {}, knob.says),
+        make("label", {}, make("span", {}, t(`knob.${knob.name}.label`)), knobInput(knob, values[knob.name], layers)),
+        make("p", {}, t(`knob.${knob.name}.says`)),
       ),
     ),
   );
@@ -53,7 +53,7 @@ function settings() {
 }
 
 function fillForm() {
-  $(".recipe-says").textContent = props.recipes[recipeSelect.value].says;
+  $(".recipe-says").textContent = t(`recipe.${recipeSelect.value}`);
   form.elements.pictures.value = props.recipes[recipeSelect.value].pictures;
   fillKnobs();
 }
@@ -71,27 +71,15 @@ function markTurned() {
 fillForm();
 
 // Runs worth comparing with a plain one: what to turn, and what to look for.
-const EXPERIMENTS = [
-  { title: "As the recipe has it", knobs: {}, look: "The run to compare the others with." },
-  {
-    title: "Without box regression", knobs: { bbox_reg: false },
-    look: "Selective search fits plain shapes so well that mAP, which asks for IoU 0.5, loses little: look at how tight the boxes are.",
-  },
-  {
-    title: "Lambda 0", knobs: { loc_weight: 0 },
-    look: "The box loss is counted for nothing: does it fall all the same, and do the boxes fit?",
-  },
-  {
-    title: "Frozen convolutions", knobs: { first_trainable: "fc6" },
-    look: "The convolutions stay random: how far does the head alone come?",
-  },
-  {
-    title: "A tenth of foreground", knobs: { fg_fraction: 0.1 },
-    look: "Most RoIs are background: the loss is lower, and is the detector better?",
-  },
-];
+const EXPERIMENTS = {
+  plain: {},
+  "no-regression": { bbox_reg: false },
+  "lambda-0": { loc_weight: 0 },
+  frozen: { first_trainable: "fc6" },
+  foreground: { fg_fraction: 0.1 },
+};
 
-function experiment({ knobs }) {
+function experiment(knobs) {
   fillKnobs();
   for (const [name, value] of Object.entries(knobs)) {
     const input = form.elements[name];
@@ -100,20 +88,23 @@ function experiment({ knobs }) {
   }
   $(".more").open = true;
   markTurned();
-  say("The knobs are set; press Start, or Reset to begin at the start.");
+  say(t("bench.set"));
 }
 
 $(".experiment-list").append(
-  ...EXPERIMENTS.map((each) =>
-    make("p", {}, make("button", { type: "button", onclick: () => experiment(each) }, each.title), ` ${each.look}`),
+  ...Object.entries(EXPERIMENTS).map(([name, knobs]) =>
+    make(
+      "p", {}, make("button", { type: "button", onclick: () => experiment(knobs) }, t(`experiment.${name}.title`)),
+      ` ${t(`experiment.${name}.look`)}`,
+    ),
   ),
 );
 
 // A sentence that names a knob lights it up.
 on(["trouble", "refused"], () => {
-  const sentence = state.refused ?? state.trouble;
+  const told = state.refused ?? state.trouble;
   for (const place of $$(".knob")) {
-    const named = sentence !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(sentence);
+    const named = told !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(told);
     place.classList.toggle("wanted", named);
     if (named) $(".more").open = true;
   }

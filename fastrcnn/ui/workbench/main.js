@@ -20,7 +20,7 @@ function startRun({ paused = false, step = false } = {}) {
   stepAfterStart = step;
   change({ refused: null });
   root.dataset.phase = "starting";
-  say("Starting ...");
+  say(t("bench.starting"));
   showButtons();
   trigger("start", { ...settings(), paused });
 }
@@ -30,7 +30,7 @@ function receive(note) {
   starting = false;
   root.dataset.phase = state.phase;
   if (note.error) {
-    change({ refused: note.error });
+    change({ refused: sentence(note) });
     showStatus();
     showButtons();
     return;
@@ -40,11 +40,19 @@ function receive(note) {
   keepForComparison();
   curves = newCurves();
   held = false;
-  change({ ...NOTHING_KNOWN, token: note.token, name: note.name });
+  change({ ...NOTHING_KNOWN, token: note.token, name: nameOf(note) });
   $(".command").hidden = false;
   $(".command code").textContent = note.command;
   if (stepAfterStart) askControl({ action: "step" });
   poll();
+}
+
+// What is different about a run.
+function nameOf({ recipe, changed, pictures, folder }) {
+  const what = Object.entries(changed).map(([key, value]) => `${key} ${value}`);
+  if (pictures !== null) what.push(t("runs.pictures", { pictures }));
+  if (folder !== null) what.push(folder);
+  return what.length ? `${recipe}: ${what.join(", ")}` : recipe;
 }
 
 const askControl = asker("control", () => {
@@ -86,13 +94,13 @@ async function askProgress() {
     return;
   }
   if (!answer) {
-    say("The server does not answer; asking again ...");
+    say(t("bench.no-answer"));
     timer = setTimeout(poll, 3000);
     return;
   }
   if (answer.error) {
     change({ token: null, phase: ENDED.includes(state.phase) ? state.phase : "stopped" });
-    say(answer.error);
+    say(sentence(answer));
     return;
   }
   take(answer);
@@ -106,7 +114,7 @@ function take(answer) {
   curves.evaluations.push(...answer.evaluations);
   smoothOn(curves);
   change({
-    phase: answer.phase, trouble: answer.trouble, ahead: answer.ahead, doing: answer.doing, left: answer.left,
+    phase: answer.phase, trouble: answer.trouble && sentence(answer.trouble), ahead: answer.ahead, doing: answer.doing, left: answer.left,
     iterations: answer.iterations ?? 0, classes: answer.classes, length: curves.steps.length, measured: curves.evaluations.length,
   });
   if (curves.steps.length && state.batch?.iteration !== curves.steps.length && !held && isSeen(".theatre.batch")) askBatch({});
@@ -125,15 +133,6 @@ window.addEventListener("scroll", () => {
   if (state.token && curves.steps.length && state.batch?.iteration !== curves.steps.length && !held && isSeen(".theatre.batch")) askBatch({});
 }, { passive: true });
 
-const STAGES = {
-  pictures: "Drawing or reading the pictures",
-  proposals: "Selective search on each picture",
-  features: "Running the frozen layers on each picture",
-  targets: "Measuring the box targets",
-  validation: "Validating",
-  mAP: "Measuring mAP on held-out pictures",
-};
-
 on(["phase", "doing", "ahead", "trouble", "refused"], showStatus);
 
 function showStatus() {
@@ -146,15 +145,15 @@ function showStatus() {
     bar.value = doing.done;
   }
   showButtons();
-  const stage = doing ? `${STAGES[doing.stage] ?? doing.stage}${doing.total > 1 ? `: ${doing.done} of ${doing.total}` : ""} ...` : "";
+  const stage = doing && t(doing.total > 1 ? "doing.counted" : "doing", { ...doing, stage: t(`doing.${doing.stage}`) });
   if (phase === "none" && !refused) return;
   const told = refused ?? {
-    waiting: ahead ? `Waiting for a turn: ${ahead} ${ahead === 1 ? "training comes" : "trainings come"} first.` : "Waiting for a turn ...",
-    preparing: stage || "Preparing ...",
-    training: stage || "Training ...",
-    paused: curves.steps.length ? "Paused." : "At its start; go on, or take one step.",
-    finished: "Finished.",
-    stopped: "Stopped; what was learned stays until you leave.",
+    waiting: ahead ? counted("phase.waiting", ahead) : t("phase.waiting"),
+    preparing: stage || t("phase.preparing"),
+    training: stage || t("phase.training"),
+    paused: curves.steps.length ? t("phase.paused") : t("phase.at-start"),
+    finished: t("phase.finished"),
+    stopped: t("phase.stopped"),
     failed: trouble,
   }[phase];
   if (!starting && $(".status").textContent !== told) say(told);
@@ -167,7 +166,7 @@ const go = $(".go");
 
 function showButtons() {
   const { phase } = state;
-  go.textContent = RUNNING.includes(phase) ? "Pause" : phase === "paused" ? "Go on" : "Start";
+  go.textContent = RUNNING.includes(phase) ? t("pause") : phase === "paused" ? t("bench.go-on") : t("bench.start");
   go.disabled = starting;
   $(".one").disabled = starting || RUNNING.includes(phase);
   $(".stop").disabled = starting || !(RUNNING.includes(phase) || phase === "paused");
@@ -199,6 +198,5 @@ for (const kind of ["png", "jsonl", "checkpoint"]) {
 
 watch("value", () => receive(props.value));
 
-for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 showButtons();
 drawPlots();

@@ -173,17 +173,19 @@ on(["hovered", "length", "measured"], () => {
   const iteration = state.hovered ?? curves.steps.length;
   const step = curves.steps[iteration - 1];
   if (!step) {
-    readout.textContent = "Point at a curve for its numbers.";
+    readout.textContent = t("plot.point");
     return;
   }
-  const parts = [
-    `Iteration ${step[0]}: total ${fixed(step[1], 4)}, class ${fixed(step[2], 4)}, box ${fixed(step[3], 4)}`,
-    ` (smoothed ${curves.smooth[iteration - 1].map((value) => fixed(value, 4)).join(", ")}), learning rate ${step[4].toPrecision(3)}.`,
-  ];
+  const losses = (record) => ({ total: fixed(record[1], 4), cls: fixed(record[2], 4), loc: fixed(record[3], 4) });
+  const smooth = curves.smooth[iteration - 1].map((value) => fixed(value, 4)).join(", ");
+  const parts = [t("readout.step", { iteration: step[0], ...losses(step), smooth, lr: step[4].toPrecision(3) })];
   const validation = latest(curves.validations, step[0], (record) => record[0]);
-  if (validation) parts.push(` Validation at ${validation[0]}: total ${fixed(validation[1], 4)}, class ${fixed(validation[2], 4)}, box ${fixed(validation[3], 4)}.`);
+  if (validation) parts.push(t("readout.validation", { iteration: validation[0], ...losses(validation) }));
   const evaluation = latest(curves.evaluations, step[0], (record) => record.iteration);
-  if (evaluation) parts.push(` mAP at ${evaluation.iteration}: ${evaluation.map === null ? "none" : fixed(evaluation.map, 3)}.`);
+  if (evaluation) {
+    const map = evaluation.map === null ? t("readout.map.none") : fixed(evaluation.map, 3);
+    parts.push(t("readout.map", { iteration: evaluation.iteration, map }));
+  }
   readout.textContent = parts.join("");
 });
 
@@ -193,9 +195,9 @@ $(".raw").addEventListener("change", (event) => change({ raw: event.target.check
 // The figures above the curves
 
 function duration(seconds) {
-  if (seconds < 60) return `${Math.ceil(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${fixed(seconds / 3600, 1)} h`;
+  if (seconds < 60) return t("time.seconds", { count: Math.ceil(seconds) });
+  if (seconds < 5400) return t("time.minutes", { count: Math.round(seconds / 60) });
+  return t("time.hours", { count: fixed(seconds / 3600, 1) });
 }
 
 on(["length", "measured", "phase", "left", "iterations"], () => {
@@ -222,7 +224,7 @@ on(["measured"], () => {
       "div", { class: "bar", "data-class": name },
       make("span", {}, name),
       make("span", { class: "bar-room" }, make("span", { class: "bar-fill", style: `width:${100 * (ap ?? 0)}%` })),
-      make("span", { class: "bar-value" }, ap === null ? "none there" : fixed(ap, 3)),
+      make("span", { class: "bar-value" }, ap === null ? t("plot.none-there") : fixed(ap, 3)),
     ),
   );
   refill($(".classes .bars"), ...rows);
@@ -241,18 +243,18 @@ function keepForComparison() {
 on(["earlier", "name", "token", "measured", "phase"], () => {
   const entry = (run, i) => {
     const map = run.curves.evaluations.at(-1)?.map;
-    const score = map == null ? "" : `, mAP ${fixed(map, 3)}`;
+    const score = map == null ? "" : t("runs.map", { map: fixed(map, 3) });
     const swatch = make("span", { class: "swatch", style: `background:${run.colour}` });
-    if (i === null) return make("div", { class: "run" }, swatch, `now: ${run.name}${score}`);
+    if (i === null) return make("div", { class: "run" }, swatch, t("runs.now", { name: run.name, map: score }));
     const toggle = make("input", {
       type: "checkbox", checked: run.shown, "data-key": `shown-${i}`,
       onchange: (event) => change({ earlier: state.earlier.map((other, k) => (k === i ? { ...other, shown: event.target.checked } : other)) }),
     });
     const drop = make("button", {
-      class: "link", "data-key": `drop-${i}`, "aria-label": `Forget the run ${run.name}`,
+      class: "link", "data-key": `drop-${i}`, "aria-label": t("runs.forget.name", run),
       onclick: () => change({ earlier: state.earlier.filter((_, k) => k !== i) }),
-    }, "forget");
-    return make("div", { class: "run" }, make("label", {}, toggle, " ", swatch, `${run.name}, ${run.curves.steps.length} iterations${score}`), drop);
+    }, t("runs.forget"));
+    return make("div", { class: "run" }, make("label", {}, toggle, " ", swatch, t("runs.earlier", { name: run.name, count: run.curves.steps.length, map: score })), drop);
   };
   const now = { name: state.name, colour: NOW(), curves };
   refill($(".compared"), ...state.earlier.map(entry), ...(curves.steps.length ? [entry(now, null)] : []));

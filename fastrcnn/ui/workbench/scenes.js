@@ -21,7 +21,7 @@ on(["pictures"], () => {
     ...drawnScenes.map((canvas, i) =>
       make(
         "figure", {}, canvas,
-        make("button", { class: "link", "data-scene": i, onclick: () => lookThrough(i) }, `Open picture ${i + 1} in Explore`),
+        make("button", { class: "link", "data-scene": i, onclick: () => lookThrough(i) }, t("scenes.open", { number: i + 1 })),
       ),
     ),
   );
@@ -45,7 +45,7 @@ const drawScenes = soon(() => {
       pen.label(`${label} ${fixed(score, 2)}`, box[0], box[1], classColour(state.classes.indexOf(label) + 1));
     }
     const list = found.map(({ label, score }) => `${label} ${fixed(score, 2)}`).join(", ");
-    canvas.setAttribute("aria-label", `Held-out picture ${index + 1}: ${list || "nothing found yet"}`);
+    canvas.setAttribute("aria-label", t("scenes.picture", { number: index + 1, found: list || t("scenes.nothing") }));
   });
 });
 on(["scenes", "pictures"], drawScenes);
@@ -53,12 +53,11 @@ new ResizeObserver(drawScenes).observe($(".scene-row"));
 
 on(["scenes"], () => {
   if (!state.scenes) return;
-  $(".scenes-told").textContent =
-    `After ${state.scenes.iteration} iterations, detections with a score of ${LEAST} or more; the surer, the thicker. White, dashed: the true objects.`;
+  $(".scenes-told").textContent = t("scenes.told", { iteration: state.scenes.iteration, least: LEAST });
 });
 
 function lookThrough(scene) {
-  say("Taking a copy of the network to Explore ...");
+  say(t("scenes.taking"));
   trigger("look", { token: state.token, scene });
 }
 $(".look").addEventListener("click", () => lookThrough(0));

@@ -1,0 +1,102 @@
+"""The page in the language of whoever opens it: Korean where the browser is, English elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from fastrcnn.ui.texts import TEXTS
+from tests.browser.conftest import PATIENCE, upload
+
+# All words on the page and in what is read out of it, but for names: of files, classes and terms.
+WORDS = """() => {
+  const found = [];
+  const walk = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) found.push(node.textContent.trim());
+    if (node.nodeType !== Node.ELEMENT_NODE || ["STYLE", "SCRIPT"].includes(node.tagName)) return;
+    for (const name of ["aria-label", "aria-roledescription", "title", "placeholder", "alt"]) {
+      if (node.getAttribute(name)) found.push(node.getAttribute(name).trim());
+    }
+    node.childNodes.forEach(walk);
+  };
+  document.querySelectorAll(".view, #tabs > .tab-wrapper, #tabs .prose").forEach(walk);
+  return found.filter(Boolean);
+}"""
+# Texts without a value in them that are not the same in both.
+ENGLISH = {
+    text: key
+    for key, text in TEXTS["en"].items()
+    if not re.search(r"[{\[]", text) and text != TEXTS["ko"][key]
+}
+
+
+@pytest.fixture
+def open_in(browser, address):
+    """Opens the page in a browser of this language, its first example analysed."""
+    contexts = []
+
+    def open_in(language: str, width: int = 1280) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, locale=language)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        page.locator(".life .fate").wait_for()
+        return page
+
+    yield open_in
+    for context in contexts:
+        context.close()
+
+
+def assert_no_english(page: Page) -> None:
+    shown = page.evaluate(WORDS)
+    assert len(shown) > 50
+    assert not [(text, ENGLISH[text]) for text in shown if text in ENGLISH]
+
+
+def test_a_korean_browser_gets_korean(open_in, photo):
+    page = open_in("ko-KR")
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    expect(page.locator(".lens .status")).to_contain_text("분석했습니다")
+    expect(page.get_by_role("tab", name="살펴보기")).to_be_visible()
+    expect(page.get_by_role("heading", name="Fast R-CNN 속을 들여다보기")).to_be_visible()
+    for tab in ("grouping", "proposals", "pooling", "head", "result"):
+        page.locator(f"#lens-tab-{tab}").click()
+        assert_no_english(page)
+    for _ in range(5):
+        page.locator('.lessons button[data-key="next"]').click()
+        assert_no_english(page)
+    page.locator("#lens-proposals .term, .lessons .term").first.hover()
+    expect(page.locator("#lens-tip")).to_have_text(re.compile("[가-힣]"))
+    upload(page, photo)
+    expect(page.locator(".lens .status")).to_contain_text(f"{photo.name}: ")
+
+
+def test_korean_in_the_train_tab_and_from_the_server(open_in):
+    page = open_in("ko-KR")
+    page.get_by_role("tab", name="학습").click()
+    expect(page.locator(".go")).to_have_text("시작")
+    assert_no_english(page)
+    page.locator("input[name=pictures]").fill("0")
+    page.locator(".go").click()
+    expect(page.locator(".workbench .status")).to_have_text(TEXTS["ko"]["server.one-picture"])
+
+
+@pytest.mark.parametrize("language", ["en-GB", "fr-FR"])
+def test_every_other_browser_gets_english(open_in, language):
+    page = open_in(language)
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator(".lens .status")).to_contain_text("analysed in")
+    expect(page.get_by_role("heading", name="Fast R-CNN, opened up")).to_be_visible()
+    expect(page.get_by_role("tab", name="Train")).to_be_visible()
+    assert not any(re.search("[가-힣]", text) for text in page.evaluate(WORDS))
+
+
+def test_korean_fits_a_narrow_screen(open_in):
+    page = open_in("ko-KR", width=390)
+    for tab in ("grouping", "proposals", "pooling", "head", "result"):
+        page.locator(f"#lens-tab-{tab}").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

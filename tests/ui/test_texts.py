@@ -1,0 +1,221 @@
+"""The page's texts: none is missing in either language, and none stands anywhere else."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.ui import texts
+from fastrcnn.ui.answers import told
+from fastrcnn.ui.texts import LANGUAGES, TEXTS, said, text
+from fastrcnn.ui.train import _RECIPES, KNOBS
+
+UI = Path(texts.__file__).parents[1]
+SCRIPTS = sorted(UI.rglob("*.js"))
+TEMPLATES = sorted(UI.rglob("*.html"))
+# What programs and whoever runs the page read, as on the command line; no visitor does.
+NOT_SHOWN = {"endpoints.py"}
+MODULES = sorted(path for path in UI.rglob("*.py") if path.name not in NOT_SHOWN)
+
+# The same in every language: names, and the letters of formulas.
+NAMES = set(
+    re.findall(
+        r"\S+",
+        "RoI RoIAlign IoU mAP PNG JSON NMS HSV Lab VGG16 s_colour s_texture s_size s_fill L_cls "
+        "L_loc nms fc6 fc7 softmax exp x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh",
+    )
+)
+# Where Korean needs no word, or fits the one in English.
+ALIKE = {"pooling.range", "fate.and", "doing.counted", "count.4", "count.5", "count.6", "count.13"}
+
+
+def markup(value: str) -> tuple[list[str], list[str]]:
+    """The values that a text wants and the terms that it explains, sorted."""
+    terms = re.findall(r"\[[\w -]+\|([\w-]+)\]|\[([\w-]+)\]", value)
+    return sorted(set(re.findall(r"\{(\w+)\}", value))), sorted({a or b for a, b in terms})
+
+
+def test_each_language_has_the_same_texts_with_the_same_values_and_terms():
+    assert tuple(TEXTS) == LANGUAGES and "en" in TEXTS and "ko" in TEXTS
+    for language, own in TEXTS.items():
+        assert own.keys() == TEXTS["en"].keys(), language
+        for key, value in own.items():
+            assert value.strip(), key
+            assert markup(value) == markup(TEXTS["en"][key]), key
+
+
+def test_every_term_is_explained():
+    used = {term for value in TEXTS["en"].values() for term in markup(value)[1]}
+    for path in TEMPLATES:
+        used |= set(re.findall(r'data-term="([^"]+)"', path.read_text("utf-8")))
+    assert {f"term.{term}" for term in used} <= TEXTS["en"].keys()
+
+
+def test_korean_is_written_in_hangul_wherever_english_has_a_word_that_is_no_name():
+    for key, english in TEXTS["en"].items():
+        bare = re.sub(r"\{\w+\}|\|[\w-]+\]", " ", english)
+        words = set(re.findall(r"[A-Za-z]\w+", bare)) - NAMES
+        assert not re.search("[가-힣]", english), key
+        assert not words or key in ALIKE or re.search("[가-힣]", TEXTS["ko"][key]), key
+
+
+def test_every_text_is_used_and_every_text_that_is_used_is_there():
+    literal, beginnings = set(), set()
+    for path in SCRIPTS:
+        for piece in literals(path.read_text("utf-8")):
+            literal.add(piece)
+        beginnings |= set(re.findall(r"`([\w-]+(?:\.[\w-]+)*\.)\$\{", path.read_text("utf-8")))
+        asked = re.findall(r'\b(?:t|pieces)\("([^"]+)"', path.read_text("utf-8"))
+        assert set(asked) <= TEXTS["en"].keys(), path.name
+        several = re.findall(r'\bcounted\("([^"]+)"', path.read_text("utf-8"))
+        assert {f"{key}.one" for key in several} <= TEXTS["en"].keys(), path.name
+        beginnings |= {f"{key}." for key in several}
+    for path in TEMPLATES:
+        asked = re.findall(r'data-t(?:ext|-\w+)="([^"]+)"', path.read_text("utf-8"))
+        assert set(asked) <= TEXTS["en"].keys(), path.name
+        literal |= set(asked)
+    for path in UI.rglob("*.py"):
+        asked = re.findall(r'\b(?:text|shown)\(\s*"([^"]+)"', path.read_text("utf-8"))
+        assert set(asked) <= TEXTS["en"].keys(), path.name
+        literal |= set(asked)
+    unused = {
+        key for key in TEXTS["en"] if key not in literal and not key.startswith(tuple(beginnings))
+    }
+    assert not unused
+
+
+def test_what_is_named_by_the_package_has_its_texts():
+    names = {f"knob.{knob.name}.{part}" for knob in KNOBS for part in ("label", "says")}
+    names |= {f"recipe.{name}" for name in _RECIPES}
+    assert names <= TEXTS["en"].keys()
+
+
+def test_an_error_of_the_page_crosses_as_a_key_and_one_from_below_as_it_is():
+    ours = FastRCNNError(text("server.share", name="nms"))
+    assert str(ours) == said(ours) == "nms must be a number from 0 to 1."
+    assert told(said(ours)) == {
+        "error": str(ours),
+        "said": {"key": "server.share", "values": {"name": "nms"}},
+    }
+    assert told(said(FastRCNNError("It is broken."))) == {"error": "It is broken."}
+    with pytest.raises(KeyError):
+        text("server.nothing")
+
+
+# No text anywhere else
+
+
+def literals(script: str) -> Iterator[str]:
+    """The strings of JavaScript, and the parts of its templates between ${...}."""
+    at, depth = 0, []  # depth: open braces within each template's ${...}
+    while at < len(script):
+        if script.startswith("//", at):
+            at = script.find("\n", at) if "\n" in script[at:] else len(script)
+        elif script[at] == '"' or (script[at] == "'" and script[at - 1] in "(=, [{"):
+            end = at + 1
+            while script[end] != script[at]:
+                end += 2 if script[end] == "\\" else 1
+            yield script[at + 1 : end]
+            at = end + 1
+        elif script[at] == "`" or (script[at] == "}" and depth and depth[-1] == 0):
+            if script[at] == "}":
+                depth.pop()
+            end = at + 1
+            while script[end] != "`" and not script.startswith("${", end):
+                end += 2 if script[end] == "\\" else 1
+            yield script[at + 1 : end]
+            if script[end] != "`":
+                depth.append(0)
+                end += 1
+            at = end + 1
+        elif script[at] == "/" and script[:at].rstrip()[-1:] in "(,=!&|?:[{;":
+            at = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\n])*\]|[^/\\\n])+/\w*").match(script, at).end()
+        else:
+            if depth:
+                depth[-1] += {"{": 1, "}": -1}.get(script[at], 0)
+            at += 1
+
+
+def is_prose(value: str) -> bool:
+    """Two words in a row, or a word that begins like a sentence or a label."""
+    return bool(re.search(r"[A-Za-z]{2,}[,;:.]? [A-Za-z]{2,}|^\s*[A-Z][a-z]{2,}\W*$", value))
+
+
+# Keys of the keyboard, fonts, classes, selectors and formulas.
+NO_PROSE = re.compile(
+    r"^(Arrow(Left|Right|Up|Down)|Escape|key (orange|blue)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"|\\u011c. = .*)$|system-ui, sans-serif"
+)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_has_words_of_its_own(path):
+    script = path.read_text("utf-8")
+    found = [piece for piece in literals(script) if is_prose(piece) and not NO_PROSE.search(piece)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_has_words_of_its_own(path):
+    found = []
+
+    class Words(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            if re.search(r"[A-Za-z]", data) and data.strip() not in ("x1", "y1", "x2", "y2"):
+                found.append(data)
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            spoken = ("aria-label", "aria-roledescription", "title", "placeholder", "alt")
+            found.extend(value for name, value in attrs if name in spoken)
+
+    Words().feed(path.read_text("utf-8"))
+    assert not found
+
+
+# Commands to type, code for the browser, and names of threads, of data sets and of the method.
+UNSEEN = re.compile(
+    r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|const TEXTS = |False|training run"
+    r"|held-out pictures|Fast R-CNN|The MCP server)$"
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_no_module_has_words_of_its_own(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+        and is_prose(node.value)
+        and not UNSEEN.search(node.value)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("script", "pieces"),
+    [
+        ('say("Press Play.") // "no"', ["Press Play."]),
+        ("`a ${b({ c: 1 })} words here ${d}`", ["a ", " words here ", ""]),
+        ("`out ${f(`in ${x} it`)} end`", ["out ", "in ", " it", " end"]),
+        ('x.split(/"[^"]"/); y = "z"', ["z"]),
+    ],
+)
+def test_the_strings_of_a_script_are_found(script, pieces):
+    assert list(literals(script)) == pieces
+    assert is_prose("Press Play.") and is_prose("Play") and is_prose("two words")
+    assert not is_prose("aria-label") and not is_prose("#lens-head") and not is_prose("click")
