@@ -109,8 +109,9 @@ def _batch() -> Mapping[int, Work]:
         rois[:, 0] = torch.arange(count).repeat_interleave(len(one))
         labels = torch.arange(len(rois)) % (len(VOC_CLASSES) + 1)
         model.zero_grad(set_to_none=True)
-        outputs = model(pixels, rois)
-        multi_task_loss(*outputs, labels, torch.zeros(len(rois), 4)).total.backward()
+        cls_score, bbox_pred = model(pixels, rois)
+        targets = torch.zeros(len(rois), 4)
+        multi_task_loss(cls_score, bbox_pred, labels, targets).total.backward()
 
     return {count: partial(step, count) for count in _PICTURES}
 

@@ -76,13 +76,15 @@ class Head(nn.Module):
         RoI pooling leaves `channels` last in memory. Rearranging one weight takes less than
         rearranging many RoIs.
         """
-        low_rank = isinstance(self.fc6, LowRankLinear)
-        first = self.fc6.first if low_rank else self.fc6
+        layer = self.fc6
+        first, second = (
+            (layer.first, layer.second) if isinstance(layer, LowRankLinear) else (layer, None)
+        )
         weight = first.weight.to(dtype).unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
 
         def fc6(x: Tensor) -> Tensor:
             x = F.linear(x, weight, first.bias)
-            return self.fc6.second(x) if low_rank else x
+            return x if second is None else second(x)
 
         return fc6
 
@@ -91,8 +93,10 @@ class Head(nn.Module):
         return bbox_pred * self.bbox_std + self.bbox_mean
 
 
-def _hidden_layer(in_features: int, out_features: int, rank: int | None) -> nn.Module:
-    layer: nn.Module
+def _hidden_layer(
+    in_features: int, out_features: int, rank: int | None
+) -> nn.Linear | LowRankLinear:
+    layer: nn.Linear | LowRankLinear
     if rank is None:
         layer = last = nn.Linear(in_features, out_features)
     else:

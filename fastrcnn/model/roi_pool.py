@@ -246,7 +246,7 @@ def _distinct_rectangles(
     for side, limit in ((ys[:, :, None], height + 1), (xs[:, None], width + 1)):
         pack = (pack * limit + side[..., 0]) * limit + side[..., 1]
     pack, which = torch.unique(pack, return_inverse=True)
-    corners = []
+    corners: list[Tensor] = []
     for limit in (width + 1, width + 1, height + 1, height + 1, int(batch.max()) + 1):
         corners.insert(0, pack % limit)
         pack = pack // limit
