@@ -21,8 +21,8 @@ torch.testing.assert_close(probability, trace.probabilities[chosen], atol=1e-4, 
 label = 1 + int(probability[1:].argmax())
 assert names[label] == "cow"
 moved = torch.from_numpy(moved)
-torch.testing.assert_close(moved[0], trace.regressed[chosen, label], atol=0.1, rtol=0)
-assert iou(moved, cow) > iou(box[None], cow) > 0.7
+torch.testing.assert_close(clip(moved, height, width)[0], trace.regressed[chosen, label], atol=0.1, rtol=0)
+assert iou(moved, cow) > iou(box[None], cow) > 0.6
 found = sorted(found, key=lambda item: -item[0])
 assert [name for _, name, _ in found] == detections.names and len(detections) > 0
 for (score, _, where), detection in zip(found, detections, strict=True):
@@ -57,4 +57,5 @@ def test_it_runs_and_its_numbers_are_the_detectors(notebook, monkeypatch):
     for number, cell in enumerate(steps, start=1):
         shown = [kind for output in cell.outputs for kind in output.get("data", {})]
         assert "image/png" in shown or number == 11, f"step {number} shows no picture"
-        assert not [output for output in cell.outputs if output.get("name") == "stderr"]
+        errors = [output for output in cell.outputs if output.get("name") == "stderr"]
+        assert not errors, errors

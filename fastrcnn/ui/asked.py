@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TypeGuard
+from urllib.parse import unquote
 
 import gradio as gr
 import torch
@@ -17,7 +18,12 @@ from fastrcnn.ui.texts import text
 def photograph(file: dict | None) -> tuple[str, bytes]:
     """An uploaded file's name and bytes."""
     file = file or {}
-    path = Path(file.get("path") or "")
+    place = str(file.get("path") or "")
+    # The tools of the MCP server are given addresses, of uploads to this page for instance.
+    address, is_upload, uploaded = place.partition("/gradio_api/file=")
+    if not is_upload and address.startswith(("http://", "https://")):
+        raise FastRCNNError("Nothing is fetched from other hosts; upload the picture to this page.")
+    path = Path(unquote(uploaded) if is_upload else place)
     # Gradio checks this only of what is marked as a file; any other path of the server's gets here.
     if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
         raise FastRCNNError(text("server.no-picture"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import re
 import sys
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 
+import httpx
 import numpy as np
 import pytest
 from mcp import ClientSession
@@ -45,15 +47,19 @@ def tools(address) -> dict[str, Tool]:
 
 @pytest.fixture(scope="module")
 def ask(address) -> Ask:
-    async def asked(name: str, values: dict) -> CallToolResult:
+    async def ignore(*_) -> None:
+        pass
+
+    async def asked(name: str, values: dict, watching: bool) -> CallToolResult:
         async with (
             streamable_http_client(address) as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
-            return await session.call_tool(name, values)
+            progress = ignore if watching else None
+            return await session.call_tool(name, values, progress_callback=progress)
 
-    return lambda name, **values: asyncio.run(asked(name, values))
+    return lambda name, watching=False, **values: asyncio.run(asked(name, values, watching))
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +88,58 @@ def test_each_tool_and_each_of_its_arguments_is_described_and_typed(tools):
     assert set(mode["enum"]) == {"single", "fast", "quality"}
 
 
+# Gradio writes an answer as Python does, not as JSON.
+
+
 def test_detect_gives_the_detectors_detections_and_a_picture(ask, detector, photo, picture):
-    answer = ask("detect", image=picture, score=0.05)
+    answer = ask("detect", watching=True, image=picture, score=0.05)
     assert not answer.isError
-    found = json.loads(answer.content[0].text)
+    found = literal_eval(answer.content[0].text)
     assert found["detections"] == detector(photo, score=0.05).to_list()
-    assert any(item.type == "image" for item in answer.content)
+    assert [item.type for item in answer.content] == ["text", "image", "text"]
+
+
+def test_who_does_not_watch_the_progress_gets_the_picture_as_a_file(ask, detector, photo, picture):
+    # Gradio 6.31 then writes both in one text.
+    answer = ask("detect", image=picture)
+    found, drawn = literal_eval(answer.content[0].text)
+    assert found["detections"] == detector(photo).to_list()
+    assert drawn.endswith(".png")
+
+
+def test_a_picture_that_was_uploaded_is_named_by_its_address(ask, detector, photo, address):
+    page = address.removesuffix("gradio_api/mcp/")
+    (path,) = httpx.post(f"{page}gradio_api/upload", files={"files": photo.open("rb")}).json()
+    answer = ask("detect", watching=True, image=f"{page}gradio_api/file={path}")
+    found = literal_eval(answer.content[0].text)
+    assert found["image"] == photo.name
+    assert found["detections"] == detector(photo).to_list()
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ("http://127.0.0.1:9/cat.jpg", r"^Nothing is fetched from other hosts; .*\.$"),
+        ("https://example.org/cat.jpg", r"^Nothing is fetched from other hosts; .*\.$"),
+        ("http://127.0.0.1:9/gradio_api/file=/etc/hostname", "^No picture was given"),
+        ("http://127.0.0.1:9/gradio_api/file=/dev/zero", "^No picture was given"),
+    ],
+)
+def test_nothing_else_is_fetched_or_read(ask, image, says):
+    answer = ask("detect", watching=True, image=image)
+    assert answer.isError and re.search(says, answer.content[0].text)
 
 
 def test_proposals_are_those_of_selective_search(ask, photo, picture):
     answer = ask("proposals", image=picture, mode="single")
     boxes = selective_search(load_image(photo), "single").boxes
-    assert json.loads(answer.content[0].text)["boxes"] == np.round(boxes.astype(float), 2).tolist()
+    expected = np.round(boxes.astype(float), 2).tolist()
+    assert literal_eval(answer.content[0].text)["boxes"] == expected
+
+
+def test_pool_takes_a_box_and_gives_seven_rows_of_seven(ask, picture):
+    answer = ask("pool", image=picture, box=[10, 20, 90, 110], channel=17)
+    assert np.shape(literal_eval(answer.content[0].text)) == (7, 7)
 
 
 def test_what_cannot_be_used_is_refused_in_one_sentence(ask, picture):
