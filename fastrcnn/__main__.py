@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tqdm import tqdm
 
 from fastrcnn import distributed
-from fastrcnn.bench.ablations import ablate
+from fastrcnn.bench.ablations import AblationRow, ablate
 from fastrcnn.bench.recall import compare_recall
 from fastrcnn.bench.rounding import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
@@ -418,20 +418,21 @@ def _ablate(options: argparse.Namespace) -> int:
             others,
             partial(_progress, label="ablating"),
         )
+        if distributed.rank() == 0:
+            if options.json != "-":
+                _print_ablation(dataset, rows)
+            _write_json([vars(row) for row in rows], options.json)
     finally:
         distributed.shutdown()
-    if distributed.rank() == 0:
-        if options.json != "-":
-            print(f"{len(dataset)} pictures of {dataset.name}, mAP (area) at IoU 0.5")
-            print(f"{'':46}{'mAP':>8}{'difference':>12}{'+-':>8}{'boxes':>8}")
-            for row in rows:
-                name = f"{row.table}: {row.variant}" if row.table else row.variant
-                print(
-                    f"{name:46}{row.mean_ap:8.4f}{row.difference:+12.4f}{row.error:8.4f}"
-                    f"{row.boxes:8.1f}"
-                )
-        _write_json([vars(row) for row in rows], options.json)
     return 0
+
+
+def _print_ablation(dataset: Dataset, rows: Iterable[AblationRow]) -> None:
+    print(f"{len(dataset)} pictures of {dataset.name}, mAP (area) at IoU 0.5")
+    print(f"{'':46}{'mAP':>8}{'difference':>12}{'+-':>8}{'boxes':>8}")
+    for row in rows:
+        name = f"{row.table}: {row.variant}" if row.table else row.variant
+        print(f"{name:46}{row.mean_ap:8.4f}{row.difference:+12.4f}{row.error:8.4f}{row.boxes:8.1f}")
 
 
 def _rounding(options: argparse.Namespace) -> int:
