@@ -21,7 +21,8 @@ torch.testing.assert_close(probability, trace.probabilities[chosen], atol=1e-4, 
 label = 1 + int(probability[1:].argmax())
 assert names[label] == "cow"
 moved = torch.from_numpy(moved)
-torch.testing.assert_close(clip(moved, height, width)[0], trace.regressed[chosen, label], atol=0.1, rtol=0)
+cut = clip(moved, height, width)[0]
+torch.testing.assert_close(cut, trace.regressed[chosen, label], atol=0.1, rtol=0)
 assert iou(moved, cow) > iou(box[None], cow) > 0.6
 found = sorted(found, key=lambda item: -item[0])
 assert [name for _, name, _ in found] == detections.names and len(detections) > 0
