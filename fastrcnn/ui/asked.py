@@ -20,7 +20,7 @@ from fastrcnn.ui.texts import text
 
 def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
     """An uploaded file's name as its owner calls it, and its picture; the file goes soon after."""
-    file = file or {}
+    file = file if isinstance(file, dict) else {}
     path = _sent(str(file.get("path") or ""))
     try:
         # Bytes, so that an error does not name the server's own folders.
@@ -35,7 +35,7 @@ def _sent(place: str) -> Path:
     # The tools of the MCP server are given addresses, of uploads to this page for instance.
     address, is_upload, uploaded = place.partition("/gradio_api/file=")
     if not is_upload and address.lower().startswith(("http://", "https://")):
-        raise FastRCNNError("Nothing is fetched from other hosts; upload the picture to this page.")
+        raise FastRCNNError(text("server.address"))
     try:
         path = Path(unquote(uploaded) if is_upload else place).resolve()
         if path.is_relative_to(FILES.resolve()) and path.is_file():

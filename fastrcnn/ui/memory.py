@@ -49,13 +49,13 @@ class Memory:
 
         instead_of: the bytes that are freed for them.
         """
-        for who, key, most in (
-            (session, "own", self._limits.session_mb),
-            (None, "all", self._limits.memory_mb),
-        ):
-            if self.left(who) + instead_of < size:
-                said = {"size": f"{size / MB:,.0f}", "most": f"{most:g}"}
-                raise Full(text(f"server.memory-{key}", **said))
+        told = f"{size / MB:,.0f}"
+        if self.left(session) + instead_of < size:
+            most = f"{self._limits.session_mb:g}"
+            raise Full(text("server.memory-own", size=told, most=most))
+        if self.left(None) + instead_of < size:
+            most = f"{self._limits.memory_mb:g}"
+            raise Full(text("server.memory-all", size=told, most=most))
 
 
 def size_of(*held: object) -> int:

@@ -34,7 +34,7 @@ from fastrcnn.training.records import Finished, Progress, Step, Validation
 from fastrcnn.training.trainer import Trainer, build_model
 from fastrcnn.ui import folder as place
 from fastrcnn.ui.limits import Limits
-from fastrcnn.ui.memory import Memory, training_size
+from fastrcnn.ui.memory import Memory, size_of, training_size
 from fastrcnn.ui.texts import said, text
 
 SHOWN_SCENES = 4  # held-out pictures whose detections are shown as the model learns
@@ -297,6 +297,7 @@ class Run:
             self._follow(trainer)
         finally:
             trainer.close()
+            self.size = size_of(trainer.model)
 
     def _follow(self, trainer: Trainer) -> None:
         every = max(trainer.iterations // _EVALUATIONS, 1)

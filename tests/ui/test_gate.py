@@ -343,7 +343,7 @@ def test_a_web_address_is_no_file_either(http):
     for address in ("https://example.com/a.png", "HTTP://127.0.0.1/a.png"):
         event, error = ask(http, "detect", {"path": address, "meta": FILE}, 0.5, 0.3)
         assert event == "error"
-        assert error["error"].startswith("This page fetches no pictures from addresses")
+        assert error["error"].startswith("Nothing is fetched from other hosts")
 
 
 def test_no_address_is_fetched_wherever_it_is_named(http, photo, monkeypatch):
