@@ -1,10 +1,12 @@
 """Opens the page: `python app.py`. A Hugging Face Space starts here too."""
 
 import argparse
+import os
 import sys
 
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import serve
 from fastrcnn.ui.zero_gpu import on_lent_gpu
 
@@ -17,6 +19,7 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     try:
-        serve(on_lent_gpu(Detector.from_checkpoint()), mcp=options.mcp)
+        limits = Limits.from_environment(os.environ)
+        serve(on_lent_gpu(Detector.from_checkpoint()), limits, mcp=options.mcp)
     except FastRCNNError as error:
         sys.exit(f"error: {error}")

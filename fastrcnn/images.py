@@ -41,7 +41,7 @@ _UPRIGHT = {
 _16_TO_8_BITS = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
 
 
-def load_image(source: Source) -> np.ndarray:
+def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A file's path, its bytes, an open file, an array or a Pillow image -> (H, W, 3) uint8 RGB.
 
     Files may be JPEG, PNG, WebP, BMP, GIF or TIFF; of several frames the first is taken, and the
@@ -52,22 +52,22 @@ def load_image(source: Source) -> np.ndarray:
     its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
 
     Raises ImageError for anything that is not a picture, is damaged or cut short, or has more than
-    ``MAX_PIXELS`` pixels or ``MAX_SCANS`` passes, which is checked before they are decoded.
+    `max_pixels` pixels or ``MAX_SCANS`` passes, which is checked before they are decoded.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source, "The array")
+        return _from_array(source, "The array", max_pixels)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "The picture")
+        return _from_pillow(source, "The picture", max_pixels)
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), "The file")
+        return _from_file(io.BytesIO(source), "The file", max_pixels)
     if not isinstance(source, (str, Path)):
-        return _from_file(source, "The file")
+        return _from_file(source, "The file", max_pixels)
     try:
         # Only a plain file: a folder cannot be read, and a pipe or a device may never end.
         if not Path(source).is_file():
             raise ImageError(f"{source} is not a file; give the path of a picture.")
         with Path(source).open("rb") as file:
-            return _from_file(file, str(source))
+            return _from_file(file, str(source), max_pixels)
     except OSError as error:
         raise ImageError(f"{source} cannot be read: {reason(error)}.") from error
 
@@ -93,11 +93,11 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 # functions below catch every Exception; whatever it is, the picture cannot be used.
 
 
-def _from_file(file: BinaryIO, name: str) -> np.ndarray:
+def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     try:
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
+        raise _too_large(name, max_pixels) from error
     except Exception as error:
         raise ImageError(
             f"{name} is not a picture that can be read; use JPEG, PNG, WebP, BMP, GIF or TIFF."
@@ -106,7 +106,7 @@ def _from_file(file: BinaryIO, name: str) -> np.ndarray:
         raise ImageError(
             f"{name} is a JPEG of more than {MAX_SCANS} passes; save it as an ordinary one."
         )
-    return _from_pillow(image, name)
+    return _from_pillow(image, name, max_pixels)
 
 
 def _scans(file: BinaryIO) -> int:
@@ -118,9 +118,9 @@ def _scans(file: BinaryIO) -> int:
     return count
 
 
-def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name)
+def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, max_pixels)
     if 0 in image.size:
         raise ImageError(f"{name} is {image.width} x {image.height}; it needs at least 1 pixel.")
     try:
@@ -129,7 +129,7 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
         if image.mode.startswith("I") or image.mode == "F":
-            return _from_array(_deep_pixels(image, name), name)
+            return _from_array(_deep_pixels(image, name), name, max_pixels)
         return _opaque(image)
     except ImageError:
         raise
@@ -165,7 +165,7 @@ def _opaque(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _from_array(array: np.ndarray, name: str) -> np.ndarray:
+def _from_array(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
@@ -173,8 +173,8 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
             f"{name} has the shape {array.shape}; a picture is (height, width) or (height, width, "
             f"channels) with 1 to 4 channels."
         )
-    if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise _too_large(name)
+    if array.shape[0] * array.shape[1] > max_pixels:
+        raise _too_large(name, max_pixels)
     array = _to_8_bits(array, name)
     if array.shape[2] in (2, 4):
         return _opaque(Image.fromarray(array))
@@ -199,5 +199,5 @@ def _to_8_bits(array: np.ndarray, name: str) -> np.ndarray:
     return np.rint(array.clip(0, highest) * (255 / highest)).astype(np.uint8)
 
 
-def _too_large(name: str) -> ImageError:
-    return ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first.")
+def _too_large(name: str, max_pixels: int) -> ImageError:
+    return ImageError(f"{name} has more than {max_pixels:,} pixels; reduce it first.")

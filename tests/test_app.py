@@ -16,7 +16,11 @@ APP = Path(__file__).parents[1] / "app.py"
 
 
 def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
-    environment = {"FASTRCNN_CHECKPOINT": str(tiny_checkpoint), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        "FASTRCNN_CHECKPOINT": str(tiny_checkpoint),
+        "FASTRCNN_UPLOAD_MB": "3.5",
+        "PYTHONUNBUFFERED": "1",
+    }
     process = subprocess.Popen(
         [sys.executable, str(APP)],
         cwd=tmp_path,  # any folder will do
@@ -33,7 +37,9 @@ def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
                 break
         assert found, said
         with urlopen(found[0]) as answer:
-            assert "Fast R-CNN" in answer.read().decode()
+            said = answer.read().decode()
+        assert "Fast R-CNN" in said
+        assert f'"max_file_size":{3.5 * 2**20:.0f},' in said  # which the browser heeds
     finally:
         process.kill()
         process.communicate()
@@ -43,4 +49,11 @@ def test_without_its_weights_the_app_says_so_in_one_sentence(monkeypatch, tmp_pa
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tmp_path / "nosuch.safetensors"))
     monkeypatch.setattr(sys, "argv", ["app.py"])
     with pytest.raises(SystemExit, match=r"^error: There is no checkpoint .*\.$"):
+        runpy.run_path(str(APP), run_name="__main__")
+
+
+def test_a_limit_that_cannot_be_is_told_in_one_sentence(monkeypatch):
+    monkeypatch.setenv("FASTRCNN_QUEUE", "many")
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    with pytest.raises(SystemExit, match=r"^error: FASTRCNN_QUEUE is 'many'; it must .*\.$"):
         runpy.run_path(str(APP), run_name="__main__")

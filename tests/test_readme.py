@@ -1,11 +1,14 @@
-"""README.md makes the repository a Space; the links of all documents lead somewhere."""
+"""README.md makes the repository a Space and gives the limits; documents' links lead somewhere."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from fastrcnn.ui.limits import Limits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,3 +68,9 @@ def test_the_first_screen_has_a_way_in_for_everyone():
     assert "python app.py\n```" in first and "](docs/lesson.md)" in first
     assert "```python\n" in first and "](docs/own-data.md)" in first
     assert len(first.split("---\n")[2].splitlines()) < 50
+
+
+def test_the_table_of_limits_is_that_of_the_program():
+    rows = re.findall(r"^  \| `FASTRCNN_(\w+)` \| (\d+) \|", README, re.MULTILINE)
+    told = {name.lower(): float(value) for name, value in rows}
+    assert told == {field.name: field.default for field in fields(Limits)}

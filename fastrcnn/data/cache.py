@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -48,6 +49,25 @@ _LONGEST_WRITE = 3600
 def default_cache() -> Path:
     """Where caches go unless told otherwise: $FASTRCNN_CACHE or ~/.cache/fastrcnn."""
     return Path(os.environ.get("FASTRCNN_CACHE") or Path.home() / ".cache" / "fastrcnn")
+
+
+def trim_cache(root: Path, most: float) -> None:
+    """Delete the arrays that were written first until those under `root` have `most` bytes.
+
+    They may be in use: whoever misses one makes it again.
+    """
+    arrays = []
+    for path in root.glob("*-*/*.npy"):
+        with suppress(OSError):
+            status = path.stat()
+            arrays.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in arrays)
+    for _, size, path in sorted(arrays):
+        if total <= most:
+            return
+        with suppress(OSError):
+            path.unlink()
+            total -= size
 
 
 class _ArrayFolder:

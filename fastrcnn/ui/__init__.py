@@ -2,5 +2,10 @@
 
 import os
 
-# Gradio reads this when it is first imported.
+from fastrcnn.ui.folder import FILES
+
+# Gradio reads these when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_TEMP_DIR"] = str(FILES)
+# It looks through all of them at the end of every event.
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"

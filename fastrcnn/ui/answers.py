@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from functools import wraps
@@ -20,6 +21,11 @@ def told(sentence: str) -> dict:
 def apology(sentence: str) -> dict:
     """A note that something went wrong; no two are equal, for the browser hears of changes only."""
     return told(sentence) | {"serial": secrets.token_hex(4)}
+
+
+def apology_in_browser(sentence: str) -> str:
+    """A script that makes such a note without the server, whose queue may be full."""
+    return f"() => [{{...{json.dumps(told(sentence))}, serial: String(Math.random())}}]"
 
 
 def answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:

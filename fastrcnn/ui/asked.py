@@ -7,27 +7,42 @@ from typing import TypeGuard
 from urllib.parse import unquote
 
 import gradio as gr
+import numpy as np
 import torch
-from gradio.utils import get_upload_folder, is_in_or_equal
 from torch import Tensor
 
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
+from fastrcnn.ui.folder import FILES, was_read
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.texts import text
 
 
-def photograph(file: dict | None) -> tuple[str, bytes]:
-    """An uploaded file's name and bytes."""
-    file = file or {}
-    place = str(file.get("path") or "")
+def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
+    """An uploaded file's name as its owner calls it, and its picture; the file goes soon after."""
+    file = file if isinstance(file, dict) else {}
+    path = _sent(str(file.get("path") or ""))
+    try:
+        # Bytes, so that an error does not name the server's own folders.
+        image = load_image(path.read_bytes(), limits.pixels)
+    finally:
+        was_read(path, limits.file_seconds)
+    return file.get("orig_name") or path.name, image
+
+
+def _sent(place: str) -> Path:
+    """A file that was sent to the page; nothing else of the server's is one."""
     # The tools of the MCP server are given addresses, of uploads to this page for instance.
     address, is_upload, uploaded = place.partition("/gradio_api/file=")
-    if not is_upload and address.startswith(("http://", "https://")):
-        raise FastRCNNError("Nothing is fetched from other hosts; upload the picture to this page.")
-    path = Path(unquote(uploaded) if is_upload else place)
-    # Gradio checks this only of what is marked as a file; any other path of the server's gets here.
-    if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
-        raise FastRCNNError(text("server.no-picture"))
-    return file.get("orig_name") or path.name, path.read_bytes()
+    if not is_upload and address.lower().startswith(("http://", "https://")):
+        raise FastRCNNError(text("server.address"))
+    try:
+        path = Path(unquote(uploaded) if is_upload else place).resolve()
+        if path.is_relative_to(FILES.resolve()) and path.is_file():
+            return path
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        pass
+    raise FastRCNNError(text("server.no-picture"))
 
 
 def session(request: gr.Request) -> str:

@@ -15,14 +15,14 @@ import numpy as np
 from fastrcnn.detect import Detector
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.images import load_image
 from fastrcnn.model.roi_pool import POOL_FORMS
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import picture_record
 from fastrcnn.ui import asked
+from fastrcnn.ui.limits import Limits
 
 
-def build(detector: Detector) -> None:
+def build(detector: Detector, limits: Limits) -> None:
     """Add the endpoints to an open `gr.Blocks`; nothing of them is seen on the page."""
 
     def detect(image: dict | None, score: float, nms: float) -> tuple[dict, np.ndarray]:
@@ -37,9 +37,9 @@ def build(detector: Detector) -> None:
             and the photograph with them drawn.
         """
         with _told():
-            name, data = asked.photograph(image)
+            name, pixels = asked.photograph(image, limits)
             trace = detector.trace(
-                data, score=asked.share(score, "score"), nms=asked.share(nms, "nms")
+                pixels, score=asked.share(score, "score"), nms=asked.share(nms, "nms")
             )
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, trace.detections, trace.seconds)
@@ -55,8 +55,7 @@ def build(detector: Detector) -> None:
             Some hundreds to thousands of boxes, best first, as x1, y1, x2, y2 in pixels.
         """
         with _told():
-            name, data = asked.photograph(image)
-            pixels = load_image(data)
+            name, pixels = asked.photograph(image, limits)
             boxes = selective_search(pixels, str(mode)).boxes  # a list cannot be looked up
         height, width = pixels.shape[:2]
         return {
@@ -78,8 +77,8 @@ def build(detector: Detector) -> None:
             The pooled values, 7 rows of 7.
         """
         with _told():
-            _, data = asked.photograph(image)
-            trace = detector.trace(data, boxes=np.zeros((0, 4), np.float32))
+            _, pixels = asked.photograph(image, limits)
+            trace = detector.trace(pixels, boxes=np.zeros((0, 4), np.float32))
             corners = asked.box(box, *trace.image.shape[:2])
             number = asked.whole(channel, "channel", trace.features.shape[1])
             seen = detector.inspect(trace, corners, form)
@@ -106,7 +105,7 @@ def build(detector: Detector) -> None:
                 outputs,
                 preprocess=False,
                 api_name=function.__name__,
-                concurrency_limit=1,
+                concurrency_limit=limits.analyses,
                 concurrency_id="analysis",
             )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,9 +25,10 @@ from fastrcnn.report import picture_record
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.answers import answering, apology
+from fastrcnn.ui.answers import answering, apology, apology_in_browser
 from fastrcnn.ui.examples import Example, first_of, thumbnail
 from fastrcnn.ui.lens import build_lens
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.texts import said, shown, text
 
 # Runs in the browser before the upload is sent on, so that the lens can say what is going on.
@@ -40,10 +42,10 @@ class Explore(NamedTuple):
     """
 
     lens: gr.HTML
-    open: Callable[[Analysis, Path | bytes, str], Iterator[dict]]
+    open: Callable[[Analysis, Path | np.ndarray, str], Iterator[dict]]
 
 
-def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
+def build(analyses: Analyses, examples: dict[str, Example], limits: Limits) -> Explore:
     """Build the tab inside an open `gr.Blocks`; `analyses` keeps the visitors' pictures."""
     server = _Server(analyses)
 
@@ -51,13 +53,12 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         if file is None:
             return
         try:
-            # Bytes, so that an error does not name the server's own folders.
-            name, data = check.photograph(file)
+            name, image = check.photograph(file, limits)
         except FastRCNNError as error:
             yield apology(said(error))
             return
         session = check.session(request)
-        yield from analyse(Analysis(name, analyses.detector_of(session)), data, session)
+        yield from analyse(Analysis(name, analyses.detector_of(session)), image, session)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         example = examples.get(str(event._data.get("name")))
@@ -86,7 +87,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         )
         yield from analyse(analysis, first.path, session)
 
-    def analyse(analysis: Analysis, picture: Path | bytes, session: str) -> Iterator[dict]:
+    def analyse(analysis: Analysis, picture: Path | np.ndarray, session: str) -> Iterator[dict]:
         try:
             # Read before the picture that is open now is given up.
             image = load_image(picture)
@@ -102,8 +103,11 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
             | {"ships": analysis.detector is analyses.detector},
         }
         yield note | {"stage": "read"}
-        for stage in analyses.analyse(analysis, image):
-            yield note | {"stage": stage.name}
+        try:
+            for stage in analyses.analyse(analysis, image):
+                yield note | {"stage": stage.name}
+        except FastRCNNError as error:
+            yield apology(str(error))
 
     with gr.Row(equal_height=True):
         with gr.Column():
@@ -124,6 +128,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
         server.functions(),
         model=views.model(analyses.detector) | {"ships": True},
         first=first_of(examples),
+        at_once=limits.analyses,
         examples=[
             {"name": name, "src": views.data_url(thumbnail(example), "JPEG", quality=80)}
             for name, example in examples.items()
@@ -132,7 +137,7 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     options: dict[str, Any] = {
         "show_progress": "hidden",
         "trigger_mode": "always_last",
-        "concurrency_limit": 1,
+        "concurrency_limit": limits.analyses,
         "concurrency_id": "analysis",
         "api_visibility": "private",
     }
@@ -142,9 +147,10 @@ def build(analyses: Analyses, examples: dict[str, Example]) -> Explore:
     untrained = lens.untrain(untrain, None, lens, **options)
     for event in (uploaded, chosen, untrained):
         event.failure(
-            lambda: apology(text("server.analysis-failed")),
+            None,
             None,
             lens,
+            js=apology_in_browser(text("server.analysis-failed", count=limits.queue)),
             show_progress="hidden",
             api_visibility="private",
         )

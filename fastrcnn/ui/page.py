@@ -2,59 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from fastrcnn.detect import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
-from fastrcnn.ui import asked, endpoints, explore, train
+from fastrcnn.ui import asked, endpoints, explore, folder, train
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
+from fastrcnn.ui.gate import Gate
+from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.memory import Memory
 from fastrcnn.ui.runs import Runs
 from fastrcnn.ui.texts import I18N, shown
 
 # Gradio's footer links to its own site; the page needs no other host.
 _CSS = "footer { display: none !important; }"
+_SWEEP_SECONDS = 10.0
+
+
+class Page(gr.Blocks):
+    """The interface, with its limits and what it keeps of its visitors.
+
+    present: how many connections each session keeps open to say that its page is still shown.
+    """
+
+    limits: Limits
+    analyses: Analyses
+    present: Counter[str]
 
 
 def build(
     detector: Detector,
-    folder: Path = ASSETS,
+    assets: Path = ASSETS,
     analyses: Analyses | None = None,
     runs: Runs | None = None,
-) -> gr.Blocks:
+    limits: Limits | None = None,
+) -> Page:
     """The page for a detector.
 
-    folder: of the example photographs. analyses, runs: where the visitors' pictures and trainings
-    are kept, by default with the usual limits.
+    assets: the folder of the example photographs. analyses, runs: where the visitors' pictures and
+    trainings are kept, by default within `limits`.
     """
-    examples = read_examples(folder)
-    analyses = Analyses(detector) if analyses is None else analyses
-    runs = Runs() if runs is None else runs
-    with gr.Blocks(
-        title="Fast R-CNN", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
-    ) as page:
+    folder.prepare()
+    examples = read_examples(assets)
+    limits = limits or Limits()
+    memory = Memory(limits)
+    analyses = Analyses(detector, limits, memory) if analyses is None else analyses
+    runs = Runs(limits, memory) if runs is None else runs
+    with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
+        page.limits, page.analyses, page.present = limits, analyses, Counter()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(shown("page.explore"), id="explore"):
-                explored = explore.build(analyses, examples)
+                explored = explore.build(analyses, examples, limits)
             with gr.Tab(shown("page.train"), id="train"):
                 train.build(runs, analyses, explored, tabs)
-        endpoints.build(detector)
+        endpoints.build(detector, limits)
 
         def leave(request: gr.Request) -> None:
             analyses.close(asked.session(request))
             runs.close(asked.session(request))
 
         page.unload(leave)
-    return page.queue(max_size=20)
+    # With the API open, its callers would not have to queue.
+    return page.queue(max_size=limits.queue, api_open=False)
 
 
-def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
+def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
     """Serve the page; `options` are those of Gradio's own `launch`.
 
     mcp: serve the endpoints as tools of an MCP server too, at /gradio_api/mcp/ of the page. Raises
@@ -62,26 +86,56 @@ def launch(page: gr.Blocks, mcp: bool = False, **options: Any) -> tuple:
     """
     if mcp and find_spec("mcp") is None:
         raise MissingPackageError("The MCP server", '"gradio[mcp]"')
+    limits = page.limits
     return page.launch(
         i18n=I18N,
         mcp_server=mcp or None,  # None: as the environment variable GRADIO_MCP_SERVER says
         theme=gr.themes.Default(),
         css=_CSS,
-        max_file_size="64mb",
+        max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
         footer_links=[],
+        # What was asked and answered is kept nowhere, and told to nobody.
+        run_history=False,
+        enable_monitoring=False,
+        # Gradio keeps what it knows of a session until so many others have come.
+        state_session_capacity=2 * limits.pictures,
+        app_kwargs={
+            "middleware": [Middleware(Gate, page=page)],
+            "lifespan": lambda app: _kept_clean(page),
+        },
         **options,
     )
 
 
-def serve(detector: Detector, **options: Any) -> None:
+@asynccontextmanager
+async def _kept_clean(page: Page) -> AsyncIterator[None]:
+    """While the page is served, files and sessions that are over go."""
+
+    async def clean() -> None:
+        seconds = page.limits.file_seconds
+        while True:
+            await asyncio.to_thread(folder.sweep, seconds, page.temp_file_sets)
+            page.analyses.close_absent(page.present)
+            await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
+
+    task = asyncio.create_task(clean())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> None:
     """Build and serve the page until it is closed; `options` as for `launch`."""
-    analyses, examples = Analyses(detector), read_examples()
-    page = build(detector, analyses=analyses)
+    examples = read_examples()
+    page = build(detector, limits=limits)
     launch(page, prevent_thread_lock=True, **options)
     if first := first_of(examples):
         # Not before the page is there: it would come later.
-        threading.Thread(target=_warm, args=(analyses, examples[first]), daemon=True).start()
+        threading.Thread(target=_warm, args=(page.analyses, examples[first]), daemon=True).start()
     page.block_thread()
 
 

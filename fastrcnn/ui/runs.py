@@ -32,6 +32,9 @@ from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Finished, Progress, Step, Validation
 from fastrcnn.training.trainer import Trainer, build_model
+from fastrcnn.ui import folder as place
+from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.memory import Memory, size_of, training_size
 from fastrcnn.ui.texts import said, text
 
 SHOWN_SCENES = 4  # held-out pictures whose detections are shown as the model learns
@@ -41,19 +44,6 @@ _EVALUATED = 50  # held-out pictures that it is measured on
 _LEAST_SCORE = 0.05  # of a detection that is measured; lower ones hardly move an average precision
 _SHARE = 4.0  # looking and measuring get a fifth of the time at most
 _PATIENCE = 1.0  # seconds between two looks at whether the visitor is still there
-
-
-@dataclass(frozen=True)
-class RunLimits:
-    """at_once: runs that compute at the same time. kept: runs that there may be in all, paused and
-    waiting ones included. idle: seconds after which a run that nobody asks after ends; browsers ask
-    once a minute at least, even for a page that is out of sight. seconds: how long one may compute.
-    """
-
-    at_once: int = 2
-    kept: int = 8
-    idle: float = 150.0
-    seconds: float = 7200.0
 
 
 class TooMany(FastRCNNError):
@@ -143,7 +133,7 @@ class Run:
         recipe: Recipe,
         train: Callable[[], tuple[Dataset, Dataset | None]],
         turns: Turns,
-        limits: RunLimits,
+        limits: Limits,
         *,
         cache: Path | None = None,
         paused: bool = False,
@@ -159,6 +149,7 @@ class Run:
         self.held_out: tuple[Annotation, ...] = ()
         self.scenes: Scenes | None = None
         self.classes: tuple[str, ...] = ()
+        self.size = training_size(recipe)  # bytes
         self._data = train
         self._turns = turns
         self._limits = limits
@@ -257,7 +248,7 @@ class Run:
 
     def _work(self) -> None:
         try:
-            with tempfile.TemporaryDirectory(prefix="fastrcnn-run-") as folder:
+            with tempfile.TemporaryDirectory(prefix="run-", dir=place.prepare()) as folder:
                 try:
                     self._train(Path(folder))
                 except FastRCNNError as error:
@@ -283,7 +274,7 @@ class Run:
         self.phase, self.trouble = phase, trouble
 
     def _is_over(self) -> bool:
-        return self._closed or time.monotonic() - self._asked > self._limits.idle
+        return self._closed or time.monotonic() - self._asked > self._limits.away_seconds
 
     def _goes_on(self) -> bool:
         return not self._stopping and not self._is_over()
@@ -291,10 +282,13 @@ class Run:
     def _train(self, folder: Path) -> None:
         if not self._take_turn("preparing"):
             return self._end("stopped")
+        started = time.monotonic()
         for progress in self._prepare(folder):
             self.doing = progress
             if not self._goes_on():
                 return self._end("stopped")
+            self._count(time.monotonic() - started)
+            started = time.monotonic()
         self.doing = None
         trainer = self._trainer
         assert trainer is not None
@@ -303,6 +297,7 @@ class Run:
             self._follow(trainer)
         finally:
             trainer.close()
+            self.size = size_of(trainer.model)
 
     def _follow(self, trainer: Trainer) -> None:
         every = max(trainer.iterations // _EVALUATIONS, 1)
@@ -312,7 +307,6 @@ class Run:
             started = time.monotonic()
             with self._busy:
                 record = next(trainer)
-            self._computed += time.monotonic() - started
             self.doing = record if isinstance(record, Progress) else None
             match record:
                 case Step():
@@ -328,10 +322,15 @@ class Run:
                     self._evaluate(trainer)
                     self._look(trainer)
                     return self._end("finished")
-            if self._computed > self._limits.seconds:
-                minutes = round(self._limits.seconds / 60)
-                raise FastRCNNError(text("server.minutes", minutes=minutes))
+            self._count(time.monotonic() - started)
         return self._end("stopped")
+
+    def _count(self, seconds: float) -> None:
+        """Add to the time that the run has computed. Raises FastRCNNError at the limit."""
+        self._computed += seconds
+        if self._computed > 60 * self._limits.training_minutes:
+            minutes = f"{self._limits.training_minutes:g}"
+            raise FastRCNNError(text("server.minutes", minutes=minutes))
 
     def _take_turn(self, phase: str) -> bool:
         def still_wanted() -> bool:
@@ -424,9 +423,12 @@ class Run:
 class Runs:
     """All visitors' runs. Its methods may be called from any thread."""
 
-    def __init__(self, limits: RunLimits | None = None) -> None:
-        self.limits = limits or RunLimits()
-        self._turns = Turns(self.limits.at_once)
+    def __init__(self, limits: Limits | None = None, memory: Memory | None = None) -> None:
+        """memory: where what is kept here is counted; by default nothing else is."""
+        self.limits = limits or Limits()
+        self._memory = memory or Memory(self.limits)
+        self._memory.holders.append(self.held)
+        self._turns = Turns(self.limits.trainings)
         self._lock = threading.Lock()
         self._by_token: dict[str, Run] = {}
         self._tokens: dict[str, str] = {}  # by session
@@ -445,15 +447,17 @@ class Runs:
     ) -> str:
         """A session's new run, in the place of its old one; returns the run's token.
 
-        Raises TooMany.
+        Raises TooMany or Full.
         """
+        size = training_size(recipe)
+        self._memory.ask(session, size, instead_of=self.held(session))
         self.close(session)
         token = secrets.token_urlsafe(16)
         with self._lock:
             for old in [t for t, run in self._by_token.items() if run.join(0)]:
                 del self._by_token[old]
-            if len(self._by_token) >= self.limits.kept:
-                raise TooMany(text("server.trainings", count=self.limits.kept))
+            if len(self._by_token) >= self.limits.open_trainings:
+                raise TooMany(text("server.trainings", count=self.limits.open_trainings))
             run = Run(recipe, data, self._turns, self.limits, cache=cache, paused=paused)
             self._by_token[token] = run
             self._tokens[session] = token
@@ -466,6 +470,13 @@ class Runs:
             raise FastRCNNError(text("server.training-gone"))
         run.touch()
         return run
+
+    def held(self, session: str | None) -> int:
+        """The bytes that a session's training takes; None: all sessions'."""
+        with self._lock:
+            own = self._tokens.get(session or "")
+            runs = [run for token, run in self._by_token.items() if session is None or token == own]
+        return sum(run.size for run in runs if not run.join(0))
 
     def close(self, session: str) -> None:
         """Free what a session holds."""

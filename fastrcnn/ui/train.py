@@ -19,7 +19,7 @@ from typing import Any
 import gradio as gr
 
 from fastrcnn.data import Dataset, open_dataset, write_shapes
-from fastrcnn.data.cache import default_cache
+from fastrcnn.data.cache import default_cache, trim_cache
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.model import save_checkpoint
@@ -31,8 +31,9 @@ from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.answers import answering, apology, told
+from fastrcnn.ui.answers import answering, apology, apology_in_browser, told
 from fastrcnn.ui.explore import Explore
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.runs import Run, Runs
 from fastrcnn.ui.texts import said, text
 from fastrcnn.ui.workbench import build_workbench
@@ -94,10 +95,10 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
             run = runs.get(event._data.get("token"))
             index = check.whole(event._data.get("scene"), "scene", len(run.held_out))
             detector = run.detector()
+            analyses.use(session, detector)
         except FastRCNNError as error:
             yield gr.skip(), gr.skip(), apology(said(error))
             return
-        analyses.use(session, detector)
         shown = run.held_out[index]
         objects = views.objects(shown, run.classes)
         analysis = Analysis(shown.path.name, detector, objects=tuple(objects))
@@ -116,15 +117,16 @@ def build(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> No
         look,
         None,
         [tabs, explore.lens, workbench],
-        concurrency_limit=1,
+        concurrency_limit=runs.limits.analyses,
         concurrency_id="analysis",
         **options,
     )
     for event in (started, looked):
         event.failure(
-            lambda: apology(text("server.failed")),
+            None,
             None,
             workbench,
+            js=apology_in_browser(text("server.failed", count=runs.limits.queue)),
             **options,
         )
 
@@ -159,16 +161,23 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     recipe = with_settings(RECIPES[name], settings)
     if recipe.first_trainable == layer_names(recipe.backbone)[0]:
         recipe = replace(recipe, first_trainable=None)
+    _check_batch(recipe, runs.limits)
     # The page keeps no state of a run to come back to.
     recipe = replace(recipe, checkpoint_minutes=1e6)
     pictures = check.whole(asked.get("pictures"), "pictures", _MOST_PICTURES)
     folder = asked.get("folder")
-    data = _pictures(recipe, pictures, folder if isinstance(folder, str) else "", local)
-    cache = _cache()
-    token = runs.start(
-        session, recipe, lambda: data(cache), cache=cache, paused=asked.get("paused") is True
-    )
     own = folder.strip() if isinstance(folder, str) else ""
+    data = _pictures(recipe, pictures, own, local)
+    # What visitors make of the built-in pictures is kept apart from the owner's own, up to a limit.
+    cache = _cache() if own else _cache() / "page"
+    most = runs.limits.cache_mb * 2**20
+
+    def prepare() -> tuple[Dataset, Dataset | None]:
+        if not own:
+            trim_cache(cache, most)
+        return data(cache)
+
+    token = runs.start(session, recipe, prepare, cache=cache, paused=asked.get("paused") is True)
     command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
     command += ["--limit", str(pictures), "--val-limit", str(_held_out(pictures))]
     command += ["--out", "runs/mine"]
@@ -183,6 +192,17 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
         "folder": Path(own).name if own else None,
         "command": ("" if own else drawing) + shlex.join(command),
     }
+
+
+def _check_batch(recipe: Recipe, limits: Limits) -> None:
+    """Refuse mini-batches that could take more memory than there is."""
+    for name, most in (
+        ("images_per_batch", limits.batch_pictures),
+        ("rois_per_batch", limits.batch_rois),
+    ):
+        value = getattr(recipe, name)
+        if value > most:
+            raise FastRCNNError(text("server.batch", name=name, value=value, most=most))
 
 
 def _held_out(pictures: int) -> int:
@@ -209,8 +229,8 @@ def _pictures(
 ) -> Callable[[Path], tuple[Dataset, Dataset | None]]:
     if count < 1:
         raise FastRCNNError(text("server.one-picture"))
-    path = Path(folder.strip()).expanduser()
-    if not folder.strip():
+    path = Path(folder).expanduser()
+    if not folder:
         return lambda cache: _shapes(cache, count)
     if not local:
         raise FastRCNNError(text("server.only-shapes"))
@@ -223,11 +243,12 @@ def _pictures(
 
 
 def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
-    val = _held_out(count)
+    # A folder for each power of two, so that nobody's is rewritten while somebody trains on it, and
+    # that there are not as many folders as numbers. A longer set begins with a shorter one.
+    size = 1 << (count - 1).bit_length()
     with _WRITING:
-        # A folder for each size, so that nobody's is rewritten while somebody trains on it.
-        folder = write_shapes(cache / f"shapes-{count}", train=count, val=val)
-    return open_dataset(folder, "train"), open_dataset(folder, "val")
+        folder = write_shapes(cache / f"shapes-{size}", train=size, val=_held_out(size))
+    return open_dataset(folder, "train")[:count], open_dataset(folder, "val")[: _held_out(count)]
 
 
 _WRITING = threading.Lock()

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from fastrcnn.detect import Detector
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import build, launch
-from fastrcnn.ui.runs import Run, RunLimits, Runs
+from fastrcnn.ui.runs import Run, Runs
 from tests.browser.conftest import PATIENCE
 
 LONG = {"iterations": 100_000}
@@ -23,7 +24,7 @@ LONG = {"iterations": 100_000}
 @pytest.fixture(scope="module")
 def runs() -> Runs:
     """One run computes at a time, so that a second visitor has to wait."""
-    return Runs(RunLimits(at_once=1))
+    return Runs(Limits(trainings=1))
 
 
 @pytest.fixture(scope="module")

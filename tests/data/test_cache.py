@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import cv2
@@ -7,7 +8,7 @@ import torch
 
 from fastrcnn.data.annotation import Annotation
 from fastrcnn.data.augment import Augmentation
-from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache
+from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache, trim_cache
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
 from fastrcnn.model.backbones import Backbone, Geometry
@@ -57,6 +58,25 @@ def test_fill_makes_what_is_missing(tmp_path, workers, monkeypatch):
     cache.get(several[1])
     assert len(list(cache.fill(several, workers))) == 3
     assert len(files(tmp_path / "cache")) == 3
+
+
+def test_trimming_deletes_what_was_written_first_and_it_is_made_again(tmp_path):
+    root = tmp_path / "cache"
+    several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]
+    cache = ProposalCache(SINGLE, root)
+    boxes = [cache.get(one) for one in several]
+    paths = [cache._arrays.path(one.path) for one in several]
+    for age, path in enumerate(reversed(paths)):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (root / "pictures.npy").write_bytes(bytes(10_000))  # not one of ours
+    trim_cache(root, sum(path.stat().st_size for path in paths))
+    assert all(path.exists() for path in paths)
+    trim_cache(root, paths[2].stat().st_size)
+    assert [path.exists() for path in paths] == [False, False, True]
+    trim_cache(root, 0)
+    assert files(root) == {"pictures.npy"}
+    assert all(np.array_equal(cache.get(one), b) for one, b in zip(several, boxes, strict=True))
+    trim_cache(tmp_path / "nowhere", 0)
 
 
 def test_another_setting_or_picture_is_another_file(tmp_path):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastrcnn.detect import Detector, Stage, Trace
 from fastrcnn.proposals import SelectiveSearch
+from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.page import Page, build, launch
 from tests.proposals.test_segments import picture
 
 
@@ -33,6 +38,17 @@ def stages(detector, scene) -> dict[str, Stage]:
 @pytest.fixture(scope="package")
 def trace(stages) -> Trace:
     return stages["detections"].trace
+
+
+@contextmanager
+def served(detector: Detector, limits: Limits | None = None) -> Iterator[tuple[Page, str]]:
+    """The page, without examples so that none is analysed meanwhile, and its address."""
+    page = build(detector, Path("no examples"), limits=limits)
+    _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, inbrowser=False)
+    try:
+        yield page, address
+    finally:
+        page.close()
 
 
 def assert_is_json(shown: object) -> None:

@@ -7,6 +7,7 @@ import pytest
 from fastrcnn.detect import Stage
 from fastrcnn.ui.analyses import Analyses, Analysis, Gone
 from fastrcnn.ui.examples import Example
+from fastrcnn.ui.limits import Limits
 from tests.ui.conftest import assert_is_one_sentence
 
 CAT = Example("cat", Path("cat.jpg"), ())
@@ -23,7 +24,7 @@ def counting_analyses(stages: list[Stage]) -> tuple[Analyses, list]:
         Event().wait(0.1)
         yield from stages
 
-    return Analyses(SimpleNamespace(stages=detect)), given
+    return Analyses(SimpleNamespace(stages=detect, model=None)), given
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_what_is_closed_is_freed(analyses):
 
 
 def test_over_the_limit_the_least_recently_used_goes():
-    analyses = Analyses(None, limit=2)
+    analyses = Analyses(None, Limits(pictures=2))
     one = analyses.open("one", Analysis("1.jpg", analyses.detector))
     two = analyses.open("two", Analysis("2.jpg", analyses.detector))
     analyses.get(one)

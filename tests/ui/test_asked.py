@@ -1,12 +1,17 @@
 import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
-from gradio.utils import get_upload_folder
 
-from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui import asked
+from fastrcnn.errors import FastRCNNError, ImageError
+from fastrcnn.images import load_image
+from fastrcnn.ui import asked, folder
+from fastrcnn.ui.limits import Limits
 from tests.ui.conftest import assert_is_one_sentence
 
 HUGE = pytest.param(10**400, id="huge")  # too large for a float
@@ -85,24 +90,67 @@ def test_other_values_are_no_share(value):
     assert_is_one_sentence(str(told.value))
 
 
-def test_an_uploaded_photograph_is_read_under_the_name_its_owner_gave():
-    folder = Path(get_upload_folder()) / "test_asked"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "image.png"
-    path.write_bytes(b"pixels")
-    file = {"path": str(path), "orig_name": "cat.png", "meta": {"_type": "gradio.FileData"}}
-    assert asked.photograph(file) == ("cat.png", b"pixels")
-    assert asked.photograph({"path": str(path)}) == ("image.png", b"pixels")
-    path.unlink()
+@pytest.fixture
+def sent(photo) -> Iterator[Path]:
+    """A photograph as if it had been sent to the page."""
+    folder.prepare()
+    path = folder.place() / "image.png"
+    path.write_bytes(photo.read_bytes())
+    yield path
+    shutil.rmtree(path.parent)
+
+
+def test_a_photograph_is_read_under_the_name_its_owner_gave(sent, photo):
+    file = {"path": str(sent), "orig_name": "cat.png", "meta": {"_type": "gradio.FileData"}}
+    for asked_for, expected in ((file, "cat.png"), ({"path": str(sent)}, "image.png")):
+        name, image = asked.photograph(asked_for, Limits())
+        assert name == expected and (image == load_image(photo)).all()
+    sent.unlink()
     with pytest.raises(FastRCNNError, match="No picture was given"):
-        asked.photograph(file)
+        asked.photograph(file, Limits())
+
+
+def test_a_photograph_may_have_so_many_pixels(sent):
+    file = {"path": str(sent)}
+    asked.photograph(file, Limits(pixels=160 * 120))
+    with pytest.raises(ImageError, match="more than 19,199 pixels") as told:
+        asked.photograph(file, Limits(pixels=160 * 120 - 1))
+    assert_is_one_sentence(str(told.value))
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture"])
+def test_what_was_read_goes_soon_after(sent, content):
+    if content:
+        sent.write_bytes(content)
+    with suppress(ImageError):
+        asked.photograph({"path": str(sent)}, Limits(file_seconds=600))
+    folder.sweep(600)
+    assert sent.exists()  # a browser is still showing it
+    age = time.time() - sent.stat().st_mtime
+    assert 570 < age < 590
+    folder.sweep(age)
+    assert not sent.exists()
+    sent.touch()
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/hostname", "/dev/zero", "../../etc/hostname", "", None, "nosuch.png"]
+    "path",
+    [
+        *("/etc/hostname", "/dev/zero", "../../etc/hostname", "", None, "nosuch.png", 5, ["a"]),
+        *("a\0b", "x" * 5000, ".", "/"),
+    ],
 )
 def test_the_servers_own_files_are_not_read(path):
-    inside = Path(get_upload_folder()) / ".." / ".." / "etc" / "hostname"
-    for file in (None, {}, {"path": path}, {"path": str(inside)}):
+    folder.prepare()
+    inside = folder.FILES / ".." / ".." / "etc" / "hostname"
+    for file in (None, {}, "x", [], {"path": path}, {"path": str(inside)}):
         with pytest.raises(FastRCNNError, match="No picture was given"):
-            asked.photograph(file)
+            asked.photograph(file, Limits())
+
+
+def test_a_link_leads_nowhere(photo):
+    folder.prepare()
+    link = folder.place() / "link.png"
+    link.symlink_to(photo)
+    with pytest.raises(FastRCNNError, match="No picture was given"):
+        asked.photograph({"path": str(link)}, Limits())

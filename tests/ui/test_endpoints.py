@@ -12,19 +12,15 @@ from PIL import Image
 from fastrcnn.draw import draw_detections
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
-from fastrcnn.ui.page import build, launch
-from tests.ui.conftest import assert_is_one_sentence
+from tests.ui.conftest import assert_is_one_sentence, served
 
 
 @pytest.fixture(scope="module")
 def client(detector, tmp_path_factory) -> Iterator[Client]:
-    # Without examples, so that none is analysed meanwhile.
-    page = build(detector, tmp_path_factory.mktemp("examples"))
-    _, url, _ = launch(page, prevent_thread_lock=True, quiet=True, inbrowser=False)
-    client = Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
-    yield client
-    client.close()
-    page.close()
+    with served(detector) as (_, address):
+        client = Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+        yield client
+        client.close()
 
 
 @pytest.fixture(scope="module")

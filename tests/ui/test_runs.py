@@ -17,7 +17,8 @@ from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.detect import Detector
 from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.training import SHAPES, with_settings
-from fastrcnn.ui.runs import Run, RunLimits, Runs, TooMany, Turns
+from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.runs import Run, Runs, TooMany, Turns
 from tests.ui.conftest import assert_is_one_sentence
 
 RECIPE = with_settings(
@@ -42,12 +43,12 @@ def make(cache, data):
     """Starts runs and closes them at the end."""
     made: list[Run] = []
 
-    def start(*settings: str, limits: RunLimits | None = None, turns: Turns | None = None, **kind):
+    def start(*settings: str, limits: Limits | None = None, turns: Turns | None = None, **kind):
         run = Run(
             with_settings(RECIPE, settings),
             kind.pop("train", data),
             turns or Turns(2),
-            limits or RunLimits(),
+            limits or Limits(),
             cache=cache,
             **kind,
         )
@@ -199,7 +200,7 @@ def test_bad_data_is_one_sentence(make):
 def test_a_visitor_who_has_gone_silently_leaves_no_thread_and_no_file(make, monkeypatch):
     monkeypatch.setattr("fastrcnn.ui.runs._PATIENCE", 0.05)
     before = threading.active_count()
-    run = make("iterations=100000", limits=RunLimits(idle=1.0))
+    run = make("iterations=100000", limits=Limits(away_seconds=1.0))
     until(lambda: len(run.curves.steps) >= 1)
     folder = run.metrics().parent
     assert run.join(PATIENCE)  # nobody touches it
@@ -209,7 +210,7 @@ def test_a_visitor_who_has_gone_silently_leaves_no_thread_and_no_file(make, monk
 
 def test_who_is_touched_lives_on(make, monkeypatch):
     monkeypatch.setattr("fastrcnn.ui.runs._PATIENCE", 0.05)
-    run = make(limits=RunLimits(idle=1.5))
+    run = make(limits=Limits(away_seconds=1.5))
     for _ in range(30):
         time.sleep(0.1)
         run.touch()
@@ -217,7 +218,7 @@ def test_who_is_touched_lives_on(make, monkeypatch):
 
 
 def test_a_run_ends_at_the_time_limit_and_says_so(make):
-    run = make("iterations=100000", limits=RunLimits(seconds=0.0))
+    run = make("iterations=100000", limits=Limits(training_minutes=1e-9))
     wait_for(run, "failed")
     assert_is_one_sentence(run.trouble)
     assert len(run.curves.steps) <= 1
@@ -273,7 +274,7 @@ class TestRuns:
     @pytest.fixture
     def runs(self, monkeypatch):
         monkeypatch.setattr("fastrcnn.ui.runs._PATIENCE", 0.05)
-        runs = Runs(RunLimits(kept=2))
+        runs = Runs(Limits(open_trainings=2))
         yield runs
         for session in ("me", "you", "they"):
             runs.close(session)

@@ -20,7 +20,7 @@ UI = Path(texts.__file__).parents[1]
 SCRIPTS = sorted(UI.rglob("*.js"))
 TEMPLATES = sorted(UI.rglob("*.html"))
 # What programs and whoever runs the page read, as on the command line; no visitor does.
-NOT_SHOWN = {"endpoints.py"}
+NOT_SHOWN = {"endpoints.py", "gate.py", "limits.py"}
 MODULES = sorted(path for path in UI.rglob("*.py") if path.name not in NOT_SHOWN)
 
 # The same in every language: names, and the letters of formulas.
@@ -181,14 +181,14 @@ def test_no_template_has_words_of_its_own(path):
 # Commands to type, code for the browser, and names of threads, of data sets and of the method.
 UNSEEN = re.compile(
     r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|const TEXTS = |False|training run"
-    r"|held-out pictures|Fast R-CNN|The MCP server)$"
+    r"|held-out pictures|Fast R-CNN|The MCP server|, serial: .*)$"
 )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 def test_no_module_has_words_of_its_own(path):
     tree = ast.parse(path.read_text("utf-8"))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)

@@ -12,13 +12,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from fastrcnn.data import read_coco
+from fastrcnn.data import open_dataset, read_coco, write_shapes
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint
 from fastrcnn.training import RECIPES, SHAPES
+from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.runs import Runs
-from fastrcnn.ui.train import _RECIPES, KNOBS, _defaults, _Server, _start
+from fastrcnn.ui.train import _RECIPES, KNOBS, _defaults, _Server, _shapes, _start
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
 SMALL = {"iterations": "6", "rois_per_batch": "32"}
@@ -36,7 +37,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def runs(place):
-    runs = Runs()
+    runs = Runs(Limits(session_mb=100))
     yield runs
     for session in ("me", "you"):
         runs.close(session)
@@ -108,7 +109,7 @@ def test_the_held_out_pictures_come_once_with_their_true_objects(finished, place
     _, ask = finished
     lean, whole = ask("scenes"), ask("scenes", pictures=True)
     assert "pictures" not in lean and lean["found"] == whole["found"]
-    val = read_coco(place / "shapes-4" / "val.json")
+    val = read_coco(place / "page" / "shapes-4" / "val.json")
     assert len(whole["pictures"]) == len(val) == 1
     (picture,) = whole["pictures"]
     names = [val.classes[label - 1] for label in val[0].labels]
@@ -184,6 +185,9 @@ def test_who_has_no_run_is_told_so(questions, name, asked):
         ({"values": {"rois_per_batch": "33"}}, "multiple"),
         ({"values": {"first_trainable": "conv9"}}, "no layer"),
         ({"values": {"bg_iou_low": "0.9"}}, "bg_iou_high"),
+        ({"values": {"images_per_batch": "17", "rois_per_batch": "34"}}, "is 17; .* at most 16"),
+        ({"values": {"rois_per_batch": "2050"}}, "is 2050; .* at most 2048"),
+        ({"recipe": "paper", "values": {"seed": "1"}}, "takes 1,539 MB .* may hold 100 MB"),
         ({"pictures": 0}, "at least one picture"),
         ({"pictures": -1}, "pictures must be"),
         ({"pictures": "many"}, "pictures must be"),
@@ -196,6 +200,47 @@ def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
         run = wait_for(runs, token, "failed", "finished")
         raise FastRCNNError(run.trouble or "it went through")
     assert_is_one_sentence(str(told.value))
+
+
+def test_numbers_of_pictures_share_folders_and_each_run_has_its_own_number(runs, place):
+    for count, size, held_out in ((1, 1, 1), (3, 4, 1), (5, 8, 1), (8, 8, 2)):
+        _start(runs, "me", ASKED | {"pictures": count, "paused": True}, local=True)
+        train, val = runs.get(runs._tokens["me"])._data()
+        assert (len(train), len(val)) == (count, held_out)
+        assert train[0].path.is_relative_to(place / "page" / f"shapes-{size}")
+    # The pictures are those of a set that was written for this number alone.
+    alone = write_shapes(place / "alone", train=3, val=1)
+    train, val = _shapes(place / "page", 3)
+    for ours, theirs in ((train, "train"), (val, "val")):
+        for one, other in zip(ours, open_dataset(alone, theirs), strict=True):
+            assert one.path.read_bytes() == other.path.read_bytes()
+            assert (one.boxes == other.boxes).all() and (one.labels == other.labels).all()
+
+
+@pytest.mark.parametrize(("most", "kept"), [(3, True), (1, False)])
+def test_what_visitors_trainings_keep_on_disk_has_a_limit(place, most, kept):
+    old = place / "page" / "features-0" / "old.npy"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(bytes(2 * 2**20))
+    runs = Runs(Limits(cache_mb=most))
+    token = _start(runs, "me", ASKED, local=True)["token"]
+    assert wait_for(runs, token, "finished", "failed").phase == "finished"
+    runs.close("me")
+    assert old.exists() == kept
+    assert list((place / "page").glob("proposals-*/*.npy"))
+
+
+def test_the_owners_own_cache_is_left_alone(place, voc):
+    old = place / "features-0" / "old.npy"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(bytes(2 * 2**20))
+    runs = Runs(Limits(cache_mb=1))
+    for folder in ("", str(voc)):
+        asked = ASKED | {"folder": folder, "pictures": 2}
+        token = _start(runs, "me", asked, local=True)["token"]
+        assert wait_for(runs, token, "finished", "failed").phase == "finished"
+    runs.close("me")
+    assert old.exists()
 
 
 def test_a_run_is_named_by_what_was_turned(runs):
@@ -223,7 +268,7 @@ def test_a_folder_of_ones_own_works_here_and_not_on_a_space(runs, place, voc):
 
 def test_a_lone_coco_file_is_split(runs, place):
     _start(runs, "me", ASKED | {"paused": True}, local=True)
-    file = place / "shapes-4" / "train.json"
+    file = place / "page" / "shapes-4" / "train.json"
     token = _start(runs, "you", ASKED | {"folder": str(file)}, local=True)["token"]
     run = wait_for(runs, token, "finished", "failed")
     assert run.phase == "finished" and len(run.held_out) == 1

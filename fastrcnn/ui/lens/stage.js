@@ -91,7 +91,7 @@ for (const example of props.examples) {
 
 function wait() {
   $(".bench").setAttribute("aria-busy", "true");
-  say(t("lens.waiting"));
+  say(counted("lens.waiting", props.at_once));
 }
 
 // explore.py tells of an upload that has begun.

@@ -1,0 +1,18 @@
+"""A small crowd on the page, for a short while; the large one is `python -m tests.crowd`."""
+
+from __future__ import annotations
+
+from tests.crowd.__main__ import crowd
+from tests.crowd.server import Server
+
+
+def test_a_crowd_is_answered_each_by_its_own_and_leaves_nothing(tiny_checkpoint, tmp_path, capsys):
+    server = Server(tmp_path, FASTRCNN_CHECKPOINT=str(tiny_checkpoint))
+    try:
+        wrong = crowd(server, visitors=4, seconds=15, warm_up=8)
+        # Small as it is, a process with a tiny network takes what it takes for the first time late.
+        assert [line for line in wrong if "memory has grown" not in line] == []
+    finally:
+        server.close()
+    said = capsys.readouterr().out
+    assert "upload to detections" in said and "a whole training" in said
