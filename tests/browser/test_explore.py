@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import decide, select
+from fastrcnn.detect import VOTE, decide, select
 from fastrcnn.images import load_image
 from fastrcnn.report import picture_record
 from fastrcnn.ui.analyses import Analyses
@@ -478,7 +478,7 @@ def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, 
     with shapes.expect_download() as download:
         shapes.get_by_role("button", name="Detections (JSON)").click()
     (record,) = json.loads(download.value.path().read_text())
-    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3)
+    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, VOTE)
     expected = picture_record(photo.name, 120, 160, found, record["seconds"])
     assert record == expected
     with shapes.expect_download() as download:
