@@ -11,11 +11,12 @@ from fastrcnn.ui.texts import TEXTS
 from tests.browser.conftest import PATIENCE, upload
 
 # All words on the page and in what is read out of it, but for names: of files, classes and terms.
+# What a list offers is names too: of recipes and of their settings' values.
 WORDS = """() => {
   const found = [];
   const walk = (node) => {
     if (node.nodeType === Node.TEXT_NODE) found.push(node.textContent.trim());
-    if (node.nodeType !== Node.ELEMENT_NODE || ["STYLE", "SCRIPT"].includes(node.tagName)) return;
+    if (node.nodeType !== Node.ELEMENT_NODE || ["STYLE", "SCRIPT", "OPTION"].includes(node.tagName)) return;
     for (const name of ["aria-label", "aria-roledescription", "title", "placeholder", "alt"]) {
       if (node.getAttribute(name)) found.push(node.getAttribute(name).trim());
     }
@@ -69,7 +70,7 @@ def test_a_korean_browser_gets_korean(open_in, photo):
     for _ in range(5):
         page.locator('.lessons button[data-key="next"]').click()
         assert_no_english(page)
-    page.locator("#lens-proposals .term, .lessons .term").first.hover()
+    page.locator("#lens-result .term").first.hover()
     expect(page.locator("#lens-tip")).to_have_text(re.compile("[가-힣]"))
     upload(page, photo)
     expect(page.locator(".lens .status")).to_contain_text(f"{photo.name}: ")
