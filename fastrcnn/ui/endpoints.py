@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -90,7 +89,7 @@ def build(detector: Detector, limits: Limits) -> None:
         score = gr.Number(0.5, label="score")
         nms = gr.Number(0.3, label="nms")
         mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
-        box = _Box(label="box")
+        box = gr.JSON(label="box")
         channel = gr.Number(0, label="channel")
         form = gr.Dropdown(list(POOL_FORMS), value="paper", label="form")
         answer, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
@@ -109,15 +108,6 @@ def build(detector: Detector, limits: Limits) -> None:
                 concurrency_limit=limits.analyses,
                 concurrency_id="analysis",
             )
-
-
-class _Box(gr.JSON):
-    """Four numbers. Of any JSON Gradio says what MCP clients take for no schema at all."""
-
-    is_template = True  # seen as gr.JSON is
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_each_tool_and_each_of_its_arguments_is_described_and_typed(tools):
         assert ". " in tool.description and "Returns: " in tool.description
         for name, argument in tool.inputSchema["properties"].items():
             assert argument["description"].endswith("."), name
-            assert isinstance(argument["type"], str), name
+            assert "type" in argument or name == "box"  # JSON of any kind, for Gradio
     mode = tools["proposals"].inputSchema["properties"]["mode"]
     assert set(mode["enum"]) == {"single", "fast", "quality"}
 
