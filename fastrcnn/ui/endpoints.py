@@ -21,6 +21,8 @@ from fastrcnn.report import picture_record
 from fastrcnn.ui import asked
 from fastrcnn.ui.limits import Limits
 
+_FOUR_NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
+
 
 def build(detector: Detector, limits: Limits) -> None:
     """Add the endpoints to an open `gr.Blocks`; nothing of them is seen on the page."""
@@ -90,6 +92,8 @@ def build(detector: Detector, limits: Limits) -> None:
         nms = gr.Number(0.3, label="nms")
         mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
         box = gr.JSON(label="box")
+        # Of any JSON Gradio says what MCP clients take for no schema at all.
+        box.api_info = lambda: _FOUR_NUMBERS  # type: ignore[method-assign]
         channel = gr.Number(0, label="channel")
         form = gr.Dropdown(list(POOL_FORMS), value="paper", label="form")
         answer, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")

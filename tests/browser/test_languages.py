@@ -16,7 +16,8 @@ WORDS = """() => {
   const found = [];
   const walk = (node) => {
     if (node.nodeType === Node.TEXT_NODE) found.push(node.textContent.trim());
-    if (node.nodeType !== Node.ELEMENT_NODE || ["STYLE", "SCRIPT", "OPTION"].includes(node.tagName)) return;
+    if (node.nodeType !== Node.ELEMENT_NODE) return;
+    if (["STYLE", "SCRIPT", "OPTION"].includes(node.tagName)) return;
     for (const name of ["aria-label", "aria-roledescription", "title", "placeholder", "alt"]) {
       if (node.getAttribute(name)) found.push(node.getAttribute(name).trim());
     }

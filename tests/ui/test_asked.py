@@ -154,3 +154,4 @@ def test_a_link_leads_nowhere(photo):
     link.symlink_to(photo)
     with pytest.raises(FastRCNNError, match="No picture was given"):
         asked.photograph({"path": str(link)}, Limits())
+    shutil.rmtree(link.parent)

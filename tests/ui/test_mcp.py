@@ -83,7 +83,7 @@ def test_each_tool_and_each_of_its_arguments_is_described_and_typed(tools):
         assert ". " in tool.description and "Returns: " in tool.description
         for name, argument in tool.inputSchema["properties"].items():
             assert argument["description"].endswith("."), name
-            assert "type" in argument or name == "box"  # JSON of any kind, for Gradio
+            assert isinstance(argument["type"], str), name
     mode = tools["proposals"].inputSchema["properties"]["mode"]
     assert set(mode["enum"]) == {"single", "fast", "quality"}
 
@@ -119,10 +119,10 @@ def test_a_picture_that_was_uploaded_is_named_by_its_address(ask, detector, phot
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        ("http://127.0.0.1:9/cat.jpg", r"^Nothing is fetched from other hosts; .*\.$"),
-        ("https://example.org/cat.jpg", r"^Nothing is fetched from other hosts; .*\.$"),
-        ("http://127.0.0.1:9/gradio_api/file=/etc/hostname", "^No picture was given"),
-        ("http://127.0.0.1:9/gradio_api/file=/dev/zero", "^No picture was given"),
+        ("http://127.0.0.1:9/cat.jpg", r"Nothing is fetched from other hosts; .*\.$"),
+        ("https://example.org/cat.jpg", r"Nothing is fetched from other hosts; .*\.$"),
+        ("http://127.0.0.1:9/gradio_api/file=/etc/hostname", "No picture was given"),
+        ("http://127.0.0.1:9/gradio_api/file=/dev/zero", "No picture was given"),
     ],
 )
 def test_nothing_else_is_fetched_or_read(ask, image, says):

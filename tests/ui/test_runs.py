@@ -18,6 +18,7 @@ from fastrcnn.detect import Detector
 from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.training import SHAPES, with_settings
 from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.memory import size_of, training_size
 from fastrcnn.ui.runs import Run, Runs, TooMany, Turns
 from tests.ui.conftest import assert_is_one_sentence
 
@@ -91,6 +92,9 @@ def test_a_run_tells_what_the_trainer_wrote_and_ends_with_map(make):
     assert last["iteration"] == 12 and set(last["ap"]) == set(run.classes)
     assert run.scenes.iteration == 12 and len(run.scenes.found) == 2
     assert run.step.iteration == 12 and len(run.step.batch) == RECIPE.images_per_batch
+    # The optimizer and all that are gone; what the network takes is what is counted.
+    until(lambda: run.size < training_size(RECIPE) / 2)
+    assert run.size == size_of(run._trainer.model)
 
 
 def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
