@@ -20,7 +20,7 @@ TOOLS = {"ipykernel", "mypy", "ruff"}
 # What a part of the package does without until it is asked for, and then says what to install.
 OPTIONAL = {"onnxscript"}
 # Gradio requires the ones that fit. The package does without pandas too, where there is no Gradio.
-WITH_GRADIO = {"gradio-client", "httpx", "pandas"}
+WITH_GRADIO = {"gradio-client", "pandas"}
 
 
 def requirements(name: str) -> dict[str, str]:

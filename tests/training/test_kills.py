@@ -19,6 +19,7 @@ import torch
 from fastrcnn import __main__ as command_line
 from fastrcnn.data.cache import ProposalCache
 from fastrcnn.errors import CheckpointError, DataError, FastRCNNError
+from fastrcnn.images import save_image
 from fastrcnn.model import fast_rcnn, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES
 from fastrcnn.training import plot_losses, read_metrics
@@ -214,7 +215,7 @@ def write_everything(folder: Path) -> Iterator[Callable[[], None]]:
     yield lambda: save_checkpoint(folder / "model.safetensors", tiny_model())
     yield told_oserror
     yield lambda: command_line._write_json(["answer"] * 2000, str(folder / "answer.json"))
-    yield lambda: command_line._save_picture(folder / "drawn.png", np.zeros((9, 9, 3), np.uint8))
+    yield lambda: save_image(folder / "drawn.png", np.zeros((9, 9, 3), np.uint8))
 
 
 def test_an_unwritable_disk_is_one_sentence_and_earlier_results_stay(disk):
