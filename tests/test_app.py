@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -15,14 +17,19 @@ import pytest
 APP = Path(__file__).parents[1] / "app.py"
 
 
-def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "tools"), [([], None), (["--mcp"], {"detect", "proposals", "pool"})]
+)
+def test_the_app_serves_its_page_and_its_tools_only_where_asked_to(
+    tiny_checkpoint, tmp_path, options, tools
+):
     environment = {
         "FASTRCNN_CHECKPOINT": str(tiny_checkpoint),
         "FASTRCNN_UPLOAD_MB": "3.5",
         "PYTHONUNBUFFERED": "1",
     }
     process = subprocess.Popen(
-        [sys.executable, str(APP)],
+        [sys.executable, str(APP), *options],
         cwd=tmp_path,  # any folder will do
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -33,13 +40,19 @@ def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
         said = ""
         for line in process.stdout:
             said += line
-            if found := re.search(r"http://\S+", line):
+            if found := re.search(r"http://[^/\s]+", line):
                 break
         assert found, said
         with urlopen(found[0]) as answer:
             said = answer.read().decode()
         assert "Fast R-CNN" in said
         assert f'"max_file_size":{3.5 * 2**20:.0f},' in said  # which the browser heeds
+        if tools is None:
+            with pytest.raises(HTTPError):
+                urlopen(f"{found[0]}/gradio_api/mcp/schema")
+        else:
+            with urlopen(f"{found[0]}/gradio_api/mcp/schema") as answer:
+                assert {tool["name"] for tool in json.load(answer)} == tools
     finally:
         process.kill()
         process.communicate()
