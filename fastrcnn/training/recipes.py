@@ -303,7 +303,8 @@ seconds a picture, proposals included), mirrored maps for mirrored pictures, and
 of the width whose fc6 is of low rank from the start: a step takes a fifth of a second, and nothing
 is lost to truncated SVD afterwards.
 
-The detector that ships is made by this and the two below, one from the other, all with seed 0:
+The detector that ships is made by this and the two below, one from the other, all with seed 0 (and,
+before this one, a shorter run of it that checkpoints/README.md gives):
 
     python -m fastrcnn train --recipe laptop --data VOC2007 --out runs/laptop
     python -m fastrcnn train --recipe laptop_conv5 --data VOC2007 --out runs/conv5

@@ -62,13 +62,20 @@ def assert_refused_in_a_sentence(case: Case, refused: Refused) -> None:
     assert str(folder.FOLDER) not in str(refused) and "/tmp" not in str(refused)
 
 
-def assert_no_file_is_left(monkeypatch) -> None:
-    """Once the moment has passed in which a browser shows them."""
+@pytest.fixture(autouse=True)
+def no_file_is_left(monkeypatch):
+    """Once the moment has passed in which a browser shows them; other tests' may still be there."""
+    before = set(files_kept())
+    yield
     with monkeypatch.context() as patch:
         patch.setattr(folder, "_PATIENCE", 0.0)
         folder.sweep(600 - folder._READ_SECONDS)
         folder.sweep(600)
-    assert [path for path in folder.FILES.rglob("*") if path.is_file()] == []
+    assert set(files_kept()) <= before
+
+
+def files_kept() -> Iterator[Path]:
+    return (path for path in folder.FILES.rglob("*") if path.is_file())
 
 
 def look(page: Page, visitor: Visitor, case: Case) -> str | None:
@@ -84,9 +91,7 @@ def look(page: Page, visitor: Visitor, case: Case) -> str | None:
     return note["token"]
 
 
-def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
-    page, visitor, monkeypatch
-):
+def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(page, visitor):
     page, _ = page
     token = None
     for case in corpus():
@@ -101,7 +106,6 @@ def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
     while len(page.analyses):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert_no_file_is_left(monkeypatch)
 
 
 def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing(
@@ -127,7 +131,6 @@ def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing
         check(seen[0], case)
         height, width = seen[0].shape[:2]
         assert (answer["image"], answer["height"], answer["width"]) == (case.name, height, width)
-    assert_no_file_is_left(monkeypatch)
 
 
 @pytest.mark.parametrize("endpoint", ["detect", "pool"])
