@@ -62,8 +62,8 @@ def assert_refused_in_a_sentence(case: Case, refused: Refused) -> None:
     assert str(folder.FOLDER) not in str(refused) and "/tmp" not in str(refused)
 
 
-@pytest.fixture(autouse=True)
-def no_file_is_left(monkeypatch):
+@pytest.fixture
+def nothing_is_left(monkeypatch) -> Iterator[None]:
     """Once the moment has passed in which a browser shows them; other tests' may still be there."""
     before = set(files_kept())
     yield
@@ -91,7 +91,9 @@ def look(page: Page, visitor: Visitor, case: Case) -> str | None:
     return note["token"]
 
 
-def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(page, visitor):
+def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
+    page, visitor, nothing_is_left
+):
     page, _ = page
     token = None
     for case in corpus():
@@ -109,7 +111,7 @@ def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(pag
 
 
 def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing(
-    page, visitor, monkeypatch
+    page, visitor, nothing_is_left, monkeypatch
 ):
     seen = []
 
