@@ -347,7 +347,7 @@ class Detector:
             argmax = argmax[0]
         with self._autocast():
             scores, bbox_pred = self.model.head(pooled)
-        scores, deltas = scores.float(), self.model.head.deltas(bbox_pred.float())
+        deltas = self.model.head.deltas(bbox_pred)
         if not self.model.config.bbox_reg:
             deltas = torch.zeros_like(deltas)
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])

@@ -169,7 +169,7 @@ class FastRCNN(nn.Module):
                 fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
         pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
         outputs = zip(*(self.head(part, fc6) for part in pooled), strict=True)
-        scores, bbox_pred = (torch.cat(parts)[copies].float() for parts in outputs)
+        scores, bbox_pred = (torch.cat(parts)[copies] for parts in outputs)
         deltas = self.head.deltas(bbox_pred)
         return scores.softmax(dim=1), deltas if self.config.bbox_reg else torch.zeros_like(deltas)
 

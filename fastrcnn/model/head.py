@@ -68,7 +68,10 @@ class Head(nn.Module):
             x = x / self.divisor
         x = self.dropout(fc6(x).relu())
         x = self.dropout(self.fc7(x).relu())
-        return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
+        # Never in half precision: it would round a logit of 10 by up to 0.03.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.cls_score.weight.dtype)
+            return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
 
     def fc6_channels_last(self, channels: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """fc6 with its weight in the order (S, S, C) and of this dtype.

@@ -559,7 +559,7 @@ class _Network(nn.Module):
             pooled.append(self._pool(maps, picture))
         with autocast(self._precision, self._device):
             cls_score, bbox_pred = self.model.head(torch.cat(pooled))
-        return cls_score.float(), bbox_pred.float(), chosen if mines else None
+        return cls_score, bbox_pred, chosen if mines else None
 
     def pool(self, features: Tensor, rois: Tensor) -> Tensor:
         """(1, C, h, w) after the layer where the features stop, (r, 5) -> (r, C, 7, 7)."""
@@ -589,8 +589,8 @@ class _Network(nn.Module):
         labels, deltas = picture.labels.to(self._device), picture.deltas.to(self._device)
         targets = (deltas - head.bbox_mean) / head.bbox_std
         rows = torch.arange(len(labels), device=self._device)
-        boxes = smooth_l1(bbox_pred.float()[rows, labels] - targets).sum(dim=1) * (labels > 0)
-        losses = nn.functional.cross_entropy(cls_score.float(), labels, reduction="none")
+        boxes = smooth_l1(bbox_pred[rows, labels] - targets).sum(dim=1) * (labels > 0)
+        losses = nn.functional.cross_entropy(cls_score, labels, reduction="none")
         losses = losses + self.loc_weight * boxes
         return nms(picture.rois[:, 1:], losses.cpu(), _SAME_LOSS_IOU)[: self._hardest]
 

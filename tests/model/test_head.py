@@ -104,6 +104,14 @@ def test_fc6_reads_rois_whose_channels_come_last(rank):
     torch.testing.assert_close(head(pooled, fc6), head(pooled))
 
 
+def test_the_last_layers_are_never_rounded():
+    head = Head(8, 7, 32, 16, 5).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores, deltas = head(torch.rand(3, 8, 7, 7))
+    assert scores.dtype == deltas.dtype == torch.float32
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
 def test_deltas_undo_the_normalisation():
     head = Head(8, 7, 32, 16, 5)
     bbox_pred = torch.randn(3, 5, 4)
