@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import nms as suppress
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
@@ -23,6 +22,7 @@ from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
 from fastrcnn.model.precision import autocast
 from fastrcnn.model.roi_pool import RoIPool
+from fastrcnn.operators import nms as suppress
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]

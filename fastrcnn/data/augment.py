@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as F
 
 from fastrcnn.model.backbones import Geometry
 
@@ -38,6 +37,8 @@ class Augmentation:
         """(H, W, 3) uint8 -> the same picture in other light."""
         if not self.colour:
             return image
+        from torchvision.transforms.v2 import functional as F  # as late as operators.py does
+
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         for adjust in (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation):
             pixels = adjust(pixels, float(draw.uniform(1 - self.colour, 1 + self.colour)))

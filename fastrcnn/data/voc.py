@@ -12,7 +12,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from torchvision.datasets import VOCDetection
 
 from fastrcnn.data.annotation import Annotation, Dataset
 from fastrcnn.data.pictures import OnBad, file_within, left_out
@@ -82,6 +81,8 @@ def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "tes
     The file of trainval also holds the splits train and val. Raises DataError where the host
     cannot be reached or what came is damaged.
     """
+    from torchvision.datasets import VOCDetection  # as late as operators.py does
+
     for split in splits:
         try:
             VOCDetection(str(root), year="2007", image_set=split, download=True)

@@ -4,10 +4,10 @@ Shapes: B images, H x W pixels of network input, C channels and one cell per S p
 that comes out, (B, C, H/S, W/S), rounded down. VGG16 has 512 and 16: four of its five pools remain
 (paper, section 2.1: the fifth is replaced by RoI pooling).
 
-VGG16's layers are torchvision's, the weights by default those of the original (Simonyan and
-Zisserman 2014), which want what Caffe fed them: BGR, 0 to 255, minus the mean. torchvision's
-``vgg16_bn`` wants RGB scaled to unit variance; the original weights are carried over into it by
-rewriting conv1_1 and making each batch norm the identity.
+VGG16's weights are by default those of the original (Simonyan and Zisserman 2014), which want what
+Caffe fed them: BGR, 0 to 255, minus the mean. ``vgg16_bn``, torchvision's, wants RGB scaled to unit
+variance; the original weights are carried over into it by rewriting conv1_1 and making each batch
+norm the identity.
 
 ``small`` is of the same kind, with four convolutions and 60,000 weights that start at random: it
 learns the shapes of `fastrcnn.data.shapes` while a class looks on, and little else.
@@ -26,8 +26,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import VGG16_BN_Weights, VGG16_Weights
-from torchvision.models.vgg import cfgs, make_layers
 
 from fastrcnn.errors import CheckpointError, RecipeError
 
@@ -55,7 +53,15 @@ class Plan:
     vgg16: bool = False
 
 
-_VGG16 = Plan(LAYERS, tuple(cfgs["D"][:-1]), first_kept="conv3_3", vgg16=True)
+_VGG16 = Plan(
+    LAYERS,
+    (
+        *(64, 64, "M", 128, 128, "M", 256, 256, 256, "M"),
+        *(512, 512, 512, "M", 512, 512, 512),
+    ),
+    first_kept="conv3_3",
+    vgg16=True,
+)
 # What a recipe or a checkpoint may name; one of your own is one more line.
 BACKBONES = {
     "vgg16": _VGG16,
@@ -149,13 +155,18 @@ class Backbone(nn.Module):
         self.name = name
         self.layers = plan.layers
         self.first_kept = plan.first_kept
-        self.channels = next(c for c in reversed(plan.channels) if isinstance(c, int))
         self.stride = 2 ** plan.channels.count("M")
-        modules = make_layers([*plan.channels], batch_norm=plan.batch_norm)
-        starts = [i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
-        ends = [*starts[1:], len(modules)]
-        for layer, start, end in zip(self.layers, starts, ends, strict=True):
-            self.add_module(layer, nn.Sequential(*modules[start:end]))
+        inputs = 3
+        for layer, (channels, pools) in zip(self.layers, _convolutions(plan), strict=True):
+            modules: list[nn.Module] = [nn.Conv2d(inputs, channels, 3, padding=1)]
+            if plan.batch_norm:
+                modules.append(nn.BatchNorm2d(channels))
+            modules.append(nn.ReLU(inplace=True))
+            if pools:
+                modules.append(nn.MaxPool2d(2))
+            self.add_module(layer, nn.Sequential(*modules))
+            inputs = channels
+        self.channels = inputs
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB, already resized -> (1, 3, H, W) float32 as the weights expect."""
@@ -238,6 +249,16 @@ class Backbone(nn.Module):
                 break
             frozen = layer
         return frozen
+
+
+def _convolutions(plan: Plan) -> list[tuple[int, bool]]:
+    """The channels of each convolution, and whether a max-pool follows it."""
+    following = (*plan.channels[1:], None)
+    return [
+        (channels, after == "M")
+        for channels, after in zip(plan.channels, following, strict=True)
+        if isinstance(channels, int)
+    ]
 
 
 def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
@@ -338,6 +359,8 @@ def _load_caffe(backbone: Backbone, tensors: dict[str, Tensor]) -> None:
 
 
 def _load_torchvision(backbone: Backbone) -> None:
+    from torchvision.models import VGG16_BN_Weights, VGG16_Weights  # as late as operators.py does
+
     weights = (
         VGG16_Weights.IMAGENET1K_FEATURES
         if backbone.name == "vgg16"

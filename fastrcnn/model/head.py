@@ -48,7 +48,8 @@ class Head(nn.Module):
         self.cls_score = nn.Linear(fc7, classes)
         self.bbox_pred = nn.Linear(fc7, 4 * classes)
         for layer, std in ((self.cls_score, 0.01), (self.bbox_pred, 0.001)):
-            nn.init.normal_(layer.weight, std=std)
+            if _is_real(layer.weight):
+                nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
         self.register_buffer("bbox_mean", torch.zeros(4))
         self.register_buffer("bbox_std", torch.ones(4))
@@ -104,8 +105,15 @@ def _hidden_layer(
         layer = last = nn.Linear(in_features, out_features)
     else:
         layer = low_rank = LowRankLinear(in_features, out_features, rank)
-        nn.init.kaiming_normal_(low_rank.first.weight, nonlinearity="linear")
+        if _is_real(low_rank.first.weight):
+            nn.init.kaiming_normal_(low_rank.first.weight, nonlinearity="linear")
         last = low_rank.second
-    nn.init.kaiming_normal_(last.weight, nonlinearity="relu")
+    if _is_real(last.weight):
+        nn.init.kaiming_normal_(last.weight, nonlinearity="relu")
     nn.init.zeros_(last.bias)
     return layer
+
+
+def _is_real(weight: Tensor) -> bool:
+    """Not on the meta device, for which normal numbers are not drawn without torch's compiler."""
+    return not weight.is_meta

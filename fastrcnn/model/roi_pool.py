@@ -24,9 +24,9 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align, roi_pool
 
 from fastrcnn.errors import RecipeError
+from fastrcnn.operators import roi_align, roi_pool
 
 POOL_FORMS = ("paper", "walkthrough", "align")
 _RECTANGLES_AT_A_TIME = 512
@@ -72,12 +72,11 @@ class RoIPool(nn.Module):
         differentiable = torch.is_grad_enabled() and features.requires_grad
         if self.form == "align":
             for part in rois.split(count):
-                pooled = roi_align(exact, part, self.size, scale, sampling_ratio=2, aligned=True)
-                yield pooled.to(features.dtype)
+                yield roi_align(exact, part, self.size, scale).to(features.dtype)
         elif self.form == "paper" and (differentiable or features.is_cuda):
             # torchvision's own: it has a gradient, and on a GPU nothing is faster.
             for part in rois.split(count):
-                yield roi_pool(exact, part, self.size, scale).to(features.dtype)
+                yield roi_pool(exact, part, self.size, scale)[0].to(features.dtype)
         elif differentiable:
             for part in rois.split(count):
                 yield self.argmax(features, part)[0]
@@ -100,10 +99,7 @@ class RoIPool(nn.Module):
         rois = _at_map_precision(rois, features)
         if self.form == "paper":
             exact, scale = features.to(rois.dtype), 1 / self.stride
-            # The public function drops the second result.
-            pooled, argmax = torch.ops.torchvision.roi_pool(
-                exact, rois, scale, self.size, self.size
-            )
+            pooled, argmax = roi_pool(exact, rois, self.size, scale)
             return pooled.to(features.dtype), argmax.long()
         # The sparse table forgets who won. One RoI after another is as fast for the few of a
         # mini-batch, of which hardly two have the same size.

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torchvision.ops import nms
 
 from fastrcnn import distributed
 from fastrcnn.data import Dataset
@@ -30,6 +29,7 @@ from fastrcnn.errors import CheckpointError, DataError, RecipeError
 from fastrcnn.files import remove_parts
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
 from fastrcnn.model.precision import autocast
+from fastrcnn.operators import nms
 from fastrcnn.training.batches import (
     MiniBatches,
     Picture,

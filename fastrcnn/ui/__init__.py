@@ -1,5 +1,6 @@
 """The page. Nothing in it calls home, and nothing it shows comes from another host."""
 
+import inspect
 import os
 
 from fastrcnn.ui.folder import FILES
@@ -9,3 +10,26 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_TEMP_DIR"] = str(FILES)
 # It looks through all of them at the end of every event.
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"
+
+
+def _import_gradio() -> None:
+    """Import Gradio without the stubs for editors that it writes beside its sources every time.
+
+    They are half of the time that importing it takes. A component that has no source file gets
+    none, so while it is imported no component has one.
+    """
+    getfile = inspect.getfile
+
+    def getfile_but_of_components(thing: object) -> str:
+        if hasattr(thing, "EVENTS"):
+            raise OSError("A component's file is not asked for.")
+        return getfile(thing)
+
+    inspect.getfile = getfile_but_of_components
+    try:
+        import gradio  # noqa: F401
+    finally:
+        inspect.getfile = getfile
+
+
+_import_gradio()

@@ -1,0 +1,31 @@
+"""torchvision's operators, imported at the first call.
+
+torchvision brings torch's compiler with it, which takes as long to import as torch itself: whoever
+opens the page need not wait for that.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
+    """`torchvision.ops.nms`: the indices of the boxes (N, 4) that stay, best score first."""
+    from torchvision import ops
+
+    return ops.nms(boxes, scores, iou)
+
+
+def roi_pool(features: Tensor, rois: Tensor, size: int, scale: float) -> tuple[Tensor, Tensor]:
+    """`torchvision.ops.roi_pool`, and which cell won each bin, which it does not tell: int32."""
+    from torchvision import ops  # noqa: F401  registers it
+
+    return torch.ops.torchvision.roi_pool(features, rois, scale, size, size)
+
+
+def roi_align(features: Tensor, rois: Tensor, size: int, scale: float) -> Tensor:
+    """`torchvision.ops.roi_align` with 2 x 2 samples a bin and cells centred on half pixels."""
+    from torchvision import ops
+
+    return ops.roi_align(features, rois, size, scale, sampling_ratio=2, aligned=True)
