@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Read by torch when it first takes memory: large tensors get huge pages, as NumPy's arrays do. In
 # ordinary ones the system takes longer to hand out the memory for 2,000 pooled RoIs than they take.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# Of the code that it makes for each size of picture oneDNN would keep a thousand pieces, 100 MB.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
 _HOMES = {
     "Detections": "detections",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tqdm import tqdm
 
 from fastrcnn import distributed
+from fastrcnn.allocator import give_back
 from fastrcnn.bench.ablations import AblationRow, ablate
 from fastrcnn.bench.recall import compare_recall
 from fastrcnn.bench.rounding import compare_rounding
@@ -125,6 +126,8 @@ def _detect(options: argparse.Namespace) -> int:
             )
         if not quiet:
             tqdm.write(_describe(photo, trace))
+        del trace
+        give_back()
     _write_json(records, options.json)
     _write_json(results, options.coco)
     return int(failed)

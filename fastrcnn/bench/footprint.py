@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fastrcnn.allocator import give_back
 from fastrcnn.data import draw_shapes
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
@@ -103,6 +104,7 @@ def _after(looked_at: Sequence[int]) -> list[float]:
     for number in range(1, max(looked_at) + 1):
         size = tuple(random.integers(*_SIDES, 2, endpoint=True).tolist())
         detector(cv2.resize(draw_shapes(number)[0], size))
+        give_back()  # as the command does
         if number in looked_at:
             held.append(_status()["VmRSS"])
     return held

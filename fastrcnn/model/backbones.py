@@ -190,11 +190,11 @@ class Backbone(nn.Module):
         layers, device = self.layers[first:last], x.device.type
         if not torch.is_autocast_enabled(device):
             return self._run(x, layers)
+        run = self._reduced if device == "cpu" and not torch.is_grad_enabled() else self._run
         if start is None:
-            x, layers = self._exactly(x, layers[0]), layers[1:]
-        if device == "cpu" and not torch.is_grad_enabled():
-            return self._reduced(x, layers, torch.get_autocast_dtype("cpu"))
-        return self._run(x, layers)
+            # Nothing here holds on to the first map, the largest of all.
+            return run(self._exactly(x, layers[0]), layers[1:])
+        return run(x, layers)
 
     def _run(self, x: Tensor, layers: Sequence[str]) -> Tensor:
         for layer in layers:
@@ -213,8 +213,9 @@ class Backbone(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return getattr(self, first)(x.to(memory_format=torch.channels_last))
 
-    def _reduced(self, x: Tensor, layers: Sequence[str], dtype: torch.dtype) -> Tensor:
+    def _reduced(self, x: Tensor, layers: Sequence[str]) -> Tensor:
         """What autocast gives, a quarter faster: between layers it would go back to float32."""
+        dtype = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             x = x.to(dtype, memory_format=torch.channels_last)
             return self._run(x, layers).float().contiguous()

@@ -99,8 +99,8 @@ class RoIPool(nn.Module):
         rois = _at_map_precision(rois, features)
         if self.form == "paper":
             exact, scale = features.to(rois.dtype), 1 / self.stride
-            pooled, argmax = roi_pool(exact, rois, self.size, scale)
-            return pooled.to(features.dtype), argmax.long()
+            largest, where = roi_pool(exact, rois, self.size, scale)
+            return largest.to(features.dtype), where.long()
         # The sparse table forgets who won. One RoI after another is as fast for the few of a
         # mini-batch, of which hardly two have the same size.
         channels, height, width = features.shape[1:]

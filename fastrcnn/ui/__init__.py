@@ -2,6 +2,8 @@
 
 import inspect
 import os
+from collections.abc import Callable
+from typing import Any
 
 from fastrcnn.ui.folder import FILES
 
@@ -18,18 +20,18 @@ def _import_gradio() -> None:
     They are half of the time that importing it takes. A component that has no source file gets
     none, so while it is imported no component has one.
     """
-    getfile = inspect.getfile
+    getfile: Callable[[Any], str] = inspect.getfile
 
-    def getfile_but_of_components(thing: object) -> str:
+    def getfile_but_of_components(thing: Any) -> str:
         if hasattr(thing, "EVENTS"):
             raise OSError("A component's file is not asked for.")
         return getfile(thing)
 
-    inspect.getfile = getfile_but_of_components
+    inspect.getfile = getfile_but_of_components  # type: ignore[assignment]
     try:
         import gradio  # noqa: F401
     finally:
-        inspect.getfile = getfile
+        inspect.getfile = getfile  # type: ignore[assignment]
 
 
 _import_gradio()
