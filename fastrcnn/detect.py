@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from fastrcnn import boxes as box_ops
+from fastrcnn import operators
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
 from fastrcnn.model.precision import autocast
 from fastrcnn.model.roi_pool import RoIPool
-from fastrcnn.operators import nms as suppress
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
@@ -251,6 +251,7 @@ class Detector:
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[float, float]] | None = None,
     ) -> Iterator[Stage]:
+        operators.prepare()
         seconds: dict[str, float] = {}
         source = image
         with _timed(seconds, "read"):
@@ -440,7 +441,7 @@ def _by_class(
     """Each class: its label, the proposals that reach the score, and which of them NMS keeps."""
     for label in range(1, probabilities.shape[1]):
         candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
-        kept = suppress(regressed[candidates, label], probabilities[candidates, label], nms)
+        kept = operators.nms(regressed[candidates, label], probabilities[candidates, label], nms)
         yield label, candidates, kept[:limit]
 
 

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 
+def prepare() -> None:
+    """Import them now, so that the first picture is not timed with that."""
+    from torchvision import ops  # noqa: F401
+
+
 def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
     """`torchvision.ops.nms`: the indices of the boxes (N, 4) that stay, best score first."""
     from torchvision import ops
@@ -19,8 +24,7 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
 
 def roi_pool(features: Tensor, rois: Tensor, size: int, scale: float) -> tuple[Tensor, Tensor]:
     """`torchvision.ops.roi_pool`, and which cell won each bin, which it does not tell: int32."""
-    from torchvision import ops  # noqa: F401  registers it
-
+    prepare()
     return torch.ops.torchvision.roi_pool(features, rois, scale, size, size)
 
 

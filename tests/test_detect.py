@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -327,3 +329,10 @@ def test_detections_as_plain_values():
         {"label": "cat", "score": 0.25, "box": [0.0, 0.0, 9.0, 9.0]},
     ]
     assert found.above(0.5).names == ["dog"] == found.first(1).names
+
+
+def test_no_stage_is_timed_with_importing_torchvision(detector, photo, monkeypatch):
+    monkeypatch.setattr("fastrcnn.operators.prepare", lambda: time.sleep(0.5))
+    before = time.perf_counter()
+    seconds = detector.trace(photo).seconds
+    assert sum(seconds.values()) < time.perf_counter() - before - 0.5
