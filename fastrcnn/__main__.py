@@ -420,6 +420,7 @@ def _ablate(options: argparse.Namespace) -> int:
             ProposalCache(MODES["fast"], options.cache),
             others,
             partial(_progress, label="ablating"),
+            options.only_others,
         )
         if distributed.rank() == 0:
             if options.json != "-":
@@ -812,6 +813,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=FILE",
         help="another detector to compare with; may be given several times",
+    )
+    parts.add_argument(
+        "--only-others",
+        action="store_true",
+        help="compare with the others alone, and change nothing",
     )
     _add_cache(parts)
     _add_json(parts, "the rows")

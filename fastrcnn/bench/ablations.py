@@ -62,14 +62,16 @@ def ablate(
     proposals: ProposalSource,
     others: Mapping[str, Detector] | None = None,
     progress: Callable[[Sequence[Annotation]], Iterable[Annotation]] = iter,
+    only_others: bool = False,
 ) -> list[AblationRow]:
     """Score `detector` as it is and changed in one thing at a time.
 
     others: further detectors by the name that their row is to have. progress: wraps the pictures as
-    they are gone through. The first row is the detector as it is. In a group of processes each
-    takes its share of the pictures and all of them return all rows. Raises DataError, ImageError.
+    they are gone through. only_others: change nothing, and compare with the others alone. The first
+    row is the detector as it is. In a group of processes each takes its share of the pictures and
+    all of them return all rows. Raises DataError, ImageError.
     """
-    changed = _changed_heads(detector)
+    changed = None if only_others else _changed_heads(detector)
     mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
     found = {
         annotation.image_id: _variants(
@@ -109,7 +111,7 @@ def _rank(head: Head, name: str) -> int:
 
 def _variants(
     detector: Detector,
-    changed: Mapping[tuple[str, str], Detector],
+    changed: Mapping[tuple[str, str], Detector] | None,
     others: Mapping[str, Detector],
     image: np.ndarray,
     boxes: np.ndarray,
@@ -129,6 +131,8 @@ def _variants(
     found = {("", "as it is"): chosen(trace)}
     for name, other in others.items():
         found["other detectors", name] = chosen(other.trace(image, boxes=boxes))
+    if changed is None:
+        return found
     still = box_ops.clip(trace.boxes, *image.shape[:2])[:, None].expand_as(trace.regressed)
     found["box regression", "off"] = chosen(trace, regressed=still)
     found["box voting", "off"] = chosen(trace, vote=None)

@@ -137,6 +137,14 @@ def test_a_picture_drawn_twice_is_one_that_is_there_twice(dataset, times):
     assert 0 < expected < 1
 
 
+def test_others_alone_get_the_rows_that_they_get_beside_the_changes(dataset, model):
+    detector, other = Detector(model, precision="float32"), FastRCNN(model.config)
+    others = {"another": Detector(other, None, "fast", "float32")}
+    few = ablate(detector, dataset, Proposals(), others, only_others=True)
+    assert [row.variant for row in few] == ["as it is", "another"]
+    assert few == ablate(detector, dataset, Proposals(), others)[:2]
+
+
 def test_where_nothing_is_drawn_that_counts_there_is_no_score(dataset):
     nothing = {item.image_id: _nothing() for item in dataset}
     matches = [match(nothing, dataset, label) for label in (1, 2)]
