@@ -24,7 +24,7 @@ def _import_gradio() -> None:
 
     def getfile_but_of_components(thing: Any) -> str:
         if hasattr(thing, "EVENTS"):
-            raise OSError("A component's file is not asked for.")
+            raise OSError  # as of what has no source file
         return getfile(thing)
 
     inspect.getfile = getfile_but_of_components  # type: ignore[assignment]
