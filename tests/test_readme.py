@@ -37,6 +37,18 @@ def test_the_space_starts_this_app_with_a_gradio_that_we_require():
     assert (ROOT / space["app_file"]).is_file() and (ROOT / space["thumbnail"]).is_file()
 
 
+def test_the_block_has_all_that_a_space_is_configured_by():
+    block = README.split("---\n")[1]
+    assert set(re.findall(r"^(\w+):", block, re.MULTILINE)) == {
+        *("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version"),
+        *("app_file", "short_description", "thumbnail", "license", "suggested_hardware", "tags"),
+    }
+    assert configuration()["suggested_hardware"] == "cpu-basic"
+    # Without quotes YAML would take 3.10 for 3.1.
+    assert re.fullmatch(r'"3\.\d+"', configuration()["python_version"])
+    assert len(re.findall(r"^  - [\w-]+$", block, re.MULTILINE)) >= 3
+
+
 def test_what_the_hub_shows_fits():
     space = configuration()
     assert len(space["short_description"]) <= 60

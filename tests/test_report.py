@@ -150,6 +150,11 @@ def check_form(results: list[dict]) -> None:
         assert 0 < result["score"] <= 1
 
 
+def labelled(results: list[dict], categories: dict[int, str], images: dict[int, str]) -> list:
+    """As FiftyOne's documentation says that it reads them: each finds its picture and its class."""
+    return [(images[item["image_id"]], categories[item["category_id"]]) for item in results]
+
+
 def test_detect_numbers_photographs_and_classes_from_1(photo, tmp_path, capsys):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"not a picture")
@@ -160,7 +165,10 @@ def test_detect_numbers_photographs_and_classes_from_1(photo, tmp_path, capsys):
     found = Detector.from_checkpoint()(photo)
     # FiftyOne looks for the photograph and the class in these places, counted from 1.
     assert [item["image_id"] for item in results] == [1] * len(found) + [3] * len(found)
-    assert [VOC_CLASSES[item["category_id"] - 1] for item in results] == found.names * 2
+    images, classes = {1: "first", 3: "third"}, dict(enumerate(VOC_CLASSES, start=1))
+    pictures, names = zip(*labelled(results, classes, images), strict=True)
+    assert names == (*found.names, *found.names)
+    assert pictures == ("first",) * len(found) + ("third",) * len(found)
     for item, (_, score, (x1, y1, x2, y2)) in zip(results, [*found, *found], strict=True):
         assert item["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1], abs=0.01)
         assert item["score"] == pytest.approx(score, abs=1e-5)
@@ -194,7 +202,14 @@ def test_evaluate_writes_the_ids_of_the_coco_file(tmp_path):
     results = json.loads(target.read_text())
     check_form(results)
     assert {item["image_id"] for item in results} == {397133, 42}
-    assert {item["category_id"] for item in results} <= set(ids)
+    document = json.loads(truth.read_text())
+    categories = {item["id"]: item["name"] for item in document["categories"]}
+    files = {item["id"]: item["file_name"] for item in document["images"]}
+    found = Detector.from_checkpoint()
+    for number, name in files.items():
+        own = [item for item in results if item["image_id"] == number]
+        best = found(tmp_path / name, score=0.01).first(3)
+        assert labelled(own, categories, files)[:3] == [(name, label) for label in best.names]
     loaded = COCO(str(truth)).loadRes(str(target))
     assert len(loaded.getAnnIds()) == len(results)
 

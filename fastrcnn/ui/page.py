@@ -26,8 +26,12 @@ from fastrcnn.ui.memory import Memory
 from fastrcnn.ui.runs import Runs
 from fastrcnn.ui.texts import I18N, shown
 
-# Gradio's footer links to its own site; the page needs no other host.
-_CSS = "footer { display: none !important; }"
+# Gradio's footer links to its own site; the page needs no other host. Korean breaks between words,
+# as in the views.
+_CSS = (
+    "footer { display: none !important; } "
+    "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
+)
 _SWEEP_SECONDS = 10.0
 
 

@@ -99,6 +99,9 @@ def test_every_other_browser_gets_english(open_in, language):
 
 def test_korean_fits_a_narrow_screen(open_in):
     page = open_in("ko-KR", width=390)
+    # Gradio's own text breaks between words too, as Korean is read.
+    for text in page.locator("#tabs .prose h1, #tabs .prose p, .lens .lead").all():
+        assert text.evaluate("e => getComputedStyle(e).wordBreak") == "keep-all"
     for tab in ("grouping", "proposals", "pooling", "head", "result"):
         page.locator(f"#lens-tab-{tab}").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

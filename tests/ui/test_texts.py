@@ -65,6 +65,13 @@ def test_korean_is_written_in_hangul_wherever_english_has_a_word_that_is_no_name
         assert not words or key in ALIKE or re.search("[가-힣]", TEXTS["ko"][key]), key
 
 
+def test_no_korean_particle_is_left_to_the_reader():
+    # "영역 921이(가)": which of the two fits depends on a value, so the sentence must do without.
+    assert not [
+        key for key, value in TEXTS["ko"].items() if re.search("\\((으|는|가|를)\\)", value)
+    ]
+
+
 def test_every_text_is_used_and_every_text_that_is_used_is_there():
     literal, beginnings = set(), set()
     for path in SCRIPTS:

@@ -147,7 +147,7 @@ for (const [data, attribute] of [["label", "aria-label"], ["role", "aria-roledes
 for (const place of $$("[data-term]")) place.replaceWith(term(place.dataset.term, place.textContent));
 
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0*)?)$/, "$1");
-const percent = (value) => `${fixed(100 * value, 1)} %`;
+const percent = (value) => `${fixed(100 * value, 1)}\u00a0%`;
 
 function overlap(a, b) {
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
