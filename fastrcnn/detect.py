@@ -32,7 +32,7 @@ VOTE = 0.5  # least IoU with a detection of a box that has a say in where its ed
 PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """One picture's way through the detector, every step as the network computed it.
 
@@ -57,6 +57,10 @@ class Trace:
     regressed: Tensor
     detections: Detections
     seconds: dict[str, float]
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"{width} x {height} picture, {len(self.boxes)} boxes scored, {self.detections}"
 
 
 class Stage(NamedTuple):
@@ -146,6 +150,11 @@ class Detector:
         self.metadata = metadata or {}
         self.search = search
         self.precision = precision
+
+    def __repr__(self) -> str:
+        own = self.model.config
+        search = getattr(self.search, "__name__", self.search)
+        return f"Detector of {len(self.classes)} classes: {own.backbone}, search {search}"
 
     @classmethod
     def from_checkpoint(

@@ -94,6 +94,15 @@ def test_bfloat16_finds_the_same_with_scores_that_hardly_differ(tiny_checkpoint,
     assert rounded.deltas.dtype == torch.float32
 
 
+def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
+    classes, backbone = len(detector.classes), detector.model.config.backbone
+    assert repr(detector).startswith(f"Detector of {classes} classes: {backbone}, search ")
+    trace = detector.trace(scene)
+    height, width = scene.shape[:2]
+    told = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
+    assert repr(trace) == told and len(told) < 200
+
+
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
     segments, proposals, features, detections = detector.stages(scene, score=0.3)
     assert [s.name for s in (segments, proposals, features, detections)] == [
