@@ -199,6 +199,16 @@ def test_files_are_deleted_while_the_page_is_open(detector, photo):
         until(lambda: not any(map(len, page.temp_file_sets)))
 
 
+def test_memory_is_given_back_once_after_each_sweep_and_no_oftener(detector, monkeypatch):
+    done = []
+    sweep = folder.sweep
+    monkeypatch.setattr(folder, "sweep", lambda *asked: done.append("swept") or sweep(*asked))
+    monkeypatch.setattr("fastrcnn.ui.page.give_back", lambda: done.append("gave back"))
+    with opened(detector, Limits(file_seconds=0.05)):
+        until(lambda: len(done) >= 8)
+    assert done[:8] == ["swept", "gave back"] * 4
+
+
 # Addresses
 
 
