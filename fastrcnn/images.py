@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastrcnn.errors import ImageError, reason
@@ -119,7 +120,7 @@ def _bomb(image: Image.Image, file: BinaryIO, max_pixels: int) -> str | None:
     if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
         return f"a JPEG of more than {MAX_SCANS} passes"
     # Pillow unpacks it in Python, and four bytes may skip 255 rows beyond the picture's end.
-    if image.format == "BMP" and any(tile.codec_name == "bmp_rle" for tile in image.tile):
+    if isinstance(image, BmpImageFile) and any(t.codec_name == "bmp_rle" for t in image.tile):
         return "a BMP with run-length coding"
     if isinstance(image, TiffImageFile) and _tile_pixels(image, file) > max_pixels:
         return f"a TIFF whose tiles may have more than {max_pixels:,} pixels"
