@@ -6,12 +6,16 @@ And the way back, into a file.
 from __future__ import annotations
 
 import io
+import math
+import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from fastrcnn.errors import ImageError, reason
 from fastrcnn.files import written_whole
@@ -29,6 +33,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _EXIF_ORIENTATION = 0x0112
+_TILE = (322, 323)  # a TIFF's tags of its tiles' width and height
+_MOST_TAGS = 1 << 16
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,7 +58,8 @@ def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
 
     Raises ImageError for anything that is not a picture, is damaged or cut short, or has more than
-    `max_pixels` pixels or ``MAX_SCANS`` passes, which is checked before they are decoded.
+    `max_pixels` pixels, in a tile too, or ``MAX_SCANS`` passes, which is checked before they are
+    decoded, and for BMP with run-length coding.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "The array", max_pixels)
@@ -96,17 +103,28 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     try:
         image = Image.open(file, formats=FORMATS)
+        bomb = _bomb(image, file, max_pixels)
     except Image.DecompressionBombError as error:
         raise _too_large(name, max_pixels) from error
     except Exception as error:
         raise ImageError(
             f"{name} is not a picture that can be read; use JPEG, PNG, WebP, BMP, GIF or TIFF."
         ) from error
-    if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
-        raise ImageError(
-            f"{name} is a JPEG of more than {MAX_SCANS} passes; save it as an ordinary one."
-        )
+    if bomb:
+        raise ImageError(f"{name} is {bomb}; save it as an ordinary one.")
     return _from_pillow(image, name, max_pixels)
+
+
+def _bomb(image: Image.Image, file: BinaryIO, max_pixels: int) -> str | None:
+    """What makes decoding take far more than the picture's size says, if anything does."""
+    if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
+        return f"a JPEG of more than {MAX_SCANS} passes"
+    # Pillow unpacks it in Python, and four bytes may skip 255 rows beyond the picture's end.
+    if isinstance(image, BmpImageFile) and any(t.codec_name == "bmp_rle" for t in image.tile):
+        return "a BMP with run-length coding"
+    if isinstance(image, TiffImageFile) and _tile_pixels(image, file) > max_pixels:
+        return f"a TIFF whose tiles may have more than {max_pixels:,} pixels"
+    return None
 
 
 def _scans(file: BinaryIO) -> int:
@@ -116,6 +134,31 @@ def _scans(file: BinaryIO) -> int:
     count = file.read().count(b"\xff\xda")
     file.seek(position)
     return count
+
+
+def _tile_pixels(image: TiffImageFile, file: BinaryIO) -> float:
+    """How many pixels a TIFF's tiles have; each is decoded whole, however little of it is seen.
+
+    Infinitely many where libtiff, which decodes, may read another size than Pillow: it takes the
+    first of two entries, and kinds of numbers that Pillow passes over.
+    """
+    position = file.tell()
+    file.seek(0)
+    header = file.read(16)
+    order = "<" if header.startswith(b"II") else ">"
+    is_big = 43 in header[2:4]  # BigTIFF
+    file.seek(*struct.unpack_from(order + ("Q" if is_big else "I"), header, 8 if is_big else 4))
+    (count,) = struct.unpack(order + ("Q" if is_big else "H"), file.read(8 if is_big else 2))
+    size = 20 if is_big else 12
+    entries = file.read(min(count, _MOST_TAGS) * size)
+    file.seek(position)
+    tags = [tag for (tag, *_) in struct.iter_unpack(f"{order}H{size - 2}x", entries)]
+    pixels = 1.0
+    for tag in _TILE:
+        if tag in tags:
+            side = image.tag_v2.get(tag)
+            pixels *= side if isinstance(side, int) and tags.count(tag) == 1 else math.inf
+    return pixels
 
 
 def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:

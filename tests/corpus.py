@@ -118,6 +118,29 @@ def claiming(form: str, side: int) -> bytes:
     return small.replace((300).to_bytes(4, "little"), little)
 
 
+def run_length(width: int, commands: bytes) -> bytes:
+    """A BMP of one row with run-length coding."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, 1, 1, 8, 1, len(commands), 0, 0, 256, 0)
+    start = 14 + len(header) + 1024
+    size = struct.pack("<IHHI", start + len(commands), 0, 0, start)
+    return b"BM" + size + header + bytes(1024) + commands
+
+
+def tiled(pixels: bytes, *sides: int, kind: int = 4) -> bytes:
+    """A grey TIFF of 16 x 16 pixels in one square tile, whose side is said as often as given."""
+    packed = zlib.compress(pixels, 1)
+    packed += bytes(len(packed) % 2)
+    tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1)]
+    tile = [(tag, side) for tag in (322, 323) for side in sides]
+    entries = [
+        *(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags),
+        *(struct.pack("<HHII", tag, kind, 1, value) for tag, value in tile),
+        *(struct.pack("<HHII", tag, 4, 1, value) for tag, value in ((324, 8), (325, len(packed)))),
+    ]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + directory
+
+
 def _photo(height: int = 24, width: int = 36) -> np.ndarray:
     """Four quarters of plain colour with some noise: no two orientations look alike."""
     quarters = np.array([[(220, 30, 40), (30, 200, 60)], [(40, 50, 210), (235, 235, 235)]])
@@ -221,6 +244,14 @@ def _bombs() -> Iterator[Case]:
     yield Case("passes.jpg", passes[:-2] + last * (MAX_SCANS + 1) + b"\xff\xd9", None)
     few = encode(_photo(), "JPEG", progressive=True)
     yield Case("few-passes.jpg", few, _photo(), 4.0)
+    # The second command skips 255 rows, far beyond the only one there is.
+    yield Case("run-length.bmp", run_length(400_000, b"\0\2\0\xff\0\1"), None)
+    grey = np.tile(np.arange(16, dtype=np.uint8), (16, 1))
+    yield Case("tile.tif", tiled(grey.tobytes(), 16), np.dstack([grey] * 3))
+    yield Case("large-tile.tif", tiled(bytes(8000 * 8000), 8000), None)
+    # Of two sizes, and of a number of 64 bits, libtiff and Pillow think differently.
+    yield Case("two-tiles.tif", tiled(bytes(8000 * 8000), 8000, 16), None)
+    yield Case("other-tile.tif", tiled(bytes(256), 16, kind=16), None)
     # Text, a colour profile and EXIF data that unpack to much more than the picture.
     packed = zlib.compress(bytes(80_000_000), 9)
     for kind, content in (

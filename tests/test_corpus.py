@@ -116,6 +116,24 @@ def test_endless_passes_are_refused_before_any_is_decoded(monkeypatch):
         load_image(case.content)
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("run-length.bmp", "BMP with run-length coding"),
+        ("large-tile.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
+        ("two-tiles.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
+    ],
+)
+def test_a_small_picture_that_unpacks_to_a_large_one_is_refused_before_it_does(
+    name, what, monkeypatch
+):
+    (case,) = (case for case in corpus() if case.name == name)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", None)
+    with pytest.raises(ImageError, match=f"The file is a {what}; save it as an ordinary one"):
+        load_image(case.content)
+
+
 # The command line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from fastrcnn.files import written_whole
 
 _LOSSES = {"loss": "total", "loss_cls": "class", "loss_loc": "box"}
+# One thread for all plots: matplotlib keeps fonts open for each that ever drew.
+_DRAWING = ThreadPoolExecutor(1, thread_name_prefix="plots")
 _POINTS = 200  # a training curve shows the means of so many stretches of steps
 
 
@@ -22,6 +25,10 @@ def read_metrics(path: Path) -> list[dict]:
 
 def plot_losses(metrics: Sequence[dict], path: Path) -> None:
     """Draw the records that `read_metrics` gives, at least one of them a step, as a PNG file."""
+    _DRAWING.submit(_draw, metrics, path).result()
+
+
+def _draw(metrics: Sequence[dict], path: Path) -> None:
     # Here, since matplotlib is slow to import and no other command draws curves.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from functools import wraps
 
-from fastrcnn.errors import FastRCNNError
+from fastrcnn.errors import FastRCNNError, reason
 from fastrcnn.ui.texts import Said, said, text
 
 
@@ -39,5 +39,7 @@ def answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
             return question(asked)
         except FastRCNNError as error:
             return told(said(error))
+        except OSError as error:  # a full disk, or a training's folder that goes in this moment
+            return told(text("server.disk", reason=reason(error)))
 
     return answer

@@ -27,6 +27,7 @@ FOLDER = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(16)}"
 FILES = FOLDER / "files"
 _LOCK = ".lock"
 _READ_SECONDS = 20.0  # that a file which was read lives on, for the browser to show it
+LEAST = 2**18
 # A folder may be empty because a file is about to come, and a file outside of any folder is still
 # being sent, unless nothing more has come for so long.
 _PATIENCE = 60.0
@@ -71,11 +72,15 @@ def place() -> Path:
 
 
 def size() -> int:
-    """The bytes of all files."""
+    """The bytes of all files that came to their end, each counted as `LEAST` at least.
+
+    A great many tiny ones would make every look at them, this one too, a long one.
+    """
     total = 0
     for path in _contents():
         with suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
+            if path.parent != FILES and path.is_file():
+                total += max(path.stat().st_size, LEAST)
     return total
 
 

@@ -8,14 +8,17 @@ functions, and files that were sent here.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
+from gradio.server_messages import UnexpectedErrorMessage
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,8 +32,15 @@ if TYPE_CHECKING:
 _API = "/gradio_api"
 _QUESTION_MB = 1
 _ENVELOPE_BYTES = 2**16  # what a form adds to the file in it
-# Gradio would fetch what lies elsewhere, or write the state of a session to a file.
-_CLOSED = (f"{_API}/file=http:", f"{_API}/file=https:", f"{_API}/proxy=", f"{_API}/deep_link")
+_ASKED_EVERY = 2**20  # bytes of a file that come before it is asked again whether there is room
+_SENDING_SECONDS = 600.0  # that a file may take to come
+# Gradio would fetch what lies elsewhere, write the state of a session to a file, or go on telling
+# for as long as it is listened to.
+_CLOSED = (
+    *(f"{_API}/file=http:", f"{_API}/file=https:", f"{_API}/file/", f"{_API}/proxy="),
+    *(f"{_API}/deep_link", f"{_API}/dev/", f"{_API}/custom_component/", f"{_API}/stream/"),
+)
+_LONGEST_NAME = 255  # bytes of a file's
 _PLAIN = (f"{_API}/cancel", f"{_API}/reset")
 
 
@@ -48,7 +58,7 @@ class Gate:
     def __init__(self, app: ASGIApp, page: Page) -> None:
         self._app = app
         self._page = page
-        self._coming = 0  # bytes of files that are being sent
+        self._coming = 0  # bytes that have come of files that are being sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +74,9 @@ class Gate:
             elif scope["method"] == "POST":
                 body = await _read(receive, _QUESTION_MB)
                 await self._app(scope, _again(self._question(path, body), receive), send)
-            elif path.startswith(_CLOSED):
+            elif path == f"{_API}/queue/data" and not self._is_known(_asked(scope, "session_hash")):
+                await _gone(scope, receive, send)
+            elif self._leads_nowhere(scope, path):
                 raise _Refused(404, "This page has no such address.")
             elif path.startswith(f"{_API}/heartbeat/"):
                 with self._here(path.rsplit("/", 1)[1]):
@@ -82,6 +94,26 @@ class Gate:
                 else JSONResponse({"detail": str(refused)}, refused.status)
             )
             await answer(scope, receive, send)
+
+    def _leads_nowhere(self, scope: Scope, path: str) -> bool:
+        """Whether Gradio would have no answer, or a traceback for one."""
+        if path.startswith(f"{_API}/call/"):
+            return not self._is_known(path.rsplit("/", 1)[1])
+        return (
+            path.startswith(_CLOSED)
+            or any(len(name.encode()) > _LONGEST_NAME for name in path.split("/"))
+            or _asked(scope, "page") is not None  # there is one
+            or _asked(scope, "deep_link") is not None
+        )
+
+    def _is_known(self, name: str | None) -> bool:
+        """Whether a session, or an event without one, has something to be told."""
+        queue = self._page._queue
+        return (
+            name in queue.pending_messages_per_session
+            or name in queue.event_ids_to_events
+            or any(name in events for events in queue.pending_event_ids_session.values())
+        )
 
     @contextmanager
     def _here(self, session: str) -> Iterator[None]:
@@ -199,14 +231,7 @@ class Gate:
         length = _length(scope)
         if length is not None and length > most:
             raise too_large
-        expected = most if length is None else length
-        if folder.size() + self._coming + expected > limits.uploads_mb * 2**20 + _ENVELOPE_BYTES:
-            raise _Refused(
-                503,
-                f"This page holds {limits.uploads_mb:g} MB of files, which is all that it may; "
-                f"try again in a few minutes.",
-            )
-        self._coming += expected
+        await self._ask_for_room(most if length is None else length)
         try:
             status, answer = await self._taken_in(scope, receive, most, too_large)
             if status == 413:
@@ -222,35 +247,82 @@ class Gate:
             ) from error
         except Exception as error:  # Gradio trips over forms that it does not expect
             raise no_form from error
-        finally:
-            self._coming -= expected
         await JSONResponse(paths)(scope, receive, send)
+
+    async def _ask_for_room(self, expected: int) -> None:
+        """Whether so many bytes of files may still come."""
+        most = self._page.limits.uploads_mb
+        kept = await asyncio.to_thread(folder.size)  # a long look where there are many
+        if kept + self._coming + expected > most * 2**20 + _ENVELOPE_BYTES:
+            raise _Refused(
+                503,
+                f"This page holds {most:g} MB of files, which is all that it may; try again in a "
+                f"few minutes.",
+            )
 
     async def _taken_in(
         self, scope: Scope, receive: Receive, most: int, too_large: _Refused
     ) -> tuple[int, bytes]:
-        """Gradio's answer to a file of at most so many bytes, form and all."""
-        seen = 0
-        told: list[Message] = []
+        """Gradio's answer to a file of at most so many bytes, form and all.
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
+        Room is not kept for what is announced, or a few who announce much and send nothing would
+        take it from all others; it is asked for again as the file comes.
+        """
+        seen = asked = 0
+        refused: _Refused | None = None
+        told: list[Message] = []
+        until = time.monotonic() + _SENDING_SECONDS
+
+        async def some() -> Message:
+            nonlocal seen, asked
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except asyncio.TimeoutError:
+                raise _Refused(408, "The file took too long to come; send it again.") from None
+            size = len(message.get("body", b""))
+            seen += size
+            self._coming += size
             if seen > most:
                 raise too_large
+            if seen - asked > _ASKED_EVERY:
+                asked = seen
+                await self._ask_for_room(0)
             return message
+
+        async def counted() -> Message:
+            nonlocal refused
+            if refused is None:
+                try:
+                    return await some()
+                except _Refused as error:
+                    refused = error
+            # Whoever asks for the rest nevertheless does not wait for it.
+            raise refused
 
         async def hold(message: Message) -> None:
             told.append(message)
 
-        await self._app(scope, counted, hold)
+        try:
+            await self._app(scope, counted, hold)
+        finally:
+            self._coming -= seen
         return told[0]["status"], b"".join(message.get("body", b"") for message in told[1:])
 
 
 def _move(path: Path) -> Path:
     """Gradio names files by their content, so that two visitors may have sent the same one."""
     return path.rename(folder.place() / path.name)
+
+
+def _asked(scope: Scope, name: str) -> str | None:
+    return Request(scope).query_params.get(name)
+
+
+async def _gone(scope: Scope, receive: Receive, send: Send) -> None:
+    """What Gradio tells the browser of a session that the server does not know, or not any more."""
+    message = UnexpectedErrorMessage(message="404: Not Found", session_not_found=True)
+    told = f"data: {message.model_dump_json()}\n\n"
+    await PlainTextResponse(told, media_type="text/event-stream")(scope, receive, send)
 
 
 def _length(scope: Scope) -> int | None:

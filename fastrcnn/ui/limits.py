@@ -26,9 +26,9 @@ class Limits:
     """The limits of a page; all are above 0, or it is a FastRCNNError.
 
     Pictures
-        upload_mb: of a file that is sent. uploads_mb: of all files that the page keeps at a time.
-        file_seconds: after which a file that was not read is deleted; one that was read goes
-        sooner. pixels: of a picture.
+        upload_mb: of a file that is sent. uploads_mb: of all files that the page keeps at a time,
+        each counted as a quarter of a MB at least. file_seconds: after which a file that was not
+        read is deleted; one that was read goes sooner. pixels: of a picture.
     Computing
         queue: who may wait at a time. analyses: pictures that are analysed at a time.
         trainings: that compute at a time. open_trainings: in all, paused and waiting ones

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from fastrcnn.allocator import give_back
 from fastrcnn.detect import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
@@ -114,13 +115,14 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
 
 @asynccontextmanager
 async def _kept_clean(page: Page) -> AsyncIterator[None]:
-    """While the page is served, files and sessions that are over go."""
+    """While the page is served, files and sessions that are over go, and the memory they took."""
 
     async def clean() -> None:
         seconds = page.limits.file_seconds
         while True:
             await asyncio.to_thread(folder.sweep, seconds, page.temp_file_sets)
             page.analyses.close_absent(page.present)
+            await asyncio.to_thread(give_back)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 
     task = asyncio.create_task(clean())

@@ -226,6 +226,16 @@ class Run:
             model = copy.deepcopy(self._trainer.model).eval()
         return Detector(model.requires_grad_(False), self.metadata(), self.recipe.proposals_mode)
 
+    def checkpoint_size(self) -> int:
+        """The bytes of a checkpoint in half precision, but for its header.
+
+        Raises FastRCNNError before the network is there.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            raise FastRCNNError(text("server.no-network"))
+        return size_of(trainer.model) // 2
+
     def metadata(self) -> dict:
         """What a checkpoint of the present state says of itself."""
         assert self._trainer is not None
@@ -456,6 +466,8 @@ class Runs:
         with self._lock:
             for old in [t for t, run in self._by_token.items() if run.join(0)]:
                 del self._by_token[old]
+            # Those who left without a word too, or there would be more and more of them.
+            self._tokens = {s: t for s, t in self._tokens.items() if t in self._by_token}
             if len(self._by_token) >= self.limits.open_trainings:
                 raise TooMany(text("server.trainings", count=self.limits.open_trainings))
             run = Run(recipe, data, self._turns, self.limits, cache=cache, paused=paused)

@@ -29,6 +29,7 @@ from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
 from fastrcnn.ui import asked as check
+from fastrcnn.ui import folder as place
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.answers import answering, apology, apology_in_browser, told
@@ -252,6 +253,7 @@ def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
 
 
 _WRITING = threading.Lock()
+_COPYING = threading.Lock()  # a network for each who asks at once would add up
 _TEMPORARY: list[TemporaryDirectory] = []
 
 
@@ -265,7 +267,7 @@ def _cache() -> Path:
     except OSError:
         pass
     if not _TEMPORARY:
-        _TEMPORARY.append(TemporaryDirectory(prefix="fastrcnn-cache-"))
+        _TEMPORARY.append(TemporaryDirectory(prefix="cache-", dir=place.prepare()))
     return Path(_TEMPORARY[0].name)
 
 
@@ -351,16 +353,13 @@ class _Server:
         kind = asked.get("kind")
         if kind == "jsonl":
             return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
-        with TemporaryDirectory(prefix="fastrcnn-takeaway-") as folder:
+        with TemporaryDirectory(prefix="takeaway-", dir=place.prepare()) as folder:
             if kind == "png":
                 path = Path(folder) / "loss.png"
                 plot_losses(read_metrics(run.metrics()), path)
                 return _file(path, "image/png")
-            detector = run.detector()
-            path = Path(folder) / "model.safetensors"
-            save_checkpoint(path, detector.model, detector.metadata, half=True)
-            size = path.stat().st_size
-            if size > _LARGEST_DOWNLOAD:
+            size = run.checkpoint_size()
+            if size > _LARGEST_DOWNLOAD:  # before anything is copied
                 raise FastRCNNError(
                     text(
                         "server.too-large",
@@ -368,7 +367,11 @@ class _Server:
                         most=_LARGEST_DOWNLOAD // 2**20,
                     )
                 )
-            return _file(path, "application/octet-stream")
+            path = Path(folder) / "model.safetensors"
+            with _COPYING:
+                detector = run.detector()
+                save_checkpoint(path, detector.model, detector.metadata, half=True)
+                return _file(path, "application/octet-stream")
 
     def _run(self, asked: dict) -> Run:
         return self._runs.get(asked.get("token"))

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of everything that reads a stranger's file. Not run by pytest or CI.
 
     python -m venv fuzzing && fuzzing/bin/pip install -r requirements.txt atheris
-    fuzzing/bin/python -m tests.fuzz.fuzz_readers pictures fuzzing/pictures -max_total_time=180
+    fuzzing/bin/python -m tests.fuzz.fuzz_readers pictures fuzzing/pictures -max_total_time=600
 
 The first argument is a target: pictures, voc, coco or checkpoint. The second is the folder of the
 corpus, filled with a few sound files to start from; further arguments are libFuzzer's. Whatever a

@@ -1,9 +1,13 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from fastrcnn.training import plot_losses
+from fastrcnn.files import written_whole
+from fastrcnn.training import plot_losses, plots
 
 
 def metrics(steps: int, validations: int) -> list[dict]:
@@ -28,3 +32,29 @@ def test_three_plots_with_both_curves(tmp_path: Path):
             assert (np.abs(picture[:, part] - colour).sum(axis=2) < 30).any()
     alone = draw("alone.png", 1, 0)
     assert not (np.abs(alone - orange).sum(axis=2) < 30).any()
+
+
+def test_whoever_asks_one_thread_draws(tmp_path: Path, monkeypatch):
+    drawn_by = []
+
+    def noted(path: Path):
+        drawn_by.append(threading.current_thread())
+        return written_whole(path)
+
+    monkeypatch.setattr(plots, "written_whole", noted)
+    askers = threading.Barrier(3)
+
+    def ask(number: int) -> threading.Thread:
+        askers.wait(60)
+        plot_losses(metrics(3, 1), tmp_path / f"{number}.png")
+        return threading.current_thread()
+
+    with ThreadPoolExecutor(3) as pool:
+        asked_by = set(pool.map(ask, range(3)))
+    assert len(asked_by) == 3 and len(drawn_by) == 3
+    assert len(set(drawn_by)) == 1 and not asked_by & set(drawn_by)
+
+
+def test_what_goes_wrong_in_drawing_reaches_who_asked(tmp_path: Path):
+    with pytest.raises(OSError):
+        plot_losses(metrics(3, 1), tmp_path / "no folder" / "loss.png")

@@ -72,11 +72,12 @@ def test_gone_files_are_not_remembered(files):
     assert known == {str(young)}
 
 
-def test_the_size_is_that_of_all_files(files):
+def test_the_size_is_that_of_all_files_and_small_ones_count_too(files):
     assert folder.size() == 0
-    for length in (10, 200):
+    for length in (folder.LEAST, 3 * folder.LEAST, 5):
         sent(bytes(length))
-    assert folder.size() == 210
+    (files / "tmpabc").write_bytes(bytes(folder.LEAST))  # counted by whoever takes it in
+    assert folder.size() == 5 * folder.LEAST
 
 
 PROGRAM = """

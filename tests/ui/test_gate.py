@@ -6,10 +6,9 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
 
 import gradio as gr
 import httpx
@@ -165,6 +164,65 @@ def test_the_page_keeps_so_many_megabytes_of_files(detector):
         assert send(http, bytes(MB)).status_code == 200
 
 
+@contextmanager
+def announcing(http: httpx.Client, length: int, sent: int) -> Iterator[socket.socket]:
+    """Somebody who says that so many bytes of a file will come, and sends some of them."""
+    url = http.base_url
+    with socket.create_connection((url.host, url.port)) as line:
+        line.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: "
+            b'form-data; name="files"; filename="a.png"\r\n\r\n' % length + bytes(sent)
+        )
+        yield line
+
+
+def kept_mb() -> float:
+    return folder.size() / MB
+
+
+def test_who_announces_much_and_sends_nothing_takes_no_room_from_others(detector):
+    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+        before = set(folder.FILES.iterdir())
+        with announcing(http, 4 * MB, 10_000), announcing(http, 4 * MB, 10_000):
+            until(lambda: len(set(folder.FILES.iterdir()) - before) == 2)
+            assert send(http, bytes(MB)).status_code == 200
+
+
+def test_what_comes_together_finds_no_more_room_than_there_is(detector):
+    """Each fits when it is announced; all of them do not."""
+    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+        before = set(folder.FILES.iterdir())
+        with announcing(http, 4 * MB, 10_000) as first, announcing(http, 4 * MB, 10_000) as second:
+            until(lambda: len(set(folder.FILES.iterdir()) - before) == 2)
+            first.sendall(bytes(3_900_000))
+            until(lambda: any(path.stat().st_size > 3_800_000 for path in folder.FILES.iterdir()))
+            second.settimeout(180)
+            with suppress(ConnectionError):  # refused before all of it has come
+                second.sendall(bytes(3_900_000))
+            assert b" 503 " in second.recv(1000)
+            first.setblocking(False)
+            with pytest.raises(BlockingIOError):  # it is still being listened to
+                first.recv(1000)
+
+
+def test_many_tiny_files_are_many(detector):
+    with opened(detector, Limits(uploads_mb=kept_mb() + 1)) as (_, http):
+        answers = [send(http, b"x", f"{k}.png").status_code for k in range(7)]
+    assert answers == [200] * 5 + [503] * 2  # a quarter of an MB each, and a little more
+
+
+def test_a_file_that_takes_too_long_to_come_is_let_go_of(http, monkeypatch):
+    monkeypatch.setattr("fastrcnn.ui.gate._SENDING_SECONDS", 0.5)
+    with announcing(http, 500_000, 1000) as line:
+        line.settimeout(180)
+        answer = b""
+        while b"too long" not in answer and (more := line.recv(1000)):
+            answer += more
+    assert b" 408 " in answer.split(b"\r\n")[0]
+    assert answer.endswith(b"The file took too long to come; send it again.")
+
+
 def test_a_full_disk_is_one_sentence(http, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -175,15 +233,9 @@ def test_a_full_disk_is_one_sentence(http, monkeypatch):
     assert answer.text == "The file could not be kept (No space left on device); try again later."
 
 
-def test_who_leaves_while_sending_leaves_nothing(place, http, monkeypatch):
-    url = urlsplit(place[1])
+def test_who_leaves_while_sending_leaves_nothing(http, monkeypatch):
     before = set(folder.FILES.rglob("*"))
-    with socket.create_connection((url.hostname, url.port)) as line:
-        line.sendall(
-            b"POST /gradio_api/upload HTTP/1.1\r\nHost: here\r\nContent-Length: 900000\r\n"
-            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: "
-            b'form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(300_000)
-        )
+    with announcing(http, 900_000, 300_000):
         until(lambda: set(folder.FILES.rglob("*")) != before)
     monkeypatch.setattr(folder, "_PATIENCE", 0.0)
     # The page's own sweeping may come first.
@@ -197,6 +249,16 @@ def test_files_are_deleted_while_the_page_is_open(detector, photo):
         until(lambda: http.get(f"{API}/file={path}").status_code == 403)
         assert not Path(path).exists()
         until(lambda: not any(map(len, page.temp_file_sets)))
+
+
+def test_memory_is_given_back_once_after_each_sweep_and_no_oftener(detector, monkeypatch):
+    done = []
+    sweep = folder.sweep
+    monkeypatch.setattr(folder, "sweep", lambda *asked: done.append("swept") or sweep(*asked))
+    monkeypatch.setattr("fastrcnn.ui.page.give_back", lambda: done.append("gave back"))
+    with opened(detector, Limits(file_seconds=0.05)):
+        until(lambda: len(done) >= 8)
+    assert done[:8] == ["swept", "gave back"] * 4
 
 
 # Addresses
@@ -216,6 +278,17 @@ def test_no_other_file_is_served(http, path):
     assert http.get(f"{API}/file={folder.FILES}").status_code == 403
 
 
+@pytest.mark.parametrize("form", ["file=", "file/"])
+def test_the_server_fetches_nothing_to_serve_it(http, form, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(
+        "gradio.routes.secure_url_stream_response", lambda url, request: fetched.append(url)
+    )
+    for address in ("http://192.0.2.1/a.png", "https://192.0.2.1/a.png"):
+        assert http.get(f"{API}/{form}{address}").status_code in (403, 404)
+    assert fetched == []
+
+
 def test_nothing_is_allowed_beyond_what_is_sent(place):
     page, _ = place
     assert page.allowed_paths == []
@@ -228,6 +301,15 @@ def test_nothing_is_allowed_beyond_what_is_sent(place):
     [
         ("GET", f"{API}/deep_link?session_hash=abc"),
         ("GET", f"{API}/proxy=https://example.hf.space/"),
+        ("GET", f"{API}/dev/reload"),
+        ("GET", f"{API}/custom_component/a/client/b/c"),
+        ("GET", f"{API}/stream/a/b/1/playlist-file"),
+        ("GET", f"{API}/call/detect/nosuch"),
+        ("GET", f"{API}/call/v2/detect/nosuch"),
+        ("GET", "/?page=nosuch"),
+        ("GET", "/config?deep_link=nosuch"),
+        ("GET", "/assets/" + "x" * 3000),
+        ("GET", f"{API}/file=" + "x" * 3000),
         ("GET", f"{API}/runs"),
         ("GET", f"{API}/run-history/buckets"),
         ("GET", "/monitoring"),
@@ -248,6 +330,12 @@ def test_what_the_page_does_not_need_is_closed(http, method, path):
     )
     assert answer.status_code in (403, 404), answer.text
     assert set(folder.FILES.rglob("*")) == before
+
+
+def test_who_asks_for_news_of_nothing_is_told_so(http):
+    told = http.get(f"{API}/queue/data", params={"session_hash": "nobody"})
+    message = json.loads(told.text.removeprefix("data: "))
+    assert message["msg"] == "unexpected_error" and message["session_not_found"]
 
 
 # Questions

@@ -301,6 +301,14 @@ class TestRuns:
         runs.close("me")
         assert runs.start("they", RECIPE, data, cache=cache, paused=True)
 
+    def test_who_left_without_a_word_is_forgotten(self, runs, cache, data):
+        token = runs.start("me", RECIPE, data, cache=cache, paused=True)
+        run = runs.get(token)
+        run.close()
+        assert run.join(PATIENCE)
+        runs.start("you", RECIPE, data, cache=cache, paused=True)
+        assert list(runs._tokens) == ["you"] and len(runs) == 1
+
     @pytest.mark.parametrize("token", ["", "nosuch", None, 5, ["a"], {}])
     def test_an_unknown_token_is_refused(self, runs, token):
         with pytest.raises(FastRCNNError) as told:

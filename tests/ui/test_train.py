@@ -6,6 +6,8 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from safetensors import safe_open
 from fastrcnn.data import open_dataset, read_coco, write_shapes
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.model import load_checkpoint
+from fastrcnn.model import load_checkpoint, save_checkpoint
 from fastrcnn.training import RECIPES, SHAPES
+from fastrcnn.ui import folder as pages_folder
 from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.runs import Runs
 from fastrcnn.ui.train import _RECIPES, KNOBS, _defaults, _Server, _shapes, _start
@@ -49,7 +52,7 @@ def questions(runs) -> dict[str, Callable]:
 
 
 def wait_for(runs: Runs, token: str, *phases: str):
-    run, deadline = runs.get(token), time.monotonic() + 60
+    run, deadline = runs.get(token), time.monotonic() + 300
     while run.phase not in phases:
         assert time.monotonic() < deadline, (run.phase, run.trouble)
         time.sleep(0.02)
@@ -135,10 +138,62 @@ def test_the_curves_and_the_checkpoint_can_be_taken_away(finished, tmp_path):
 
 
 def test_a_network_too_large_for_the_page_says_so(finished, monkeypatch):
-    _, ask = finished
+    run, ask = finished
     monkeypatch.setattr("fastrcnn.ui.train._LARGEST_DOWNLOAD", 1000)
+    monkeypatch.setattr(run, "detector", lambda: pytest.fail("it was copied all the same"))
     with pytest.raises(AssertionError, match="go through the page"):
         ask("takeaway", kind="checkpoint")
+
+
+def test_one_network_is_copied_at_a_time_however_many_ask(finished, monkeypatch):
+    run, ask = finished
+    copy, busy, most = run.detector, [], []
+
+    def detector():
+        busy.append(1)
+        time.sleep(0.1)
+        most.append(len(busy))
+        return copy()
+
+    def save(*asked, **named):
+        save_checkpoint(*asked, **named)
+        busy.pop()
+
+    monkeypatch.setattr(run, "detector", detector)
+    monkeypatch.setattr("fastrcnn.ui.train.save_checkpoint", save)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ask("takeaway", kind="checkpoint"), range(4)))
+    assert most == [1] * 4
+
+
+def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, monkeypatch):
+    _, ask = finished
+    places = []
+
+    def save(path, *asked, **named):
+        places.append(path)
+        save_checkpoint(path, *asked, **named)
+
+    monkeypatch.setattr("fastrcnn.ui.train.save_checkpoint", save)
+    ask("takeaway", kind="checkpoint")
+    (path,) = places
+    assert path.is_relative_to(pages_folder.FOLDER) and not path.is_relative_to(pages_folder.FILES)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("kind", ["png", "jsonl"])
+def test_a_full_disk_or_a_folder_that_goes_is_one_sentence(finished, runs, monkeypatch, kind):
+    run, ask = finished
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastrcnn.ui.train.plot_losses", full)
+    if kind == "jsonl":
+        monkeypatch.setattr(run, "metrics", lambda: Path("/nowhere/metrics.jsonl"))
+    sentence = r"'The server could not use its disk \([^/]*\); try again in a moment\.'"
+    with pytest.raises(AssertionError, match=sentence):
+        ask("takeaway", kind=kind)
 
 
 def test_control_pauses_steps_goes_on_and_stops(runs, questions):
