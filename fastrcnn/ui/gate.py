@@ -85,6 +85,10 @@ class Gate:
                 await self._app(scope, receive, send)
         except ClientDisconnect:
             return  # nobody is there to be answered
+        except FileNotFoundError:
+            if not path.startswith(f"{_API}/file="):
+                raise
+            return  # it was swept away just before it would have been read
         except _Refused as refused:
             # As Gradio words its own answers, which the browser looks for the sentence in.
             upload = path == f"{_API}/upload"

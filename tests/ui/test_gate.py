@@ -246,7 +246,13 @@ def test_who_leaves_while_sending_leaves_nothing(http, monkeypatch):
 def test_files_are_deleted_while_the_page_is_open(detector, photo):
     with opened(detector, Limits(file_seconds=0.2)) as (page, http):
         path = send(http, photo.read_bytes()).json()[0]
-        until(lambda: http.get(f"{API}/file={path}").status_code == 403)
+
+        def is_gone() -> bool:
+            with suppress(httpx.RemoteProtocolError):  # swept away while it was being sent
+                return http.get(f"{API}/file={path}").status_code == 403
+            return False
+
+        until(is_gone)
         assert not Path(path).exists()
         until(lambda: not any(map(len, page.temp_file_sets)))
 
