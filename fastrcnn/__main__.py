@@ -377,7 +377,7 @@ def _bench(options: argparse.Namespace) -> int:
         for size, taken in memory.peak.items():
             show(f"detect takes at most {taken:.0f} MB for a photograph of {size}")
         held = ", ".join(f"{taken:.0f} after {count}" for count, taken in memory.after.items())
-        show(f"MB held between pictures of all sizes: {held}")
+        show(f"over pictures of all sizes at most {memory.most:.0f} MB; between them {held}")
     if "start" in chosen:
         start = footprint.measure_start(options.turns)
         found["start"] = vars(start)

@@ -46,7 +46,12 @@ def test_the_page_waits_for_neither_torchs_compiler_nor_stubs_for_editors(tiny_c
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"), [("THP_MEM_ALLOC_ENABLE", "1"), ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")]
+    ("name", "ours"),
+    [
+        ("THP_MEM_ALLOC_ENABLE", "1"),
+        ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"),
+        ("LRU_CACHE_CAPACITY", "16"),
+    ],
 )
 @pytest.mark.parametrize("theirs", [None, "0"])
 def test_how_memory_is_taken_is_set_unless_told_otherwise(name, ours, theirs):

@@ -47,11 +47,12 @@ class Memory:
     """In MB of 10^6 bytes, of the command `detect`.
 
     peak: the most that it ever took for a photograph, by its size. after: what it held after so
-    many pictures of all sizes in one process.
+    many pictures of all sizes in one process. most: the most that it ever took for those.
     """
 
     peak: dict[str, float]
     after: dict[int, float]
+    most: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ def measure_memory(looked_at: Sequence[int] = _LOOKED_AT) -> Memory:
             sizes = ["{} x {}".format(*photograph.size), "{} x {}".format(*_LARGE)]
             photograph.resize(_LARGE).save(large)
         peaks = [_in_fresh_process(_peak, photo) for photo in (_PHOTOGRAPH, large)]
-    after = _in_fresh_process(_after, tuple(looked_at))
-    return Memory(dict(zip(sizes, peaks, strict=True)), dict(zip(looked_at, after, strict=True)))
+    held, most = _in_fresh_process(_over_many, tuple(looked_at))
+    peak, after = zip(sizes, peaks, strict=True), zip(looked_at, held, strict=True)
+    return Memory(dict(peak), dict(after), most)
 
 
 def measure_start(turns: int = 3) -> Start:
@@ -99,7 +101,7 @@ def _peak(photo: Path) -> float:
     return _status()["VmHWM"]
 
 
-def _after(looked_at: Sequence[int]) -> list[float]:
+def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
     detector, random, held = Detector.from_checkpoint(), np.random.default_rng(0), []
     for number in range(1, max(looked_at) + 1):
         size = tuple(random.integers(*_SIDES, 2, endpoint=True).tolist())
@@ -107,7 +109,7 @@ def _after(looked_at: Sequence[int]) -> list[float]:
         give_back()  # as the command does
         if number in looked_at:
             held.append(_status()["VmRSS"])
-    return held
+    return held, _status()["VmHWM"]
 
 
 def _status() -> dict[str, float]:

@@ -18,7 +18,7 @@ def test_memory_of_fresh_processes(tiny_checkpoint, monkeypatch):
     usual, large = found.peak.values()
     # More of it stays after the large picture has been made small than the small one ever was.
     assert usual > 100 and large > usual + 10
-    assert all(taken > 100 for taken in found.after.values())
+    assert all(100 < taken < found.most for taken in found.after.values())
 
 
 def test_where_the_system_does_not_tell(monkeypatch, tmp_path):
