@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 # Read by torch when it first takes memory: large tensors get huge pages, as NumPy's arrays do. In
 # ordinary ones the system takes longer to hand out the memory for 2,000 pooled RoIs than they take.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-# oneDNN makes code for each layer at each size of picture, and keeps a thousand pieces of it; torch,
-# by itself, a thousand more. That would grow by 0.6 MB with every new size, and nobody asks for the
-# sizes of long ago: kept are those of the last few pictures.
+# oneDNN makes code for each layer at each size of picture and keeps a thousand pieces of it, as
+# does torch. That would grow by 0.6 MB with every new size; the last few pictures' will do.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
 

@@ -14,6 +14,8 @@ from urllib.request import urlopen
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 APP = Path(__file__).parents[1] / "app.py"
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.crowd.__main__ import crowd
 from tests.crowd.server import Server
+
+pytestmark = pytest.mark.system
 
 
 def test_a_crowd_is_answered_each_by_its_own_and_leaves_nothing(tiny_checkpoint, tmp_path, capsys):

@@ -14,6 +14,8 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.training import read_metrics
 from tests.training.tiny import trainer
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[1]
 SETTINGS = (
     *("dropout=0", "iterations=9", "average_last=0.5"),

@@ -20,6 +20,8 @@ from fastrcnn.__main__ import _parser, main
 from fastrcnn.detect import Detector
 from fastrcnn.ui.page import build, launch
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OTHERS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
 from fastrcnn.evaluate import evaluate
+
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[1]
 SIDE = 12

@@ -228,6 +228,7 @@ def test_the_built_in_shapes_are_drawn_trained_on_and_measured(tmp_path, capsys,
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.system
 def test_torchrun_trains_with_the_same_command_and_speaks_once(voc, tmp_path):
     out = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

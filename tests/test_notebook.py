@@ -9,6 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+pytestmark = pytest.mark.system
+
 ASSETS = Path(__file__).parents[1] / "assets"
 NOTEBOOK = ASSETS / "walkthrough.ipynb"
 # Run in the notebook's own kernel, after its last cell.

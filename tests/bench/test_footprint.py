@@ -10,6 +10,8 @@ from fastrcnn.__main__ import main
 from fastrcnn.bench import footprint
 from fastrcnn.errors import FastRCNNError
 
+pytestmark = pytest.mark.system
+
 
 def test_memory_of_fresh_processes(tiny_checkpoint, monkeypatch):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))

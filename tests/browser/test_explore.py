@@ -22,6 +22,8 @@ from fastrcnn.ui.analyses import Analyses
 from fastrcnn.ui.page import build, launch
 from tests.browser.conftest import open_page, open_tab, upload, wait_for_analysis
 
+pytestmark = pytest.mark.system
+
 
 def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]

@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from fastrcnn.ui.texts import TEXTS
 from tests.browser.conftest import PATIENCE, upload
 
+pytestmark = pytest.mark.system
+
 # All words on the page and in what is read out of it, but for names: of files, classes and terms.
 # What a list offers is names too: of recipes and of their settings' values.
 WORDS = """() => {

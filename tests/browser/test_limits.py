@@ -15,6 +15,8 @@ from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import build, launch
 from tests.browser.conftest import PATIENCE, open_page, upload, wait_for_analysis
 
+pytestmark = pytest.mark.system
+
 
 @contextmanager
 def served(detector: Detector, limits: Limits) -> Iterator[str]:

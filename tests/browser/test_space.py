@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 # For slow indexes and machines.
 MINUTES = 15

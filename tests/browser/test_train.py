@@ -18,6 +18,8 @@ from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.runs import Run, Runs
 from tests.browser.conftest import PATIENCE
 
+pytestmark = pytest.mark.system
+
 LONG = {"iterations": 100_000}
 
 

@@ -28,6 +28,8 @@ from tests.model.tiny import TinyBackbone, tiny_model
 from tests.training import kills
 from tests.training.tiny import trainer
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 KILLS = {"training": 26, "states": 8, "checkpoints": 8, "cache": 8}
 

@@ -25,7 +25,7 @@ from tests.test_corpus import check, files_open, one_sentence, small
 from tests.ui.conftest import served
 from tests.visitor import Refused, Visitor
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
+pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore:::PIL")]
 
 
 class Glance(Detector):
