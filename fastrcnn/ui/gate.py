@@ -12,8 +12,8 @@ import asyncio
 import inspect
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,22 +58,37 @@ class Gate:
     def __init__(self, app: ASGIApp, page: Page) -> None:
         self._app = app
         self._page = page
+        self._open = 0  # requests that are being answered
         self._coming = 0  # bytes that have come of files that are being sent
+        self._asked_bytes = 0  # of questions that are being read or answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        self._open += 1
+        try:
+            await self._let_in(scope, receive, send)
+        finally:
+            self._open -= 1
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
         try:
+            if self._open > (most := self._page.limits.connections):
+                raise _Refused(
+                    503,
+                    f"This page answers {most} requests at a time, which is all that it may; try "
+                    f"again in a minute.",
+                )
             if scope["method"] == "POST" and path == f"{_API}/upload":
                 await self._upload(scope, receive, send)
             elif path.startswith(f"{_API}/mcp") and self._page.mcp_server:
                 # Its tools ask the page in turn, by way of the gate. The question holds a picture.
-                body = await _read(receive, 2 * self._page.limits.upload_mb + 1)
-                await self._app(scope, _again(body, receive), send)
+                async with self._body(receive, 2 * self._page.limits.upload_mb + 1) as body:
+                    await self._app(scope, _again(body, receive), send)
             elif scope["method"] == "POST":
-                body = await _read(receive, _QUESTION_MB)
-                await self._app(scope, _again(self._question(path, body), receive), send)
+                async with self._body(receive, _QUESTION_MB) as body:
+                    await self._app(scope, _again(self._question(path, body), receive), send)
             elif path == f"{_API}/queue/data" and not self._is_known(_asked(scope, "session_hash")):
                 await _gone(scope, receive, send)
             elif self._leads_nowhere(scope, path):
@@ -132,6 +147,34 @@ class Gate:
                 del present[session]
 
     # Questions
+
+    @asynccontextmanager
+    async def _body(self, receive: Receive, most_mb: float) -> AsyncIterator[bytes]:
+        """A question's body, which counts towards what all of them may have for as long as it is
+        here."""
+        parts: list[bytes] = []
+        size, most = 0, self._page.limits.uploads_mb
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self._asked_bytes += len(parts[-1])
+                if size > most_mb * 2**20:
+                    raise _Refused(413, f"A question to this page may have at most {most_mb:g} MB.")
+                if self._asked_bytes > most * 2**20:
+                    raise _Refused(
+                        503,
+                        f"This page is asked questions of {most:g} MB, which is all that it may; "
+                        f"try again in a minute.",
+                    )
+                if not message.get("more_body"):
+                    break
+            yield b"".join(parts)
+        finally:
+            self._asked_bytes -= size
 
     def _question(self, path: str, body: bytes) -> bytes:
         """What Gradio is to read in place of `body`."""
@@ -333,20 +376,6 @@ def _length(scope: Scope) -> int | None:
     """How many bytes are to come, where that is said."""
     length = Request(scope).headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
-
-
-async def _read(receive: Receive, most_mb: float) -> bytes:
-    """A question's body."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Refused(400, "The question ended too early.")
-        body += message.get("body", b"")
-        if len(body) > most_mb * 2**20:
-            raise _Refused(413, f"A question to this page may have at most {most_mb:g} MB.")
-        if not message.get("more_body"):
-            return body
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

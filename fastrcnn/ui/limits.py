@@ -27,13 +27,16 @@ class Limits:
 
     Pictures
         upload_mb: of a file that is sent. uploads_mb: of all files that the page keeps at a time,
-        each counted as a quarter of a MB at least. file_seconds: after which a file that was not
+        each counted as a quarter of a MB at least, and of all questions that it is being asked.
+        file_seconds: after which a file that was not
         read is deleted; one that was read goes sooner. pixels: of a picture.
     Computing
-        queue: who may wait at a time. analyses: pictures that are analysed at a time.
-        trainings: that compute at a time. open_trainings: in all, paused and waiting ones
-        included. training_minutes: that one may compute, preparations included. batch_pictures,
-        batch_rois: of a training's mini-batch.
+        connections: requests that are answered at a time; an open page has two. queue: who may
+        wait at a time. analyses: pictures that are analysed at a time. trainings: that compute at
+        a time. open_trainings: in all, paused and waiting ones included. idle_minutes: after which
+        a training that stands still must give its place to one that has none. training_minutes:
+        that one may compute, preparations included. batch_pictures, batch_rois: of a training's
+        mini-batch.
     Memory
         session_mb: that one visitor's picture, its steps, the detector it is looked at through and
         a training may hold. memory_mb: the same of all visitors. pictures: kept at a time.
@@ -46,10 +49,12 @@ class Limits:
     uploads_mb: float = 1024
     file_seconds: float = 600
     pixels: int = MAX_PIXELS
+    connections: int = 512
     queue: int = 20
     analyses: int = 1
     trainings: int = 2
     open_trainings: int = 8
+    idle_minutes: float = 10
     training_minutes: float = 120
     batch_pictures: int = 16
     batch_rois: int = 2048

@@ -160,6 +160,7 @@ class Run:
         self._closed = False
         self._asked = time.monotonic()
         self._computed = 0.0
+        self._active = time.monotonic()  # when it last computed or waited to
         self._folder: Path | None = None
         self._trainer: Trainer | None = None
         self._busy = threading.Lock()  # held while the model changes
@@ -209,6 +210,11 @@ class Run:
             self._stopping |= stopping
             self._closed |= closed
             self._condition.notify_all()
+
+    @property
+    def idle(self) -> float:
+        """Seconds for which it has stood still: paused, or at its end."""
+        return time.monotonic() - self._active
 
     @property
     def ahead(self) -> int:
@@ -338,6 +344,7 @@ class Run:
     def _count(self, seconds: float) -> None:
         """Add to the time that the run has computed. Raises FastRCNNError at the limit."""
         self._computed += seconds
+        self._active = time.monotonic()
         if self._computed > 60 * self._limits.training_minutes:
             minutes = f"{self._limits.training_minutes:g}"
             raise FastRCNNError(text("server.minutes", minutes=minutes))
@@ -345,6 +352,7 @@ class Run:
     def _take_turn(self, phase: str) -> bool:
         def still_wanted() -> bool:
             self.phase = "waiting"
+            self._active = time.monotonic()
             return self._goes_on() and (phase == "preparing" or self._steps_wanted > 0)
 
         if not self._turns.take(self, still_wanted):
@@ -469,11 +477,19 @@ class Runs:
             # Those who left without a word too, or there would be more and more of them.
             self._tokens = {s: t for s, t in self._tokens.items() if t in self._by_token}
             if len(self._by_token) >= self.limits.open_trainings:
-                raise TooMany(text("server.trainings", count=self.limits.open_trainings))
+                self._make_room()
             run = Run(recipe, data, self._turns, self.limits, cache=cache, paused=paused)
             self._by_token[token] = run
             self._tokens[session] = token
         return token
+
+    def _make_room(self) -> None:
+        """Let the run go that has stood still the longest, if that is long. Raises TooMany."""
+        token, run = max(self._by_token.items(), key=lambda item: item[1].idle)
+        if run.idle < 60 * self.limits.idle_minutes:
+            raise TooMany(text("server.trainings", count=self.limits.open_trainings))
+        del self._by_token[token]
+        run.close()
 
     def get(self, token: object) -> Run:
         """The run of this token, which is then known to be wanted. Raises FastRCNNError."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
 from threading import Event
 
 import gradio as gr
@@ -366,6 +367,34 @@ def test_a_question_may_have_so_many_megabytes(http, path):
     answer = http.post(f"{API}/{path}", content=b" " * (MB + 1))
     assert answer.status_code == 413
     assert sentence(answer) == "A question to this page may have at most 1 MB."
+
+
+def test_the_questions_of_all_may_have_so_many_megabytes(detector):
+    def asking() -> socket.socket:
+        url = http.base_url
+        line = socket.create_connection((url.host, url.port), timeout=180)
+        head = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000\r\n"
+        line.sendall(head + b"\r\n" + bytes(900_000))
+        return line
+
+    with opened(detector, Limits(uploads_mb=1)) as (_, http):
+        with asking() as first, asking() as second:
+            answered, _, _ = select([first, second], [], [], 180)
+            assert len(answered) == 1
+            assert b" 503 " in answered[0].recv(1000).split(b"\r\n")[0]
+        # Once they have left there is room again.
+        until(lambda: http.post(f"{API}/queue/join", content=bytes(900_000)).status_code == 400)
+
+
+def test_so_many_requests_are_answered_at_a_time(detector):
+    with opened(detector, Limits(connections=2)) as (_, http):
+        with (
+            http.stream("GET", f"{API}/heartbeat/me"),
+            http.stream("GET", f"{API}/heartbeat/you"),
+        ):
+            answer = http.get("/config")
+            assert answer.status_code == 503 and "2 requests at a time" in sentence(answer)
+        until(lambda: http.get("/config").status_code == 200)
 
 
 def test_a_server_function_takes_no_files(http):

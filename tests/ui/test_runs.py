@@ -302,6 +302,24 @@ class TestRuns:
         runs.close("me")
         assert runs.start("they", RECIPE, data, cache=cache, paused=True)
 
+    def test_who_stands_still_gives_place_to_who_has_none(self, runs, cache, data):
+        mine, yours = (
+            runs.start(session, RECIPE, data, cache=cache, paused=True) for session in ("me", "you")
+        )
+        for token, seconds in ((mine, 601), (yours, 700)):
+            until(lambda token=token: runs.get(token).phase == "paused")
+            runs.get(token)._active -= seconds
+        given = runs.get(yours)
+        assert runs.start("they", RECIPE, data, cache=cache, paused=True)
+        assert given.join(PATIENCE) and len(runs) == 2
+        with pytest.raises(FastRCNNError, match="no longer kept"):
+            runs.get(yours)
+        # Whoever takes a step now and then keeps the place.
+        runs.get(mine).one_step()
+        until(lambda: runs.get(mine).idle < 600)
+        with pytest.raises(TooMany):
+            runs.start("you", RECIPE, data, cache=cache)
+
     def test_who_left_without_a_word_is_forgotten(self, runs, cache, data):
         token = runs.start("me", RECIPE, data, cache=cache, paused=True)
         run = runs.get(token)
