@@ -28,15 +28,15 @@ class Limits:
     Pictures
         upload_mb: of a file that is sent. uploads_mb: of all files that the page keeps at a time,
         each counted as a quarter of a MB at least, and of all questions that it is being asked.
-        file_seconds: after which a file that was not
-        read is deleted; one that was read goes sooner. pixels: of a picture.
+        file_seconds: after which a file that was not read is deleted; one that was read goes
+        sooner. pixels: of a picture.
     Computing
-        connections: requests that are answered at a time; an open page has two. queue: who may
-        wait at a time. analyses: pictures that are analysed at a time. trainings: that compute at
-        a time. open_trainings: in all, paused and waiting ones included. idle_minutes: after which
-        a training that stands still must give its place to one that has none. training_minutes:
-        that one may compute, preparations included. batch_pictures, batch_rois: of a training's
-        mini-batch.
+        connections: requests that are answered at a time; an open page keeps one or two. queue:
+        who may wait at a time. analyses: pictures that are analysed at a time. trainings: that
+        compute at a time. open_trainings: in all, paused and waiting ones included. idle_minutes:
+        after which a training that stands still must give its place to one that has none.
+        training_minutes: that one may compute, preparations included. batch_pictures, batch_rois:
+        of a training's mini-batch.
     Memory
         session_mb: that one visitor's picture, its steps, the detector it is looked at through and
         a training may hold. memory_mb: the same of all visitors. pictures: kept at a time.
