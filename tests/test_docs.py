@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 OTHERS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
 PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 TEXT = "\n".join([README, *OTHERS]).replace("\\\n", " ")
-COMMANDS = re.findall(r"^(?:\S*python3?|torchrun .*) -m fastrcnn (.+)$", TEXT, re.MULTILINE)
+COMMANDS = re.findall(r"^(?:[^\s`]*python3?|torchrun .*) -m fastrcnn (.+)$", TEXT, re.MULTILINE)
 # Those that take seconds and need nothing but the photographs that come with the project.
 QUICK = [line for line in COMMANDS if re.match(r"(detect|proposals|export) ", line)]
 # Too large to be installed for the tests; that its lines are Python is all that is known of them.
