@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fastrcnn.allocator import give_back
+from fastrcnn.allocator import give_back, keep_apart
 from fastrcnn.detect import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
@@ -136,6 +136,7 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
 
 def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> None:
     """Build and serve the page until it is closed; `options` as for `launch`."""
+    keep_apart()
     examples = read_examples()
     page = build(detector, limits=limits)
     launch(page, prevent_thread_lock=True, **options)
