@@ -355,8 +355,7 @@ class Detector:
             cells = pool.cells(rois[0, 1:], height, width)
             bins = pool.bins(rois[0, 1:], height, width)
             argmax = argmax[0]
-        with self._autocast():
-            scores, bbox_pred = self.model.head(pooled)
+        scores, bbox_pred = self.model.head(pooled)  # in float32, like all that may be an object
         deltas = self.model.head.deltas(bbox_pred)
         if not self.model.config.bbox_reg:
             deltas = torch.zeros_like(deltas)

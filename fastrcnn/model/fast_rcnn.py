@@ -19,6 +19,8 @@ from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool, check_rois
 HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
 # The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
 _ROIS_AT_A_TIME = 128
+# The probability from which on it matters exactly: half of the least that is ever counted.
+_MATTERS = 0.005
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,27 @@ class FastRCNN(nn.Module):
         """Probabilities (R, K) and deltas (R, K, 4), no longer normalised, for detection.
 
         features (B, C, H', W'), rois (R, 5). RoIs that fall on the same cells are computed once.
+        In half precision (autocast) that is for a first look: what may be an object, at a
+        probability of 0.005 or more, goes through the head again in float32.
         The deltas are zeros when the configuration has no box regression. Raises RuntimeError in
         training mode, in which dropout would make each answer a different one.
         """
         if self.training:
             raise RuntimeError("The model is in training mode; call eval() before predict().")
         rois, copies = self._distinct(features, rois)
+        probabilities, bbox_pred = self._look(features, rois)
+        device = features.device.type
+        if torch.is_autocast_enabled(device):
+            # Of two boxes nearly as good, rounding can let the other one win. Few boxes matter.
+            again = (probabilities[:, 1:].amax(dim=1) >= _MATTERS).nonzero().flatten()
+            with torch.autocast(device, enabled=False):
+                exact = self._look(features.float(), rois[again])
+            probabilities[again], bbox_pred[again] = exact
+        deltas = self.head.deltas(bbox_pred[copies])
+        return probabilities[copies], deltas if self.config.bbox_reg else torch.zeros_like(deltas)
+
+    def _look(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (R, K) and bbox_pred (R, K, 4), still normalised, in what is autocast."""
         device, fc6 = features.device.type, None
         if self.config.pool != "align":
             if torch.is_autocast_enabled(device):
@@ -168,10 +185,8 @@ class FastRCNN(nn.Module):
             if device == "cpu" and len(rois) > (self.config.fc6_rank or self.config.fc6):
                 fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
         pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
-        outputs = zip(*(self.head(part, fc6) for part in pooled), strict=True)
-        scores, bbox_pred = (torch.cat(parts)[copies] for parts in outputs)
-        deltas = self.head.deltas(bbox_pred)
-        return scores.softmax(dim=1), deltas if self.config.bbox_reg else torch.zeros_like(deltas)
+        scores, bbox_pred = zip(*(self.head(part, fc6) for part in pooled), strict=True)
+        return torch.cat(scores).softmax(dim=1), torch.cat(bbox_pred)
 
     def _distinct(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
         """One RoI for each set of cells, and which of them each of the R RoIs is."""

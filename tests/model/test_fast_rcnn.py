@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -159,6 +160,28 @@ class TestPredict:
             probabilities, _ = model.predict(features, rois)
         assert probabilities.dtype == torch.float32
         torch.testing.assert_close(probabilities, scores.float().softmax(1), atol=2e-3, rtol=0)
+
+    @pytest.mark.parametrize("pool", ["paper", "align"])
+    def test_what_may_be_an_object_is_not_rounded(self, pool):
+        model = tiny_model(pool=pool).eval()
+        model.head.cls_score.weight.data *= 10
+        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), ROIS.repeat(10, 1)
+        rois[:, 3:] += torch.arange(40.0)[:, None]
+        # Half of them are background for sure.
+        odds = model.predict(features, rois)[0].log()
+        most = (odds[:, 1:].amax(dim=1) - odds[:, 0]).median()
+        model.head.cls_score.bias.data[0] += most - math.log(0.005)
+        exact = model.predict(features, rois)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.predict(features, rois)
+            with torch.no_grad():
+                rounded = model._look(features, rois)
+        may_be = rounded[0][:, 1:].amax(dim=1) >= 0.005
+        assert may_be.any() and not may_be.all()
+        for ours, ideal, first in zip(found, exact, rounded, strict=True):
+            torch.testing.assert_close(ours[may_be], ideal[may_be])
+            assert not torch.allclose(first[may_be], ideal[may_be])
+            torch.testing.assert_close(ours[~may_be], first[~may_be])
 
     @pytest.mark.parametrize("pool", ["paper", "align"])
     def test_no_rois(self, pool):
