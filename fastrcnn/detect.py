@@ -135,8 +135,8 @@ class Detector:
     search: how boxes are proposed: a mode of selective search, its settings, or a function from the
     (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: what
     convolutions and fully connected layers compute in: "float32", "bfloat16", or "auto", which is
-    bfloat16 where the processor has it, twice as fast and with scores that differ in the third
-    digit.
+    bfloat16 where the processor has it, nearly twice as fast and with scores that differ in the
+    third digit.
     """
 
     def __init__(
