@@ -166,6 +166,15 @@ def test_a_box_looked_at_closely(detector, scene, form):
                 )
 
 
+def test_one_box_in_half_precision_has_the_numbers_of_the_whole(tiny_checkpoint, scene):
+    detector = Detector.from_checkpoint(tiny_checkpoint, precision="bfloat16")
+    trace = detector.trace(scene)
+    for index in range(0, len(trace.boxes), 7):
+        seen = detector.inspect(trace, trace.boxes[index])
+        torch.testing.assert_close(seen.probabilities, trace.probabilities[index])
+        torch.testing.assert_close(seen.deltas, trace.deltas[index])
+
+
 def test_an_unknown_form_of_pooling_is_refused(detector, scene):
     trace = detector.trace(scene)
     with pytest.raises(RecipeError, match="bilinear"):

@@ -166,7 +166,8 @@ class FastRCNN(nn.Module):
         probabilities, bbox_pred = self._look(features, rois)
         device = features.device.type
         if torch.is_autocast_enabled(device):
-            # Of two boxes nearly as good, rounding can let the other one win. Few boxes matter.
+            # Of two boxes nearly as good, rounding can let the other one win. Most boxes are clear
+            # background, for which nothing depends on it.
             again = (probabilities[:, 1:].amax(dim=1) >= _MATTERS).nonzero().flatten()
             with torch.autocast(device, enabled=False):
                 exact = self._look(features.float(), rois[again])
