@@ -38,7 +38,7 @@ from fastrcnn.proposals import SelectiveSearch, selective_search
 
 # Raise these when the code below them changes what it computes.
 _FEATURES_VERSION = 2
-_PROPOSALS_VERSION = 1
+_PROPOSALS_VERSION = 2
 
 _WORTH_A_PROCESS = 50  # pictures for each; a fresh process takes seconds to start
 

@@ -18,6 +18,7 @@ from fastrcnn.proposals.segments import (
     histogram_bins,
     measure,
     segment,
+    sorted_edges,
 )
 
 
@@ -120,22 +121,19 @@ def search_stages(
     work = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if shrink < 1 else image
     scale = np.array([width / size[0], height / size[1]] * 2, np.float32)
 
-    # OpenCV lets go of the interpreter while it segments, so threads do overlap; more of them
-    # than processors would only queue for the interpreter.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        spaces = settings.colour_spaces
-        pixels = dict(zip(spaces, pool.map(lambda name: _prepare(work, name), spaces), strict=True))
+        spaces = pool.map(
+            lambda name: _ColourSpace(work, name, settings.sigma), settings.colour_spaces
+        )
         runs = [(space, k) for space in spaces for k in settings.thresholds]
-        segmentations = tuple(
+        segmentations = tuple(pool.map(lambda run: run[0].segmentation(run[1]), runs))
+        yield segmentations
+        hierarchies = tuple(
             pool.map(
-                lambda run: _segmentation(pixels[run[0]], run[0], run[1], settings.sigma), runs
+                lambda run: _hierarchy(*run, scale),
+                [(start, strategy) for start in segmentations for strategy in settings.strategies],
             )
         )
-        yield segmentations
-        found = pool.map(
-            lambda start: _hierarchies(start, settings.strategies, scale), segmentations
-        )
-        hierarchies = tuple(hierarchy for several in found for hierarchy in several)
     yield _rank(hierarchies, settings, scale)
 
 
@@ -147,39 +145,32 @@ def _settings(mode: str | SelectiveSearch) -> SelectiveSearch:
     return MODES[mode]
 
 
-def _prepare(work: np.ndarray, space: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pixels = np.ascontiguousarray(COLOUR_SPACES[space](work))
-    return pixels, *histogram_bins(pixels)
+class _ColourSpace:
+    """A picture in one colour space, and what the segments of every threshold share."""
+
+    def __init__(self, work: np.ndarray, name: str, sigma: float) -> None:
+        pixels = np.ascontiguousarray(COLOUR_SPACES[name](work))
+        self.name = name
+        self.bins = histogram_bins(pixels)
+        self.edges = sorted_edges(pixels, sigma)
+
+    def segmentation(self, threshold: int) -> Segmentation:
+        labels = segment(self.edges, threshold, min_size=threshold)
+        return Segmentation(self.name, threshold, measure(labels, *self.bins))
 
 
-def _segmentation(
-    prepared: tuple[np.ndarray, np.ndarray, np.ndarray], space: str, threshold: int, sigma: float
-) -> Segmentation:
-    pixels, colour_bins, texture_bins = prepared
-    labels = segment(pixels, threshold, sigma, threshold)
-    return Segmentation(space, threshold, measure(labels, colour_bins, texture_bins))
-
-
-def _hierarchies(
-    start: Segmentation, strategies: tuple[str, ...], scale: np.ndarray
-) -> list[Hierarchy]:
-    """One segmentation, grouped by each strategy."""
-    hierarchies = []
-    for strategy in strategies:
-        merges, similarities, boxes, sizes = group(start.segments, strategy)
-        hierarchies.append(
-            Hierarchy(
-                colour_space=start.colour_space,
-                threshold=start.threshold,
-                strategy=strategy,
-                labels=start.segments.labels,
-                merges=merges,
-                similarities=similarities,
-                boxes=boxes * scale,
-                sizes=sizes,
-            )
-        )
-    return hierarchies
+def _hierarchy(start: Segmentation, strategy: str, scale: np.ndarray) -> Hierarchy:
+    merges, similarities, boxes, sizes = group(start.segments, strategy)
+    return Hierarchy(
+        colour_space=start.colour_space,
+        threshold=start.threshold,
+        strategy=strategy,
+        labels=start.segments.labels,
+        merges=merges,
+        similarities=similarities,
+        boxes=boxes * scale,
+        sizes=sizes,
+    )
 
 
 def _rank(
@@ -204,6 +195,8 @@ def _rank(
     working = np.rint(boxes / scale)
     sides = np.minimum(working[:, 2] - working[:, 0], working[:, 3] - working[:, 1])
     order = order[sides[order] >= min(settings.min_side, sides.max())]
-    _, first = np.unique(working[order], axis=0, return_index=True)
+    x1, y1, x2, y2 = working[order].astype(np.int64).T
+    side = settings.work_size + 1
+    _, first = np.unique(((x1 * side + y1) * side + x2) * side + y2, return_index=True)
     order = order[np.sort(first)]
     return Proposals(boxes[order], sources[order].astype(np.int32), hierarchies)
