@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from fastrcnn import distributed
-from fastrcnn.allocator import give_back
 from fastrcnn.bench.ablations import AblationRow, ablate
 from fastrcnn.bench.recall import compare_recall
 from fastrcnn.bench.rounding import compare_rounding
@@ -35,11 +33,13 @@ from fastrcnn.draw import draw_boxes, draw_detections
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
 from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
 from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
-from fastrcnn.files import written_whole
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.report import coco_image_ids, coco_results, picture_record
+from fastrcnn.runtime import distributed
+from fastrcnn.runtime.allocator import give_back
+from fastrcnn.runtime.atomic_write import written_whole
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from fastrcnn import boxes as box_ops
-from fastrcnn import operators
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
-from fastrcnn.model.precision import autocast
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
+from fastrcnn.runtime import torchvision_ops
+from fastrcnn.runtime.precision import autocast
 
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
 
@@ -260,7 +260,7 @@ class Detector:
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[float, float]] | None = None,
     ) -> Iterator[Stage]:
-        operators.prepare()
+        torchvision_ops.prepare()
         seconds: dict[str, float] = {}
         source = image
         with _timed(seconds, "read"):
@@ -449,7 +449,9 @@ def _by_class(
     """Each class: its label, the proposals that reach the score, and which of them NMS keeps."""
     for label in range(1, probabilities.shape[1]):
         candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
-        kept = operators.nms(regressed[candidates, label], probabilities[candidates, label], nms)
+        kept = torchvision_ops.nms(
+            regressed[candidates, label], probabilities[candidates, label], nms
+        )
         yield label, candidates, kept[:limit]
 
 

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from fastrcnn import boxes as box_ops
-from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.json_fields import Field, read_json
 from fastrcnn.data.pictures import check_size
 from fastrcnn.detections import Detections
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
+from fastrcnn.runtime import distributed
 
 COCO_THRESHOLDS = tuple(step / 20 for step in range(10, 20))  # 0.5, 0.55, ..., 0.95
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.errors import CheckpointError, MissingPackageError, reason
-from fastrcnn.files import written_whole
 from fastrcnn.model import FastRCNN, RoIPool
+from fastrcnn.runtime.atomic_write import written_whole
 
 INPUTS = ("picture", "boxes")
 OUTPUTS = ("probabilities", "deltas", "regressed")

@@ -350,7 +350,7 @@ def test_detections_as_plain_values():
 
 
 def test_no_stage_is_timed_with_importing_torchvision(detector, photo, monkeypatch):
-    monkeypatch.setattr("fastrcnn.operators.prepare", lambda: time.sleep(0.5))
+    monkeypatch.setattr("fastrcnn.runtime.torchvision_ops.prepare", lambda: time.sleep(0.5))
     before = time.perf_counter()
     seconds = detector.trace(photo).seconds
     assert sum(seconds.values()) < time.perf_counter() - before - 0.5

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
 from fastrcnn.evaluate import evaluate
+from fastrcnn.runtime import distributed
 
 pytestmark = pytest.mark.system
 

@@ -15,7 +15,6 @@ import numpy as np
 from torch import Tensor
 
 from fastrcnn import boxes as box_ops
-from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.cache import ProposalSource
 from fastrcnn.detect import PROPOSALS, VOTE, Detector, Trace, select
@@ -26,6 +25,7 @@ from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head
 from fastrcnn.model.roi_pool import POOL_FORMS
 from fastrcnn.model.svd import LowRankLinear
+from fastrcnn.runtime import distributed
 
 _MOST = 4000  # proposals
 _COUNTS = (300, 1000, _MOST)

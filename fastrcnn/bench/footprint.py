@@ -27,10 +27,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fastrcnn.allocator import give_back
 from fastrcnn.data import draw_shapes
 from fastrcnn.detect import Detector
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.runtime.allocator import give_back
 
 T = TypeVar("T")
 

@@ -37,8 +37,8 @@ from fastrcnn.model import (
     build_backbone,
     walkthrough_roi_pool_reference,
 )
-from fastrcnn.model.precision import autocast, has_bfloat16
 from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.runtime.precision import autocast, has_bfloat16
 from fastrcnn.training.batches import MiniBatches
 from fastrcnn.training.caches import fill_caches
 from fastrcnn.training.recipes import WALKTHROUGH, Recipe, with_settings

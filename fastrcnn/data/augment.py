@@ -37,7 +37,7 @@ class Augmentation:
         """(H, W, 3) uint8 -> the same picture in other light."""
         if not self.colour:
             return image
-        from torchvision.transforms.v2 import functional as F  # as late as operators.py does
+        from torchvision.transforms.v2 import functional as F  # as late as torchvision_ops.py does
 
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         for adjust in (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation):

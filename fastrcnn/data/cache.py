@@ -30,11 +30,11 @@ from fastrcnn.data.annotation import Annotation
 from fastrcnn.data.augment import NO_AUGMENTATION, Augmentation
 from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
-from fastrcnn.files import remove_parts, written_whole
 from fastrcnn.images import load_image
 from fastrcnn.model.backbones import Backbone, Geometry
-from fastrcnn.model.precision import autocast, is_bfloat16
 from fastrcnn.proposals import SelectiveSearch, selective_search
+from fastrcnn.runtime.atomic_write import remove_parts, written_whole
+from fastrcnn.runtime.precision import autocast, is_bfloat16
 
 # Raise these when the code below them changes what it computes.
 _FEATURES_VERSION = 2

@@ -360,7 +360,10 @@ def _load_caffe(backbone: Backbone, tensors: dict[str, Tensor]) -> None:
 
 
 def _load_torchvision(backbone: Backbone) -> None:
-    from torchvision.models import VGG16_BN_Weights, VGG16_Weights  # as late as operators.py does
+    from torchvision.models import (
+        VGG16_BN_Weights,
+        VGG16_Weights,
+    )  # as late as torchvision_ops.py does
 
     weights = (
         VGG16_Weights.IMAGENET1K_FEATURES

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.operators import roi_align, roi_pool
+from fastrcnn.runtime.torchvision_ops import roi_align, roi_pool
 
 POOL_FORMS = ("paper", "walkthrough", "align")
 _RECTANGLES_AT_A_TIME = 512

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastrcnn import distributed
 from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.model import FastRCNN
+from fastrcnn.runtime import distributed
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Progress
 from fastrcnn.training.trainer import Trainer

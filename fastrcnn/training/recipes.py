@@ -13,8 +13,8 @@ from fastrcnn.data.augment import Augmentation
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbones import BACKBONES, Geometry
-from fastrcnn.model.precision import PRECISIONS
 from fastrcnn.proposals import MODES
+from fastrcnn.runtime.precision import PRECISIONS
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("step", "one_cycle", "constant")

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastrcnn.errors import CheckpointError, reason
-from fastrcnn.files import written_whole
+from fastrcnn.runtime.atomic_write import written_whole
 
 _HEADER_KEY = "fastrcnn_run"
 _OPTIMIZER_KEYS = {

@@ -22,14 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fastrcnn import distributed
 from fastrcnn.data import Dataset
 from fastrcnn.data.cache import FeatureSource, ProposalSource
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
-from fastrcnn.files import remove_parts
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
-from fastrcnn.model.precision import autocast
-from fastrcnn.operators import nms
+from fastrcnn.runtime import distributed
+from fastrcnn.runtime.atomic_write import remove_parts
+from fastrcnn.runtime.precision import autocast
+from fastrcnn.runtime.torchvision_ops import nms
 from fastrcnn.training.batches import (
     MiniBatches,
     Picture,

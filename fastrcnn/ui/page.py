@@ -14,10 +14,10 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fastrcnn.allocator import give_back, keep_apart
 from fastrcnn.detect import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
+from fastrcnn.runtime.allocator import give_back, keep_apart
 from fastrcnn.ui import asked, endpoints, explore, folder, train
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples

@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_files(tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastrcnn.files.os.replace", full)
+    monkeypatch.setattr("fastrcnn.runtime.atomic_write.os.replace", full)
     with pytest.raises(DataError, match="No space left"):
         write_shapes(tmp_path, train=1)
     assert [path.name for path in tmp_path.rglob("*")] == ["train"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrcnn.files import remove_parts, written_whole
+from fastrcnn.runtime.atomic_write import remove_parts, written_whole
 
 
 @pytest.fixture

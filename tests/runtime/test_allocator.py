@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fastrcnn import allocator
+from fastrcnn.runtime import allocator
 
 _CODE = """
 import os

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fastrcnn import distributed
 from fastrcnn.errors import RecipeError
+from fastrcnn.runtime import distributed
 from fastrcnn.training import read_metrics
 from tests.training.tiny import trainer
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETTINGS = (
     *("dropout=0", "iterations=9", "average_last=0.5"),
     *("images_per_batch=4", "validation_fraction=0.3"),
