@@ -316,7 +316,7 @@ def _compress(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     # Here, since it is the one command that PyTorch's exporter is imported for.
-    from fastrcnn.export import INPUTS, OUTPUTS, export_onnx
+    from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx
 
     model, _ = load_checkpoint(options.checkpoint)
     export_onnx(model, options.out)

@@ -10,7 +10,7 @@ from fastrcnn.detect import PER_CLASS, Detector, decide, select
 from fastrcnn.detections import Detections
 from fastrcnn.errors import ImageError, RecipeError
 from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
-from fastrcnn.model.backbones import Geometry
+from fastrcnn.model.resize import Geometry
 from fastrcnn.proposals import selective_search
 from tests.proposals.test_segments import picture
 

@@ -22,9 +22,8 @@ from fastrcnn.detections import Detections
 from fastrcnn.evaluate import Matches, average_precision, match
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress
-from fastrcnn.model.head import Head
+from fastrcnn.model.head import Head, LowRankLinear
 from fastrcnn.model.roi_pool import POOL_FORMS
-from fastrcnn.model.svd import LowRankLinear
 from fastrcnn.runtime import distributed
 
 _MOST = 4000  # proposals

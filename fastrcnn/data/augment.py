@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from fastrcnn.model.backbones import Geometry
+from fastrcnn.model.resize import Geometry
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Augmentation:
         """(H, W, 3) uint8 -> the same picture in other light."""
         if not self.colour:
             return image
-        from torchvision.transforms.v2 import functional as F  # as late as torchvision_ops.py does
+        from torchvision.transforms.v2 import functional as F  # late, as in torchvision_ops.py
 
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         for adjust in (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation):

@@ -31,7 +31,8 @@ from fastrcnn.data.augment import NO_AUGMENTATION, Augmentation
 from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
-from fastrcnn.model.backbones import Backbone, Geometry
+from fastrcnn.model.backbone import Backbone
+from fastrcnn.model.resize import Geometry
 from fastrcnn.proposals import SelectiveSearch, selective_search
 from fastrcnn.runtime.atomic_write import remove_parts, written_whole
 from fastrcnn.runtime.precision import autocast, is_bfloat16

@@ -81,7 +81,7 @@ def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "tes
     The file of trainval also holds the splits train and val. Raises DataError where the host
     cannot be reached or what came is damaged.
     """
-    from torchvision.datasets import VOCDetection  # as late as torchvision_ops.py does
+    from torchvision.datasets import VOCDetection  # late, as in torchvision_ops.py
 
     for split in splits:
         try:

@@ -12,7 +12,8 @@ from difflib import get_close_matches
 from fastrcnn.data.augment import Augmentation
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
-from fastrcnn.model.backbones import BACKBONES, Geometry
+from fastrcnn.model.backbone import BACKBONES
+from fastrcnn.model.resize import Geometry
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
 

@@ -23,7 +23,7 @@ from fastrcnn.data.cache import default_cache, trim_cache
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.model import save_checkpoint
-from fastrcnn.model.backbones import layer_names
+from fastrcnn.model.backbone import layer_names
 from fastrcnn.model.fast_rcnn import HEAD_LAYERS
 from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics

@@ -13,7 +13,7 @@ from torchvision.ops import nms
 from fastrcnn.__main__ import main
 from fastrcnn.bench import walkthrough
 from fastrcnn.bench.speed import ROWS, SpeedRow, _in_turns, _multiplications, random_rois
-from fastrcnn.model.backbones import Backbone
+from fastrcnn.model.backbone import Backbone
 
 
 def test_ratio_and_target():

@@ -11,7 +11,8 @@ from fastrcnn.data.augment import Augmentation
 from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache, trim_cache
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
-from fastrcnn.model.backbones import Backbone, Geometry
+from fastrcnn.model.backbone import Backbone
+from fastrcnn.model.resize import Geometry
 from fastrcnn.proposals import MODES, selective_search
 from tests.proposals.test_segments import picture
 

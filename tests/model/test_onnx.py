@@ -15,8 +15,8 @@ from torch import nn
 
 from fastrcnn.detect import Detector
 from fastrcnn.errors import CheckpointError, MissingPackageError
-from fastrcnn.export import INPUTS, OUTPUTS, export_onnx
 from fastrcnn.model import FastRCNN, Geometry, ModelConfig
+from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx
 
 # Both compute in float32 and add up in an order of their own.
 PROBABILITY = 1e-4
