@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import serve

@@ -27,16 +27,16 @@ from fastrcnn.bench.recall import compare_recall
 from fastrcnn.bench.rounding import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import ProposalCache
-from fastrcnn.detect import VOTE, Detector, Trace
-from fastrcnn.detections import Detections
-from fastrcnn.draw import draw_boxes, draw_detections
+from fastrcnn.data.coco import coco_image_ids
+from fastrcnn.detections import Detections, coco_results, picture_record
+from fastrcnn.detector import VOTE, Detector, Trace
+from fastrcnn.draw import draw_boxes
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
 from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
 from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
-from fastrcnn.report import coco_image_ids, coco_results, picture_record
 from fastrcnn.runtime import distributed
 from fastrcnn.runtime.allocator import give_back
 from fastrcnn.runtime.atomic_write import written_whole
@@ -122,7 +122,7 @@ def _detect(options: argparse.Namespace) -> int:
         if options.save is not None:
             save_image(
                 _unused(options.save, Path(photo).stem, drawn),
-                draw_detections(trace.image, trace.detections),
+                trace.detections.draw(trace.image),
             )
         if not quiet:
             tqdm.write(_describe(photo, trace))

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import VOTE, Detector, Trace, select
+from fastrcnn.detector import VOTE, Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
+from fastrcnn.postprocess import select
 from fastrcnn.training import RECIPES
 from fastrcnn.ui.examples import ASSETS
 

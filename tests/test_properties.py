@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.detect import decide, select
 from fastrcnn.detections import Detections
 from fastrcnn.evaluate import average_precision, proposal_recall, score_detections
 from fastrcnn.model.roi_pool import (
@@ -24,6 +23,7 @@ from fastrcnn.model.roi_pool import (
     roi_pool_reference,
     walkthrough_roi_pool_reference,
 )
+from fastrcnn.postprocess import decide, select
 from fastrcnn.proposals import MODES, SelectiveSearch, selective_search
 from fastrcnn.training import label_proposals
 

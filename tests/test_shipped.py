@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
 

@@ -17,13 +17,14 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.cache import ProposalSource
-from fastrcnn.detect import PROPOSALS, VOTE, Detector, Trace, select
 from fastrcnn.detections import Detections
+from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
 from fastrcnn.evaluate import Matches, average_precision, match
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head, LowRankLinear
 from fastrcnn.model.roi_pool import POOL_FORMS
+from fastrcnn.postprocess import select
 from fastrcnn.runtime import distributed
 
 _MOST = 4000  # proposals

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from fastrcnn.data import draw_shapes
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.runtime.allocator import give_back
 

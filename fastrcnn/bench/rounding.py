@@ -9,11 +9,12 @@ import numpy as np
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import check_size
-from fastrcnn.detect import Detector, Trace, decide
 from fastrcnn.detections import Detections
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.evaluate import Evaluation, score_detections
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
+from fastrcnn.postprocess import decide
 
 _NMS = 0.3
 

@@ -27,7 +27,7 @@ from fastrcnn.bench import walkthrough
 from fastrcnn.bench.recall import opencv_selective_search
 from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.images import load_image
 from fastrcnn.model import (
     FastRCNN,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastrcnn.detect import Detector, Stage
+from fastrcnn.detector import Detector, Stage
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui.examples import Example
 from fastrcnn.ui.limits import Limits

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 import gradio as gr
 import numpy as np
 
-from fastrcnn.detect import Detector
-from fastrcnn.draw import draw_detections
+from fastrcnn.detections import picture_record
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.model.roi_pool import POOL_FORMS
 from fastrcnn.proposals import MODES, selective_search
-from fastrcnn.report import picture_record
 from fastrcnn.ui import asked
 from fastrcnn.ui.limits import Limits
 
@@ -45,7 +44,7 @@ def build(detector: Detector, limits: Limits) -> None:
             )
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, trace.detections, trace.seconds)
-        return record, draw_detections(trace.image, trace.detections)
+        return record, trace.detections.draw(trace.image)
 
     def proposals(image: dict | None, mode: str) -> dict:
         """Propose where in a photograph objects may be, by selective search, without a network.

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import PROPOSALS, VOTE, Detector, Trace, decide, select
-from fastrcnn.draw import draw_detections
+from fastrcnn.detections import picture_record
+from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.report import picture_record
+from fastrcnn.postprocess import decide, select
 from fastrcnn.ui import asked as check
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
@@ -262,7 +262,7 @@ class _Server:
         record = picture_record(name, height, width, found, trace.seconds)
         if asked.get("kind") == "json":
             return {"name": f"{Path(name).stem}.json", "text": json.dumps([record]) + "\n"}
-        drawn = draw_detections(trace.image, found)
+        drawn = found.draw(trace.image)
         return {"name": f"{Path(name).stem}.png", "src": views.data_url(drawn, "PNG")}
 
     def _traced(self, asked: dict) -> tuple[Detector, Trace]:

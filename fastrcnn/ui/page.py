@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
 from fastrcnn.runtime.allocator import give_back, keep_apart

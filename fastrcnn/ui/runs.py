@@ -22,8 +22,8 @@ from torch import Tensor
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.cache import ProposalCache
-from fastrcnn.detect import Detector
 from fastrcnn.detections import Detections
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.evaluate import score_detections
 from fastrcnn.images import load_image

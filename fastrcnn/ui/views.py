@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from fastrcnn.boxes import iou
 from fastrcnn.data import Annotation
-from fastrcnn.detect import Decisions, Detector, Inspection, Trace
+from fastrcnn.detector import Detector, Inspection, Trace
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
+from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 from fastrcnn.training.batches import Sample
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 
 _SECONDS = 15  # for which a GPU is asked; who asks for less comes sooner
 

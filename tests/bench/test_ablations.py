@@ -8,8 +8,8 @@ from PIL import Image
 
 from fastrcnn.bench.ablations import ablate, drawn_mean_ap
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.detect import Detector
 from fastrcnn.detections import Detections
+from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
 from fastrcnn.evaluate import match, score_detections
 from fastrcnn.model import FastRCNN, Geometry, ModelConfig, compress

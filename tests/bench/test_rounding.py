@@ -11,7 +11,7 @@ import pytest
 from fastrcnn.__main__ import main
 from fastrcnn.bench.rounding import compare_rounding
 from fastrcnn.data import open_dataset
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError
 from fastrcnn.model import load_checkpoint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from fastrcnn.detect import Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.ui.page import build, launch
 from tests.chromium import find_chromium
 

@@ -15,9 +15,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import VOTE, decide, select
+from fastrcnn.detections import picture_record
+from fastrcnn.detector import VOTE
 from fastrcnn.images import load_image
-from fastrcnn.report import picture_record
+from fastrcnn.postprocess import decide, select
 from fastrcnn.ui.analyses import Analyses
 from fastrcnn.ui.page import build, launch
 from tests.browser.conftest import open_page, open_tab, upload, wait_for_analysis

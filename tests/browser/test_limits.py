@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from playwright.sync_api import expect
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.ui import folder
 from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import build, launch

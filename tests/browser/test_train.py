@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.ui.limits import Limits
 from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.runs import Run, Runs

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import CheckpointError, MissingPackageError
 from fastrcnn.model import FastRCNN, Geometry, ModelConfig
 from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx

@@ -10,7 +10,7 @@ import torch
 
 from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import MODES
 from fastrcnn.training import SHAPES, Step, Trainer, build_model, read_metrics, with_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn.detect import Detector, Stage, Trace
+from fastrcnn.detector import Detector, Stage, Trace
 from fastrcnn.proposals import SelectiveSearch
 from fastrcnn.ui import folder
 from fastrcnn.ui.limits import Limits

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastrcnn.detect import Stage
+from fastrcnn.detector import Stage
 from fastrcnn.ui.analyses import Analyses, Analysis, Gone
 from fastrcnn.ui.examples import Example
 from fastrcnn.ui.limits import Limits

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn.detect import Detector, Stage
+from fastrcnn.detector import Detector, Stage
 from fastrcnn.images import load_image
 from fastrcnn.ui import endpoints, folder
 from fastrcnn.ui.page import Page

@@ -9,7 +9,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from fastrcnn.draw import draw_detections
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
 from tests.ui.conftest import assert_is_one_sentence, served
@@ -63,7 +62,7 @@ def test_detect_gives_the_detectors_detections_and_the_picture_with_them(
     assert record["seconds"].keys() == trace.seconds.keys()
     with Image.open(drawn) as image:
         assert image.format == "PNG"
-        assert (np.asarray(image) == draw_detections(trace.image, trace.detections)).all()
+        assert (np.asarray(image) == trace.detections.draw(trace.image)).all()
 
 
 @pytest.mark.parametrize("mode", ["single", "fast"])

@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fastrcnn.detect import decide, select
-from fastrcnn.draw import draw_detections
-from fastrcnn.report import picture_record
+from fastrcnn.detections import picture_record
+from fastrcnn.postprocess import decide, select
 from fastrcnn.ui import views
 from fastrcnn.ui.analyses import Analyses, Analysis
 from fastrcnn.ui.explore import _Server
@@ -255,4 +254,4 @@ def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace
     kind, _, data = drawn["src"].partition(";base64,")
     assert kind == "data:image/png"
     pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
-    assert (pixels == draw_detections(trace.image, found)).all()
+    assert (pixels == found.draw(trace.image)).all()

@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from gradio_client.utils import QueueError
 from PIL import Image
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.ui import folder
 from fastrcnn.ui.analyses import Analysis
 from fastrcnn.ui.limits import Limits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastrcnn.detect import Stage
+from fastrcnn.detector import Stage
 from fastrcnn.training import PAPER, RECIPES, SHAPES, WALKTHROUGH, Trainer, with_settings
 from fastrcnn.training.trainer import build_model
 from fastrcnn.ui.analyses import Analyses, Analysis, Gone

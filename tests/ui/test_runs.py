@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fastrcnn.data import Dataset, open_dataset, write_shapes
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.training import SHAPES, with_settings
 from fastrcnn.ui.limits import Limits

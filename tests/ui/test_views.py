@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fastrcnn.detect import decide
+from fastrcnn.postprocess import decide
 from fastrcnn.ui import views
 from tests.ui.conftest import assert_is_json
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import torch
 
-from fastrcnn.detect import Trace
+from fastrcnn.detector import Trace
 from fastrcnn.ui.zero_gpu import on_lent_gpu
 
 

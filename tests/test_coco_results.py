@@ -13,10 +13,10 @@ from pycocotools.cocoeval import COCOeval
 
 from fastrcnn.__main__ import main
 from fastrcnn.data import VOC_CLASSES, Annotation, Dataset, read_coco
-from fastrcnn.detect import Detector
-from fastrcnn.detections import Detections
+from fastrcnn.data.coco import coco_image_ids
+from fastrcnn.detections import Detections, coco_results
+from fastrcnn.detector import Detector
 from fastrcnn.evaluate import COCO_THRESHOLDS, match, score_detections
-from fastrcnn.report import coco_image_ids, coco_results
 from tests.conftest import draw_shapes
 
 CLASSES = ("cat", "dog", "cow")
