@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from fastrcnn.bench.ablations import AblationRow, ablate
-from fastrcnn.bench.recall import compare_recall
-from fastrcnn.bench.rounding import compare_rounding
+from fastrcnn.benchmarks.half_precision import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.cache import ProposalCache
 from fastrcnn.data.coco import coco_image_ids
@@ -32,8 +30,15 @@ from fastrcnn.detections import Detections, coco_results, picture_record
 from fastrcnn.detector import VOTE, Detector, Trace
 from fastrcnn.draw import draw_boxes
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
-from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
-from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
+from fastrcnn.evaluation.ablations import AblationRow, ablate
+from fastrcnn.evaluation.average_precision import (
+    Evaluation,
+    evaluate,
+    load_detections,
+    score_detections,
+)
+from fastrcnn.evaluation.error_analysis import KINDS, missed_objects, worst_false_positives
+from fastrcnn.evaluation.recall import compare_recall
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
@@ -53,8 +58,8 @@ from fastrcnn.training.records import (
 from fastrcnn.training.trainer import Trainer, build_model
 
 if TYPE_CHECKING:
-    from fastrcnn.bench.growth import Growth
-    from fastrcnn.bench.speed import SpeedRow
+    from fastrcnn.benchmarks.growth import Growth
+    from fastrcnn.benchmarks.speed import SpeedRow
 
 T = TypeVar("T")
 
@@ -347,7 +352,8 @@ def _recall(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     # Here, since they import all that they compare with.
-    from fastrcnn.bench import footprint, growth, speed
+    from fastrcnn.benchmarks import growth, speed
+    from fastrcnn.benchmarks.memory import measure_memory, measure_start
 
     _check_target(options.json)
     known = (*speed.ROWS, *growth.TABLES, "memory", "start")
@@ -372,14 +378,14 @@ def _bench(options: argparse.Namespace) -> int:
             show(_growth_lines(table))
             grown.append(vars(table) | {"exponents": table.exponents})
     if "memory" in chosen:
-        memory = footprint.measure_memory()
+        memory = measure_memory()
         found["memory"] = vars(memory)
         for size, taken in memory.peak.items():
             show(f"detect takes at most {taken:.0f} MB for a photograph of {size}")
         held = ", ".join(f"{taken:.0f} after {count}" for count, taken in memory.after.items())
         show(f"over pictures of all sizes at most {memory.most:.0f} MB; between them {held}")
     if "start" in chosen:
-        start = footprint.measure_start(options.turns)
+        start = measure_start(options.turns)
         found["start"] = vars(start)
         show(f"import fastrcnn: {start.imported:.2f} s, Python included")
         show(f"app.py answers with its first page after {start.first_page:.2f} s")

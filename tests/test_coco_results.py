@@ -16,7 +16,7 @@ from fastrcnn.data import VOC_CLASSES, Annotation, Dataset, read_coco
 from fastrcnn.data.coco import coco_image_ids
 from fastrcnn.detections import Detections, coco_results
 from fastrcnn.detector import Detector
-from fastrcnn.evaluate import COCO_THRESHOLDS, match, score_detections
+from fastrcnn.evaluation.average_precision import COCO_THRESHOLDS, match, score_detections
 from tests.conftest import draw_shapes
 
 CLASSES = ("cat", "dog", "cow")

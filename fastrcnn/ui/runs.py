@@ -25,7 +25,7 @@ from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.evaluate import score_detections
+from fastrcnn.evaluation.average_precision import score_detections
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES
 from fastrcnn.training.caches import feature_cache, fill_caches

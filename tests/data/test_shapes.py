@@ -9,7 +9,7 @@ import pytest
 
 from fastrcnn.data import Annotation, Dataset, draw_shapes, open_dataset, shapes, write_shapes
 from fastrcnn.errors import DataError
-from fastrcnn.evaluate import proposal_recall
+from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
 

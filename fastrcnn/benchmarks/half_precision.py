@@ -11,7 +11,7 @@ from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import check_size
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector, Trace
-from fastrcnn.evaluate import Evaluation, score_detections
+from fastrcnn.evaluation.average_precision import Evaluation, score_detections
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
 from fastrcnn.postprocess import decide

@@ -5,7 +5,7 @@ import pytest
 
 from fastrcnn.data import VOC_CLASSES, Annotation, Dataset
 from fastrcnn.detections import Detections
-from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
+from fastrcnn.evaluation.error_analysis import KINDS, missed_objects, worst_false_positives
 
 DOG, CAT, CAR, SOFA = (VOC_CLASSES.index(name) + 1 for name in ("dog", "cat", "car", "sofa"))
 A, B = (0, 0, 100, 100), (200, 0, 300, 100)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fastrcnn.__main__ import main
-from fastrcnn.bench import growth
-from fastrcnn.bench.growth import Growth, measure_growth
+from fastrcnn.benchmarks import growth
+from fastrcnn.benchmarks.growth import Growth, measure_growth
 
 
 def test_growth_of_a_square_and_of_a_line():

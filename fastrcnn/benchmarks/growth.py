@@ -17,7 +17,7 @@ import cv2
 import torch
 from PIL import Image
 
-from fastrcnn.bench.speed import Work, photograph, random_rois, shipped_detector
+from fastrcnn.benchmarks.speed import Work, photograph, random_rois, shipped_detector
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.model import FastRCNN, Geometry, ModelConfig
 from fastrcnn.training.loss import multi_task_loss

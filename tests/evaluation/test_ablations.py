@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fastrcnn.bench.ablations import ablate, drawn_mean_ap
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
-from fastrcnn.evaluate import match, score_detections
+from fastrcnn.evaluation.ablations import ablate, drawn_mean_ap
+from fastrcnn.evaluation.average_precision import match, score_detections
 from fastrcnn.model import FastRCNN, Geometry, ModelConfig, compress
 from tests.proposals.test_segments import picture
 

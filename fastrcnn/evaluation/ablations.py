@@ -19,7 +19,7 @@ from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.cache import ProposalSource
 from fastrcnn.detections import Detections
 from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
-from fastrcnn.evaluate import Matches, average_precision, match
+from fastrcnn.evaluation.average_precision import Matches, average_precision, match
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head, LowRankLinear

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fastrcnn.__main__ import main
-from fastrcnn.bench import footprint
+from fastrcnn.benchmarks import memory
 from fastrcnn.errors import FastRCNNError
 
 pytestmark = pytest.mark.system
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 def test_memory_of_fresh_processes(tiny_checkpoint, monkeypatch):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
-    found = footprint.measure_memory((1, 2))
+    found = memory.measure_memory((1, 2))
     assert list(found.peak) == ["800 x 600", "4000 x 3000"] and list(found.after) == [1, 2]
     usual, large = found.peak.values()
     # More of it stays after the large picture has been made small than the small one ever was.
@@ -24,9 +24,9 @@ def test_memory_of_fresh_processes(tiny_checkpoint, monkeypatch):
 
 
 def test_where_the_system_does_not_tell(monkeypatch, tmp_path):
-    monkeypatch.setattr(footprint, "Path", lambda _: tmp_path / "status")
+    monkeypatch.setattr(memory, "Path", lambda _: tmp_path / "status")
     with pytest.raises(FastRCNNError, match="Linux"):
-        footprint.measure_memory()
+        memory.measure_memory()
 
 
 def test_the_start_is_measured(tiny_checkpoint, monkeypatch, capsys):
@@ -39,4 +39,4 @@ def test_the_start_is_measured(tiny_checkpoint, monkeypatch, capsys):
 def test_a_page_that_does_not_come(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tmp_path / "nosuch.safetensors"))
     with pytest.raises(FastRCNNError, match="did not answer"):
-        footprint.measure_start(1)
+        memory.measure_start(1)

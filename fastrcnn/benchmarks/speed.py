@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
-from fastrcnn.bench import walkthrough
-from fastrcnn.bench.recall import opencv_selective_search
+from fastrcnn.benchmarks import walkthrough
 from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.detector import Detector
+from fastrcnn.evaluation.recall import opencv_selective_search
 from fastrcnn.images import load_image
 from fastrcnn.model import (
     FastRCNN,

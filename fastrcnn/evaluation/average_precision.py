@@ -1,4 +1,4 @@
-"""Average precision as the Pascal VOC challenge scores it, and the recall of proposals.
+"""Average precision as the Pascal VOC challenge scores it.
 
 How a detection is judged (Everingham et al., IJCV 2010, section 4.2, and the challenge's own
 code): class by class, best score first, each detection belongs to the object of its picture that
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -236,50 +235,6 @@ def match(detections: Mapping[str, Detections], dataset: Dataset, label: int) ->
 def exact_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """IoU (N, M) in double precision, so that one which is a threshold exactly reaches it."""
     return box_ops.iou(*(torch.from_numpy(array.astype(np.float64)) for array in (a, b))).numpy()
-
-
-class ProposalQuality(NamedTuple):
-    """How well proposals cover the objects (Uijlings et al., IJCV 2013, section 5).
-
-    recall: the share of all objects that some proposal overlaps enough.
-    mean_best_overlap: MABO, the best IoU of each object, averaged by class, then over classes.
-    boxes: proposals per picture on average, before any limit.
-    """
-
-    recall: float
-    mean_best_overlap: float
-    boxes: float
-
-
-def proposal_recall(
-    proposals: Iterable[np.ndarray],
-    annotations: Iterable[Annotation],
-    iou: float = 0.5,
-    limit: int = 2000,
-) -> ProposalQuality:
-    """Measure proposals, (R, 4) best first for each picture, by the objects that are not difficult.
-
-    limit: how many of a picture's proposals are used.
-    Raises ValueError where there are more or fewer sets of proposals than pictures.
-    """
-    best: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    counts = []
-    for boxes, annotation in zip(proposals, annotations, strict=True):
-        counts.append(len(boxes))
-        wanted = ~annotation.difficult
-        overlaps = exact_iou(annotation.boxes[wanted], np.asarray(boxes)[:limit])  # (G, R)
-        best.append(overlaps.max(axis=1, initial=0))
-        labels.append(annotation.labels[wanted])
-    overlap, label = np.concatenate(best), np.concatenate(labels)
-    if len(overlap) == 0:
-        return ProposalQuality(math.nan, math.nan, float(np.mean(counts)))
-    by_class = [overlap[label == value].mean() for value in np.unique(label)]
-    return ProposalQuality(
-        recall=float((overlap >= iou).mean()),
-        mean_best_overlap=float(np.mean(by_class)),
-        boxes=float(np.mean(counts)),
-    )
 
 
 def load_detections(path: str | Path, dataset: Dataset) -> dict[str, Detections]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
-from fastrcnn.evaluate import exact_iou, match
+from fastrcnn.evaluation.average_precision import exact_iou, match
 
 KINDS = ("localisation", "similar", "other", "background")
 _NEAR = 0.1  # IoU from which a detection has to do with an object at all

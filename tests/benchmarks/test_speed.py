@@ -11,8 +11,8 @@ from torchvision.models import vgg16_bn
 from torchvision.ops import nms
 
 from fastrcnn.__main__ import main
-from fastrcnn.bench import walkthrough
-from fastrcnn.bench.speed import ROWS, SpeedRow, _in_turns, _multiplications, random_rois
+from fastrcnn.benchmarks import walkthrough
+from fastrcnn.benchmarks.speed import ROWS, SpeedRow, _in_turns, _multiplications, random_rois
 from fastrcnn.model.backbone import Backbone
 
 

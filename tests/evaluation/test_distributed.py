@@ -12,12 +12,12 @@ from PIL import Image
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
-from fastrcnn.evaluate import evaluate
+from fastrcnn.evaluation.average_precision import evaluate
 from fastrcnn.runtime import distributed
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIDE = 12
 
 

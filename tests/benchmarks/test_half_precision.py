@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastrcnn.__main__ import main
-from fastrcnn.bench.rounding import compare_rounding
+from fastrcnn.benchmarks.half_precision import compare_rounding
 from fastrcnn.data import open_dataset
 from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError

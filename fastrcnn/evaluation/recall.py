@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from fastrcnn.data import Dataset
+from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import check_size
 from fastrcnn.errors import DataError
-from fastrcnn.evaluate import proposal_recall
+from fastrcnn.evaluation.average_precision import exact_iou
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES, selective_search
+
+
+class ProposalQuality(NamedTuple):
+    """How well proposals cover the objects (Uijlings et al., IJCV 2013, section 5).
+
+    recall: the share of all objects that some proposal overlaps enough.
+    mean_best_overlap: MABO, the best IoU of each object, averaged by class, then over classes.
+    boxes: proposals per picture on average, before any limit.
+    """
+
+    recall: float
+    mean_best_overlap: float
+    boxes: float
+
+
+def proposal_recall(
+    proposals: Iterable[np.ndarray],
+    annotations: Iterable[Annotation],
+    iou: float = 0.5,
+    limit: int = 2000,
+) -> ProposalQuality:
+    """Measure proposals, (R, 4) best first for each picture, by the objects that are not difficult.
+
+    limit: how many of a picture's proposals are used.
+    Raises ValueError where there are more or fewer sets of proposals than pictures.
+    """
+    best: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    counts = []
+    for boxes, annotation in zip(proposals, annotations, strict=True):
+        counts.append(len(boxes))
+        wanted = ~annotation.difficult
+        overlaps = exact_iou(annotation.boxes[wanted], np.asarray(boxes)[:limit])  # (G, R)
+        best.append(overlaps.max(axis=1, initial=0))
+        labels.append(annotation.labels[wanted])
+    overlap, label = np.concatenate(best), np.concatenate(labels)
+    if len(overlap) == 0:
+        return ProposalQuality(math.nan, math.nan, float(np.mean(counts)))
+    by_class = [overlap[label == value].mean() for value in np.unique(label)]
+    return ProposalQuality(
+        recall=float((overlap >= iou).mean()),
+        mean_best_overlap=float(np.mean(by_class)),
+        boxes=float(np.mean(counts)),
+    )
 
 
 @dataclass(frozen=True)

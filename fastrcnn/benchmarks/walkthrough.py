@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import vgg16_bn
 
-from fastrcnn.bench.recall import opencv_selective_search
 from fastrcnn.boxes import decode
+from fastrcnn.evaluation.recall import opencv_selective_search
 from fastrcnn.model import walkthrough_roi_pool_reference
 from fastrcnn.training.loss import multi_task_loss
 
