@@ -24,7 +24,6 @@ from tqdm import tqdm
 
 from fastrcnn.benchmarks.half_precision import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
-from fastrcnn.data.cache import ProposalCache
 from fastrcnn.data.coco import coco_image_ids
 from fastrcnn.detections import Detections, coco_results, picture_record
 from fastrcnn.detector import VOTE, Detector, Trace
@@ -42,6 +41,7 @@ from fastrcnn.evaluation.recall import compare_recall
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime import distributed
 from fastrcnn.runtime.allocator import give_back
 from fastrcnn.runtime.atomic_write import written_whole

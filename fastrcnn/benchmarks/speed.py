@@ -25,7 +25,6 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from fastrcnn.benchmarks import walkthrough
 from fastrcnn.data import Dataset, open_dataset, write_shapes
-from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.detector import Detector
 from fastrcnn.evaluation.recall import opencv_selective_search
 from fastrcnn.images import load_image
@@ -38,9 +37,11 @@ from fastrcnn.model import (
     walkthrough_roi_pool_reference,
 )
 from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime.precision import autocast, has_bfloat16
 from fastrcnn.training.batches import MiniBatches
 from fastrcnn.training.caches import fill_caches
+from fastrcnn.training.feature_cache import FeatureCache
 from fastrcnn.training.recipes import WALKTHROUGH, Recipe, with_settings
 from fastrcnn.training.records import Step
 from fastrcnn.training.trainer import Trainer, build_model

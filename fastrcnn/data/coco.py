@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.data.json_fields import Field, read_json
 from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError, reason, shown
 from fastrcnn.images import MAX_PIXELS

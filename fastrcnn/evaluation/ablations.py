@@ -16,7 +16,6 @@ from torch import Tensor
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.data.cache import ProposalSource
 from fastrcnn.detections import Detections
 from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
 from fastrcnn.evaluation.average_precision import Matches, average_precision, match
@@ -25,6 +24,7 @@ from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head, LowRankLinear
 from fastrcnn.model.roi_pool import POOL_FORMS
 from fastrcnn.postprocess import select
+from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.runtime import distributed
 
 _MOST = 4000  # proposals

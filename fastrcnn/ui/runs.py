@@ -21,13 +21,13 @@ import numpy as np
 from torch import Tensor
 
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.data.cache import ProposalCache
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.evaluation.average_precision import score_detections
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES
+from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Finished, Progress, Step, Validation

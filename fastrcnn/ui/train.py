@@ -19,12 +19,12 @@ from typing import Any
 import gradio as gr
 
 from fastrcnn.data import Dataset, open_dataset, write_shapes
-from fastrcnn.data.cache import default_cache, trim_cache
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.model import save_checkpoint
 from fastrcnn.model.backbone import layer_names
 from fastrcnn.model.fast_rcnn import HEAD_LAYERS
+from fastrcnn.runtime.array_folder import default_cache, trim_cache
 from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings

@@ -181,8 +181,9 @@ def test_pictures_and_trainings_share_what_there_is(paused, monkeypatch):
 def test_the_trainer_keeps_what_was_counted(tmp_path):
     """The real optimizer's state of a few steps, against the count."""
     from fastrcnn.data import open_dataset, write_shapes
-    from fastrcnn.data.cache import FeatureCache, ProposalCache
     from fastrcnn.proposals import MODES
+    from fastrcnn.proposals.cache import ProposalCache
+    from fastrcnn.training.feature_cache import FeatureCache
 
     folder = write_shapes(tmp_path / "shapes", train=2, val=1)
     train, val = open_dataset(folder, "train"), open_dataset(folder, "val")

@@ -99,9 +99,10 @@ def test_a_run_tells_what_the_trainer_wrote_and_ends_with_map(make):
 
 def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
     """The same recipe by the trainer alone, which nobody looks at."""
-    from fastrcnn.data.cache import FeatureCache, ProposalCache
     from fastrcnn.proposals import MODES
+    from fastrcnn.proposals.cache import ProposalCache
     from fastrcnn.training import Step, Trainer
+    from fastrcnn.training.feature_cache import FeatureCache
     from fastrcnn.training.trainer import build_model
 
     run = make()

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from fastrcnn.errors import CheckpointError
-from fastrcnn.training.state import flatten_optimizer, load_state, restore_optimizer, save_state
+from fastrcnn.training.optimizer import flatten_optimizer, restore_optimizer
+from fastrcnn.training.run_folder import load_state, save_state
 from tests.training.tiny import trainer
 
 

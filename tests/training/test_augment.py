@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fastrcnn.data.augment import Augmentation
 from fastrcnn.model import Geometry
+from fastrcnn.training.augment import Augmentation
 
 
 def random(seed: int = 0) -> np.random.Generator:

@@ -1,33 +1,18 @@
-import os
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from fastrcnn.data.annotation import Annotation
-from fastrcnn.data.augment import Augmentation
-from fastrcnn.data.cache import FeatureCache, ProposalCache, default_cache, trim_cache
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
 from fastrcnn.model.backbone import Backbone
 from fastrcnn.model.resize import Geometry
-from fastrcnn.proposals import MODES, selective_search
-from tests.proposals.test_segments import picture
+from fastrcnn.training.augment import Augmentation
+from fastrcnn.training.feature_cache import FeatureCache
+from tests.proposals.test_cache import annotation, files
 
-SINGLE = MODES["single"]
 SMALL = Geometry(shorter=32, longer=64)
-
-
-def annotation(folder, name: str, seed: int) -> Annotation:
-    path = folder / f"{name}.png"
-    image = picture(seed)
-    cv2.imwrite(str(path), image[..., ::-1])
-    height, width = image.shape[:2]
-    empty = np.zeros((0, 4), np.float32)
-    labels = np.zeros(0, np.int64)
-    return Annotation(name, path, width, height, empty, labels, labels.astype(bool))
 
 
 @pytest.fixture(scope="module")
@@ -36,58 +21,6 @@ def backbone() -> Backbone:
     backbone = Backbone()
     backbone.freeze("conv4_1")
     return backbone
-
-
-def files(folder) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*.npy")}
-
-
-def test_proposals_are_selective_searchs_and_come_from_disk_the_second_time(tmp_path, monkeypatch):
-    one = annotation(tmp_path, "one", 1)
-    cache = ProposalCache(SINGLE, tmp_path / "cache")
-    boxes = cache.get(one)
-    assert np.array_equal(boxes, selective_search(load_image(one.path), SINGLE).boxes)
-    monkeypatch.setattr("fastrcnn.data.cache.selective_search", None)
-    assert np.array_equal(ProposalCache(SINGLE, tmp_path / "cache").get(one), boxes)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_fill_makes_what_is_missing(tmp_path, workers, monkeypatch):
-    monkeypatch.setattr("fastrcnn.data.cache._WORTH_A_PROCESS", 1)
-    several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]
-    cache = ProposalCache(SINGLE, tmp_path / "cache")
-    cache.get(several[1])
-    assert len(list(cache.fill(several, workers))) == 3
-    assert len(files(tmp_path / "cache")) == 3
-
-
-def test_trimming_deletes_what_was_written_first_and_it_is_made_again(tmp_path):
-    root = tmp_path / "cache"
-    several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]
-    cache = ProposalCache(SINGLE, root)
-    boxes = [cache.get(one) for one in several]
-    paths = [cache._arrays.path(one.path) for one in several]
-    for age, path in enumerate(reversed(paths)):
-        os.utime(path, (1e9 - age, 1e9 - age))
-    (root / "pictures.npy").write_bytes(bytes(10_000))  # not one of ours
-    trim_cache(root, sum(path.stat().st_size for path in paths))
-    assert all(path.exists() for path in paths)
-    trim_cache(root, paths[2].stat().st_size)
-    assert [path.exists() for path in paths] == [False, False, True]
-    trim_cache(root, 0)
-    assert files(root) == {"pictures.npy"}
-    assert all(np.array_equal(cache.get(one), b) for one, b in zip(several, boxes, strict=True))
-    trim_cache(tmp_path / "nowhere", 0)
-
-
-def test_another_setting_or_picture_is_another_file(tmp_path):
-    one = annotation(tmp_path, "one", 1)
-    ProposalCache(SINGLE, tmp_path / "cache").get(one)
-    ProposalCache(replace(SINGLE, seed=1), tmp_path / "cache").get(one)
-    assert len(files(tmp_path / "cache")) == 2
-    changed = annotation(tmp_path, "one", 2)
-    ProposalCache(SINGLE, tmp_path / "cache").get(changed)
-    assert len(files(tmp_path / "cache")) == 3
 
 
 def test_features_are_the_frozen_layers_output(tmp_path, backbone):
@@ -208,30 +141,7 @@ def test_with_flip_maps_the_kept_map_is_mirrored_and_no_second_one_made(tmp_path
     assert whole.mirror_width(narrow) == 59
 
 
-@pytest.mark.parametrize("damage", [b"", b"half", None])
-def test_a_damaged_file_is_made_again(tmp_path, damage):
-    one = annotation(tmp_path, "one", 1)
-    cache = ProposalCache(SINGLE, tmp_path / "cache")
-    boxes = cache.get(one)
-    (file,) = (tmp_path / "cache").rglob("*.npy")
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    assert np.array_equal(cache.get(one), boxes)
-    assert file.read_bytes() == whole
-
-
-def test_errors_name_the_place(tmp_path, backbone):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="--cache"):
-        ProposalCache(SINGLE, tmp_path / "file")
+def test_errors_name_the_size(tmp_path, backbone):
     one = annotation(tmp_path, "one", 1)
     with pytest.raises(DataError, match="annotation says 61 x 40"):
         FeatureCache(backbone, SMALL, tmp_path / "cache").get(replace(one, width=61))
-    one.path.unlink()
-    with pytest.raises(DataError, match=r"one\.png"):
-        ProposalCache(SINGLE, tmp_path / "cache").get(one)
-
-
-def test_the_default_place(monkeypatch, tmp_path):
-    monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path))
-    assert default_cache() == tmp_path
