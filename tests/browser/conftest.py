@@ -77,7 +77,7 @@ def upload(page: Page, path: Path) -> None:
 
 
 def open_tab(page: Page, name: str) -> None:
-    page.locator(f"#lens-tab-{name}").click()
+    page.locator(f"#explore-tab-{name}").click()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from fastrcnn.runtime import allocator
 _CODE = """
 import os
 from pathlib import Path
-from fastrcnn.allocator import give_back
+from fastrcnn.runtime.allocator import give_back
 
 def resident():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -29,7 +29,7 @@ assert resident() < before + 20
 _APART = """
 import threading
 from pathlib import Path
-from fastrcnn.allocator import keep_apart
+from fastrcnn.runtime.allocator import keep_apart
 
 def regions():
     for line in Path("/proc/self/maps").read_text().splitlines():
