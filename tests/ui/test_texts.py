@@ -20,7 +20,7 @@ UI = Path(texts.__file__).parents[1]
 SCRIPTS = sorted(UI.rglob("*.js"))
 TEMPLATES = sorted(UI.rglob("*.html"))
 # What programs and whoever runs the page read, as on the command line; no visitor does.
-NOT_SHOWN = {"endpoints.py", "gate.py", "limits.py"}
+NOT_SHOWN = {"api.py", "middleware.py", "limits.py"}
 MODULES = sorted(path for path in UI.rglob("*.py") if path.name not in NOT_SHOWN)
 
 # The same in every language: names, and the letters of formulas.
