@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.hosting.zero_gpu import on_lent_gpu
 from fastrcnn.ui.page import serve
-from fastrcnn.ui.zero_gpu import on_lent_gpu
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page; prints the address to open.")

@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastrcnn.detect import Detector, Trace
     from fastrcnn.detections import Detections
+    from fastrcnn.detector import Detector, Trace
     from fastrcnn.errors import FastRCNNError
     from fastrcnn.images import load_image
     from fastrcnn.model import FastRCNN, ModelConfig, load_checkpoint, save_checkpoint
@@ -31,11 +31,11 @@ os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
 
 _HOMES = {
     "Detections": "detections",
-    "Detector": "detect",
+    "Detector": "detector",
     "FastRCNN": "model",
     "FastRCNNError": "errors",
     "ModelConfig": "model",
-    "Trace": "detect",
+    "Trace": "detector",
     "load_checkpoint": "model",
     "load_image": "images",
     "save_checkpoint": "model",

@@ -22,24 +22,29 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from fastrcnn import distributed
-from fastrcnn.allocator import give_back
-from fastrcnn.bench.ablations import AblationRow, ablate
-from fastrcnn.bench.recall import compare_recall
-from fastrcnn.bench.rounding import compare_rounding
+from fastrcnn.benchmarks.half_precision import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
-from fastrcnn.data.cache import ProposalCache
-from fastrcnn.detect import VOTE, Detector, Trace
-from fastrcnn.detections import Detections
-from fastrcnn.draw import draw_boxes, draw_detections
+from fastrcnn.data.coco import coco_image_ids
+from fastrcnn.detections import Detections, coco_results, picture_record
+from fastrcnn.detector import VOTE, Detector, Trace
+from fastrcnn.draw import draw_boxes
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
-from fastrcnn.evaluate import Evaluation, evaluate, load_detections, score_detections
-from fastrcnn.failures import KINDS, missed_objects, worst_false_positives
-from fastrcnn.files import written_whole
+from fastrcnn.evaluation.ablations import AblationRow, ablate
+from fastrcnn.evaluation.average_precision import (
+    Evaluation,
+    evaluate,
+    load_detections,
+    score_detections,
+)
+from fastrcnn.evaluation.error_analysis import KINDS, missed_objects, worst_false_positives
+from fastrcnn.evaluation.recall import compare_recall
 from fastrcnn.images import load_image, save_image
 from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
-from fastrcnn.report import coco_image_ids, coco_results, picture_record
+from fastrcnn.proposals.cache import ProposalCache
+from fastrcnn.runtime import distributed
+from fastrcnn.runtime.allocator import give_back
+from fastrcnn.runtime.atomic_write import written_whole
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (
@@ -53,8 +58,8 @@ from fastrcnn.training.records import (
 from fastrcnn.training.trainer import Trainer, build_model
 
 if TYPE_CHECKING:
-    from fastrcnn.bench.growth import Growth
-    from fastrcnn.bench.speed import SpeedRow
+    from fastrcnn.benchmarks.growth import Growth
+    from fastrcnn.benchmarks.speed import SpeedRow
 
 T = TypeVar("T")
 
@@ -122,7 +127,7 @@ def _detect(options: argparse.Namespace) -> int:
         if options.save is not None:
             save_image(
                 _unused(options.save, Path(photo).stem, drawn),
-                draw_detections(trace.image, trace.detections),
+                trace.detections.draw(trace.image),
             )
         if not quiet:
             tqdm.write(_describe(photo, trace))
@@ -316,7 +321,7 @@ def _compress(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     # Here, since it is the one command that PyTorch's exporter is imported for.
-    from fastrcnn.export import INPUTS, OUTPUTS, export_onnx
+    from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx
 
     model, _ = load_checkpoint(options.checkpoint)
     export_onnx(model, options.out)
@@ -347,7 +352,8 @@ def _recall(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     # Here, since they import all that they compare with.
-    from fastrcnn.bench import footprint, growth, speed
+    from fastrcnn.benchmarks import growth, speed
+    from fastrcnn.benchmarks.memory import measure_memory, measure_start
 
     _check_target(options.json)
     known = (*speed.ROWS, *growth.TABLES, "memory", "start")
@@ -372,14 +378,14 @@ def _bench(options: argparse.Namespace) -> int:
             show(_growth_lines(table))
             grown.append(vars(table) | {"exponents": table.exponents})
     if "memory" in chosen:
-        memory = footprint.measure_memory()
+        memory = measure_memory()
         found["memory"] = vars(memory)
         for size, taken in memory.peak.items():
             show(f"detect takes at most {taken:.0f} MB for a photograph of {size}")
         held = ", ".join(f"{taken:.0f} after {count}" for count, taken in memory.after.items())
         show(f"over pictures of all sizes at most {memory.most:.0f} MB; between them {held}")
     if "start" in chosen:
-        start = footprint.measure_start(options.turns)
+        start = measure_start(options.turns)
         found["start"] = vars(start)
         show(f"import fastrcnn: {start.imported:.2f} s, Python included")
         show(f"app.py answers with its first page after {start.first_page:.2f} s")

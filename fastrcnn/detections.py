@@ -1,11 +1,15 @@
-"""The answer for one picture: class-scored, box-regressed detections."""
+"""The answer for one picture: class-scored, box-regressed detections.
+
+As plain values for JSON they have two forms: our own, and that of COCO's results, which pycocotools
+and FiftyOne read.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +20,6 @@ from PIL import Image
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import ImageError, MissingPackageError
 from fastrcnn.images import Source, load_image, save_image
-from fastrcnn.report import picture_record
 
 if TYPE_CHECKING:
     import pandas
@@ -172,7 +175,7 @@ class Detections:
                 f"The picture is {width} x {height} and these were found in one of "
                 f"{self.origin.width} x {self.origin.height}; give that as the argument image."
             )
-        return draw_detections(pixels, self)
+        return draw_detections(pixels, self.boxes, self.labels, self.names, self.scores)
 
     def save(self, path: str | Path, image: Source | None = None) -> None:
         """Write the picture with them drawn, as JPEG, PNG or what else the name ends in.
@@ -213,3 +216,47 @@ class Detections:
         table.insert(0, "name", self.names)
         table.insert(1, "score", self.scores)
         return table
+
+
+def picture_record(
+    name: str | None,
+    height: int | None,
+    width: int | None,
+    detections: Detections,
+    seconds: dict[str, float],
+) -> dict:
+    """One picture's entry in the list that `detect --json` writes and `load_detections` reads.
+
+    name: the picture's file. height, width: its size in pixels. seconds: what each stage took.
+    """
+    return {
+        "image": name,
+        "width": width,
+        "height": height,
+        "detections": detections.to_list(),
+        "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
+    }
+
+
+def coco_results(
+    detections: Detections, image_id: int, category_ids: Sequence[int] = ()
+) -> list[dict]:
+    """One picture's detections as COCO results: a list of
+
+    ``{"image_id", "category_id", "bbox": [x, y, width, height], "score"}``
+
+    with the box in pixels of the picture. category_ids: the number of each class; by default the
+    first class is 1, as its label is.
+    """
+    ids = category_ids or range(1, len(detections.classes) + 1)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": ids[label - 1],
+            "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
+            "score": round(score, 5),
+        }
+        for label, (_, score, (x1, y1, x2, y2)) in zip(
+            detections.labels.tolist(), detections, strict=True
+        )
+    ]

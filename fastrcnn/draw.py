@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from fastrcnn.detections import Detections
 
 Colour = tuple[int, int, int]
 
@@ -32,19 +28,26 @@ def class_colour(label: int) -> Colour:
     return PALETTE[(label - 1) % len(PALETTE)]
 
 
-def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
+def draw_detections(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    scores: np.ndarray,
+) -> np.ndarray:
     """A copy of the (H, W, 3) uint8 RGB picture with each detection's box, class and score.
 
-    Lines and letters grow with the picture, so that it can be shown at any size. The best
-    detections lie on top, and labels keep out of each other's way where there is room.
+    boxes (D, 4), labels (D,), names and scores (D,), best first. Lines and letters grow with the
+    picture, so that it can be shown at any size. The best detections lie on top, and labels keep
+    out of each other's way where there is room.
     """
-    colours = [class_colour(label) for label in detections.labels]
-    drawn = draw_boxes(image, detections.boxes, colours)
-    corners = _pixels(detections.boxes, image.shape)
-    labels: list[_Label] = []
-    for box, name, score in zip(corners, detections.names, detections.scores, strict=True):
-        labels.append(_place(box, name, float(score), image.shape, labels))
-    for label, colour in zip(reversed(labels), reversed(colours), strict=True):
+    colours = [class_colour(label) for label in labels]
+    drawn = draw_boxes(image, boxes, colours)
+    corners = _pixels(boxes, image.shape)
+    placed: list[_Label] = []
+    for box, name, score in zip(corners, names, scores, strict=True):
+        placed.append(_place(box, name, float(score), image.shape, placed))
+    for label, colour in zip(reversed(placed), reversed(colours), strict=True):
         label.draw(drawn, colour)
     return drawn
 

@@ -18,7 +18,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastrcnn.errors import ImageError, reason
-from fastrcnn.files import written_whole
+from fastrcnn.runtime.atomic_write import written_whole
 
 MAX_PIXELS = 50_000_000
 # Each pass of a progressive JPEG goes over the whole picture again, for a few bytes of file that

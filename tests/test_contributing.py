@@ -11,10 +11,10 @@ import pytest
 
 from fastrcnn import data
 from fastrcnn.__main__ import main
-from fastrcnn.evaluate import proposal_recall
+from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint
-from fastrcnn.model.backbones import BACKBONES
+from fastrcnn.model.backbone import BACKBONES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

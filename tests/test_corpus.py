@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fastrcnn import __main__ as command_line
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
 from fastrcnn.images import MAX_SCANS, load_image
 from tests.corpus import Case, arrays, corpus, write

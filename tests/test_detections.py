@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastrcnn.detect import Detector
 from fastrcnn.detections import Detection, Detections, Origin
+from fastrcnn.detector import Detector
 from fastrcnn.draw import draw_detections
 from fastrcnn.errors import FastRCNNError, ImageError
 from fastrcnn.images import load_image
+from tests.test_draw import parts
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_from_a_file_to_a_drawn_file(detector, photo, tmp_path):
     trace = detector.trace(photo)
     assert len(trace.detections) > 0
     trace.detections.save(tmp_path / "out.png")
-    drawn = draw_detections(load_image(photo), trace.detections)
+    drawn = draw_detections(load_image(photo), *parts(trace.detections))
     assert (pixels_of(tmp_path / "out.png") == drawn).all()
     trace.detections.save(str(tmp_path / "out.jpg"))
     with Image.open(tmp_path / "out.jpg") as image:
@@ -100,7 +101,9 @@ def test_an_array_or_picture_is_drawn_on_while_it_is_there_and_not_kept(
     image = form(load_image(photo))
     found = detector(image)
     found.save(tmp_path / "out.png")
-    assert (pixels_of(tmp_path / "out.png") == draw_detections(load_image(photo), found)).all()
+    assert (
+        pixels_of(tmp_path / "out.png") == draw_detections(load_image(photo), *parts(found))
+    ).all()
     held = weakref.ref(image)
     del image
     gc.collect()
@@ -121,7 +124,7 @@ def test_bytes_are_given_again(detector, photo, tmp_path):
 def test_detections_made_by_hand_are_drawn_on_what_is_given(photo):
     with pytest.raises(ImageError, match="not known which picture"):
         some().draw()
-    assert (some().draw(photo) == draw_detections(load_image(photo), some())).all()
+    assert (some().draw(photo) == draw_detections(load_image(photo), *parts(some()))).all()
 
 
 def test_a_picture_of_another_size_is_refused(detector, photo, tmp_path):

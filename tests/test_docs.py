@@ -17,7 +17,7 @@ import pytest
 
 import fastrcnn
 from fastrcnn.__main__ import _parser, main
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.ui.page import build, launch
 
 pytestmark = pytest.mark.system

@@ -18,6 +18,11 @@ def detections(*boxes, labels=None):
     )
 
 
+def parts(found: Detections) -> tuple:
+    """What `draw_detections` takes of them."""
+    return found.boxes, found.labels, found.names, found.scores
+
+
 def grey(height, width):
     return np.full((height, width, 3), 128, np.uint8)
 
@@ -64,7 +69,7 @@ def test_one_colour_serves_all_boxes():
 
 def test_each_class_has_its_colour_and_a_label_that_can_be_read():
     drawn = draw_detections(
-        grey(400, 600), detections([50, 100, 250, 300], [320, 100, 500, 300], labels=(2, 5))
+        grey(400, 600), *parts(detections([50, 100, 250, 300], [320, 100, 500, 300], labels=(2, 5)))
     )
     assert class_colour(2) != class_colour(5)
     for x1, label in ((50, 2), (320, 5)):
@@ -89,7 +94,7 @@ def test_a_line_stands_out_on_any_ground_by_its_rim(label):
 
 def test_labels_keep_out_of_each_others_way():
     same = [[100, 100, 300, 300]] * 3
-    both = draw_detections(grey(400, 400), detections(*same))
+    both = draw_detections(grey(400, 400), *parts(detections(*same)))
     for label in (1, 2, 3):
         stripe = where(both, class_colour(label)).sum(axis=0).max()
         assert stripe >= 10
@@ -105,7 +110,7 @@ def test_every_size_and_wild_boxes_are_fine(size):
         [width + 5, height + 5, width + 9, height + 9],
     )
     picture = grey(height, width)
-    drawn = draw_detections(picture, wild)
+    drawn = draw_detections(picture, *parts(wild))
     assert drawn.shape == picture.shape
     assert drawn.dtype == np.uint8
     assert (picture == 128).all()
@@ -113,7 +118,7 @@ def test_every_size_and_wild_boxes_are_fine(size):
 
 @pytest.mark.parametrize("side", [60, 200, 800, 2000])
 def test_letters_are_in_proportion_and_never_tiny(side):
-    drawn = draw_detections(grey(side, side), detections([0, 0, side, side]))
+    drawn = draw_detections(grey(side, side), *parts(detections([0, 0, side, side])))
     rows, _ = np.nonzero(drawn.min(axis=2) > 200)
     height = rows.max() - rows.min() + 1
     assert height >= 8
@@ -122,13 +127,16 @@ def test_letters_are_in_proportion_and_never_tiny(side):
 
 def test_nothing_found_changes_nothing():
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    for drawn in (draw_detections(picture, detections()), draw_boxes(picture, np.empty((0, 4)))):
+    for drawn in (
+        draw_detections(picture, *parts(detections())),
+        draw_boxes(picture, np.empty((0, 4))),
+    ):
         assert np.array_equal(drawn, picture)
         assert drawn is not picture
 
 
 def test_a_mirrored_view_can_be_drawn_on():
     picture = grey(50, 50)[:, ::-1]
-    drawn = draw_detections(picture, detections([5, 5, 45, 45]))
+    drawn = draw_detections(picture, *parts(detections([5, 5, 45, 45])))
     assert (drawn != 128).any()
     assert (picture == 128).all()

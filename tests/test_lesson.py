@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import VOTE, Detector, Trace, select
+from fastrcnn.detector import VOTE, Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
+from fastrcnn.postprocess import select
 from fastrcnn.training import RECIPES
-from fastrcnn.ui.examples import ASSETS
+from fastrcnn.ui.explore.examples import ASSETS
 
 LESSON = (Path(__file__).parents[1] / "docs" / "lesson.md").read_text(encoding="utf-8")
 TEXT = " ".join(LESSON.split())

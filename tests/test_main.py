@@ -16,7 +16,7 @@ from PIL import Image
 
 from fastrcnn.__main__ import main
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.model import Geometry, load_checkpoint
 from fastrcnn.proposals import selective_search
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fastrcnn.__main__ import main
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from tests.conftest import draw_shapes
 
 ROOT = Path(__file__).parents[1]

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.detect import decide, select
 from fastrcnn.detections import Detections
-from fastrcnn.evaluate import average_precision, proposal_recall, score_detections
+from fastrcnn.evaluation.average_precision import average_precision, score_detections
+from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.model.roi_pool import (
     RoIPool,
     roi_pool_reference,
     walkthrough_roi_pool_reference,
 )
+from fastrcnn.postprocess import decide, select
 from fastrcnn.proposals import MODES, SelectiveSearch, selective_search
 from fastrcnn.training import label_proposals
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.hosting.limits import Limits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.detect import Detector
-from fastrcnn.model.backbones import IMAGENET_WEIGHTS
+from fastrcnn.detector import Detector
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
+from fastrcnn.model.weights import IMAGENET_WEIGHTS
 
 ASSETS = Path(__file__).parents[1] / "assets"
 MEGABYTE = 1_000_000

@@ -88,11 +88,11 @@ class Visitor:
         yield from self._notes(self.events("photo", "change", file))
 
     def look_at_example(self, name: str) -> Iterator[dict]:
-        yield from self._notes(self.events("lens", "example", told={"name": name}))
+        yield from self._notes(self.events("explore", "example", told={"name": name}))
 
     def train(self, **asked: object) -> dict:
         """Start a training; the note that names it. Raises Refused."""
-        *_, note = self._notes(self.events("workbench", "start", told=asked))
+        *_, note = self._notes(self.events("train", "start", told=asked))
         return note
 
     def ask(self, view: str, name: str, **asked: object) -> dict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fastrcnn.data.annotation import Annotation, Dataset
 from fastrcnn.data.coco import read_coco
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.data.pictures import OnBad, without_bad_pictures
 from fastrcnn.data.shapes import draw_shapes, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.data.json_fields import Field, read_json
 from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError
@@ -137,3 +137,18 @@ def _box(field: Field, width: int, height: int) -> tuple[float, float, float, fl
     ):
         raise field.error(f"[x, y, width, height] inside the picture, {width} x {height}")
     return max(x, 0), max(y, 0), min(x + box_width, width), min(y + box_height, height)
+
+
+def coco_image_ids(dataset: Dataset) -> dict[str, int]:
+    """The number that stands for each picture in COCO results, by its id in the data set.
+
+    That id, where all are numbers: COCO's are, and so are VOC's names (000005 is 5, 2008_000008 is
+    2008000008). Otherwise the picture's place in the data set, from 1.
+    """
+    names = [annotation.image_id for annotation in dataset]
+    digits = [name.replace("_", "") for name in names]
+    if all(text.removeprefix("-").isdecimal() for text in digits):
+        numbers = {name: int(text) for name, text in zip(names, digits, strict=True)}
+        if len(set(numbers.values())) == len(names):
+            return numbers
+    return {name: place for place, name in enumerate(names, start=1)}

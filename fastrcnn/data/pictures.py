@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fastrcnn import distributed
-from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.images import load_image
+from fastrcnn.runtime import distributed
 
 # Told of each picture that is left out, and why. Without one, the first bad picture is raised.
 OnBad = Callable[[FastRCNNError], None]

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from fastrcnn.errors import DataError
-from fastrcnn.files import written_whole
+from fastrcnn.runtime.atomic_write import written_whole
 
 CLASSES = ("disc", "square", "triangle", "star", "cross", "heart")
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fastrcnn.data.annotation import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError, reason, shown
 from fastrcnn.images import MAX_PIXELS
@@ -81,7 +81,7 @@ def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "tes
     The file of trainval also holds the splits train and val. Raises DataError where the host
     cannot be reached or what came is damaged.
     """
-    from torchvision.datasets import VOCDetection  # as late as operators.py does
+    from torchvision.datasets import VOCDetection  # late, as in torchvision_ops.py
 
     for split in splits:
         try:

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastrcnn.errors import CheckpointError, RecipeError, reason, shown
-from fastrcnn.files import written_whole
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
+from fastrcnn.runtime.atomic_write import written_whole
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "fast_rcnn_vgg16_voc07.safetensors"
 _FORMAT_VERSION = 1

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model.backbones import Backbone, Geometry
+from fastrcnn.model.backbone import Backbone
 from fastrcnn.model.head import Head
+from fastrcnn.model.resize import Geometry
 from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool, check_rois
 
 HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")

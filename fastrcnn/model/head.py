@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastrcnn.model.svd import LowRankLinear
+from fastrcnn.errors import RecipeError
 
 
 class Head(nn.Module):
@@ -95,6 +95,36 @@ class Head(nn.Module):
     def deltas(self, bbox_pred: Tensor) -> Tensor:
         """Undo the normalisation of the targets: (R, K, 4) -> (R, K, 4)."""
         return bbox_pred * self.bbox_std + self.bbox_mean
+
+
+class LowRankLinear(nn.Module):
+    """Two layers in the place of one: `first` is S V^T without a bias, `second` U with the bias.
+
+    Raises RecipeError unless 1 <= rank < min(in_features, out_features): at the full rank two
+    layers would cost more than one.
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int) -> None:
+        super().__init__()
+        check_rank(rank, min(in_features, out_features))
+        self.first = nn.Linear(in_features, rank, bias=False)
+        self.second = nn.Linear(rank, out_features)
+
+    @property
+    def rank(self) -> int:
+        """How many numbers there are between the two."""
+        return self.first.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        return self.second(self.first(x))
+
+
+def check_rank(rank: int, full: int) -> None:
+    if not 1 <= rank < full:
+        raise RecipeError(
+            f"a rank of {rank} is outside 1 to {full - 1}, the ranks that make this layer smaller."
+        )
 
 
 def _hidden_layer(

@@ -11,10 +11,7 @@ Three forms, one switch:
 * ``align``: RoIAlign (He et al. 2017), the mean of 2 x 2 interpolated samples a bin, no rounding.
 
 Both maximum forms are the same question, asked R S^2 times: the largest value in a rectangle of
-cells. A sparse table answers it. It holds the maxima of all windows whose sides are powers of two;
-any rectangle is covered by at most four such windows, which may overlap, a maximum being none the
-worse for it. That beats one pass per RoI because the bins of 2,000 boxes are few different
-rectangles.
+cells. `max_table` answers it.
 """
 
 from __future__ import annotations
@@ -26,13 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.operators import roi_align, roi_pool
+from fastrcnn.model.max_table import rectangle_max
+from fastrcnn.runtime.torchvision_ops import roi_align, roi_pool
 
 POOL_FORMS = ("paper", "walkthrough", "align")
-_RECTANGLES_AT_A_TIME = 512
-# Of a rectangle's four windows (first and last row, first and last column), those that differ: a
-# side that is itself a power of two takes one window, another side two.
-_CORNERS = ([0], [0, 1], [0, 2], [0, 1, 2, 3])
 
 
 class RoIPool(nn.Module):
@@ -82,7 +76,7 @@ class RoIPool(nn.Module):
                 yield self.argmax(features, part)[0]
         else:
             ys, xs = self._bins(rois[:, 1:], *features.shape[2:])
-            largest, which = _rectangle_max(features, rois[:, 0].long(), ys, xs)
+            largest, which = rectangle_max(features, rois[:, 0].long(), ys, xs)
             for part in which.split(count):
                 pooled = largest.index_select(0, part.flatten())  # (count S S, C)
                 yield pooled.view(*part.shape, largest.shape[1]).permute(0, 3, 1, 2)
@@ -187,100 +181,6 @@ def _round_half_away(x: Tensor) -> Tensor:
     """To the nearest whole number, halves away from zero as C does, not to even as torch does."""
     whole = x.trunc()
     return (whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0)).long()
-
-
-def _rectangle_max(maps: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest value of each channel in each different rectangle of cells; 0 if it has none.
-
-    maps (B, C, H', W'), batch (R,), ys and xs (R, S, 2) from first to exclusive last row or column
-    -> (U, C) for the U different rectangles, and (R, S, S), which of them each bin is.
-    """
-    images, channels, height, width = maps.shape
-    if len(batch) == 0:
-        return maps.new_zeros(0, channels), batch.new_zeros(0, ys.shape[1], ys.shape[1])
-    rectangles, each, which = _distinct_rectangles(batch, ys, xs, height, width)
-    image, y1, y2, x1, x2 = rectangles
-    is_empty = (y2 <= y1) | (x2 <= x1)
-    y1, x1 = (torch.where(is_empty, 0, first) for first in (y1, x1))
-    y2, x2 = (torch.where(is_empty, 1, last) for last in (y2, x2))
-
-    i, j = _log2(y2 - y1), _log2(x2 - x1)
-    table = _window_max(maps, int(i.max()) + 1, int(j.max()) + 1)
-    windows = table.view(-1, channels)
-    window = ((i * table.shape[1] + j) * images + image) * height  # (U,) times W', plus a cell
-    last_y, last_x = y2 - (1 << i), x2 - (1 << j)
-    corners = torch.stack([(window + y) * width + x for y in (y1, last_y) for x in (x1, last_x)])
-    largest = maps.new_empty(len(window), channels)
-    for rows, places, needed in zip(
-        largest.split(each), corners.split(each, dim=1), _CORNERS, strict=True
-    ):
-        # Some at a time, so that what is gathered is compared while it is in the processor's cache.
-        for block, (first, *others) in zip(
-            rows.split(_RECTANGLES_AT_A_TIME),
-            places[needed].split(_RECTANGLES_AT_A_TIME, dim=1),
-            strict=True,
-        ):
-            torch.index_select(windows, 0, first, out=block)
-            for other in others:
-                torch.maximum(block, windows.index_select(0, other), out=block)
-    largest[is_empty.nonzero().flatten()] = 0
-    return largest, which
-
-
-def _distinct_rectangles(
-    batch: Tensor, ys: Tensor, xs: Tensor, height: int, width: int
-) -> tuple[tuple[Tensor, ...], list[int], Tensor]:
-    """Every different rectangle once: its image, y1, y2, x1 and x2, each (U,).
-
-    They are sorted by how many windows it takes to cover them, one or two a side (see `_CORNERS`);
-    how many there are of each kind is told too. Last, (R, S, S), which of them each bin is.
-    """
-    two_y, two_x = (_is_between_powers(side[..., 1] - side[..., 0]) for side in (ys, xs))
-    kind = (2 * two_y.long()[:, :, None] + two_x.long()[:, None]) * (int(batch.max()) + 1)
-    # All of it packed into one number, the kind in front.
-    pack = kind + batch[:, None, None]
-    for side, limit in ((ys[:, :, None], height + 1), (xs[:, None], width + 1)):
-        pack = (pack * limit + side[..., 0]) * limit + side[..., 1]
-    pack, which = torch.unique(pack, return_inverse=True)
-    corners: list[Tensor] = []
-    for limit in (width + 1, width + 1, height + 1, height + 1, int(batch.max()) + 1):
-        corners.insert(0, pack % limit)
-        pack = pack // limit
-    return tuple(corners), torch.bincount(pack, minlength=len(_CORNERS)).tolist(), which
-
-
-def _window_max(maps: Tensor, levels_y: int, levels_x: int) -> Tensor:
-    """The sparse table, (levels_y, levels_x, B, H', W', C).
-
-    [i, j] holds at each cell the maximum of the 2^i x 2^j window that begins there.
-    """
-    images, channels, height, width = maps.shape
-    table = maps.new_empty(levels_y, levels_x, images, height, width, channels)
-    table[0, 0] = maps.permute(0, 2, 3, 1)
-    for level in range(1, levels_y):
-        _widen(table[level - 1, 0], 2 ** (level - 1), dim=1, out=table[level, 0])
-    for level in range(1, levels_x):
-        _widen(table[:, level - 1], 2 ** (level - 1), dim=3, out=table[:, level])
-    return table
-
-
-def _is_between_powers(n: Tensor) -> Tensor:
-    """Whether a length is no power of two, so that it takes two windows to cover it."""
-    return n & (n - 1) > 0
-
-
-def _log2(n: Tensor) -> Tensor:
-    """The exponent of the largest power of two that is at most n, exactly."""
-    return torch.frexp(n.double()).exponent.long() - 1
-
-
-def _widen(windows: Tensor, by: int, dim: int, out: Tensor) -> None:
-    """Windows twice as long: the larger of each and the one `by` cells on, where there is one."""
-    both = max(windows.shape[dim] - by, 0)
-    alone = windows.shape[dim] - both
-    ahead = windows.narrow(dim, alone, both)
-    torch.maximum(windows.narrow(dim, 0, both), ahead, out=out.narrow(dim, 0, both))
-    out.narrow(dim, both, alone).copy_(windows.narrow(dim, both, alone))
 
 
 def roi_pool_reference(

@@ -9,38 +9,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastrcnn.errors import RecipeError
-
-if TYPE_CHECKING:
-    from fastrcnn.model.fast_rcnn import FastRCNN
-
-
-class LowRankLinear(nn.Module):
-    """Two layers in the place of one: `first` is S V^T without a bias, `second` U with the bias.
-
-    Raises RecipeError unless 1 <= rank < min(in_features, out_features): at the full rank two
-    layers would cost more than one.
-    """
-
-    def __init__(self, in_features: int, out_features: int, rank: int) -> None:
-        super().__init__()
-        _check_rank(rank, min(in_features, out_features))
-        self.first = nn.Linear(in_features, rank, bias=False)
-        self.second = nn.Linear(rank, out_features)
-
-    @property
-    def rank(self) -> int:
-        """How many numbers there are between the two."""
-        return self.first.out_features
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        return self.second(self.first(x))
+from fastrcnn.model.fast_rcnn import FastRCNN
+from fastrcnn.model.head import LowRankLinear, check_rank
 
 
 @torch.no_grad()
@@ -56,7 +32,7 @@ def truncated_svd(linear: nn.Linear | LowRankLinear, rank: int) -> LowRankLinear
     else:
         weight = linear.weight.double()
         bias, full = linear.bias, min(linear.weight.shape)
-    _check_rank(rank, full)
+    check_rank(rank, full)
     # U is found from W W^T, much smaller than W in fc6; then U^T W is S V^T. Squaring W halves the
     # digits, which double precision can spare.
     _, vectors = torch.linalg.eigh(weight @ weight.T)  # ascending
@@ -85,10 +61,3 @@ def compress(model: FastRCNN, fc6_rank: int | None, fc7_rank: int | None) -> Fas
             setting: dict[str, Any] = {f"{layer}_rank": rank}
             compressed.config = replace(compressed.config, **setting)
     return compressed.train(model.training)
-
-
-def _check_rank(rank: int, full: int) -> None:
-    if not 1 <= rank < full:
-        raise RecipeError(
-            f"a rank of {rank} is outside 1 to {full - 1}, the ranks that make this layer smaller."
-        )

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from fastrcnn.boxes import flip_boxes
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.data.cache import FeatureSource, ProposalSource
 from fastrcnn.errors import RecipeError
+from fastrcnn.proposals.cache import ProposalSource
+from fastrcnn.training.feature_cache import FeatureSource
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.sampling import sample_rois
 from fastrcnn.training.targets import Targets, label_proposals

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastrcnn import distributed
-from fastrcnn.data.cache import FeatureCache, ProposalCache
 from fastrcnn.model import FastRCNN
+from fastrcnn.proposals.cache import ProposalCache
+from fastrcnn.runtime import distributed
+from fastrcnn.training.feature_cache import FeatureCache
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import Progress
 from fastrcnn.training.trainer import Trainer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastrcnn.files import written_whole
+from fastrcnn.runtime.atomic_write import written_whole
 
 _LOSSES = {"loss": "total", "loss_cls": "class", "loss_loc": "box"}
 # One thread for all plots: matplotlib keeps fonts open for each that ever drew.

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 
-from fastrcnn.data.augment import Augmentation
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
-from fastrcnn.model.backbones import BACKBONES, Geometry
-from fastrcnn.model.precision import PRECISIONS
+from fastrcnn.model.backbone import BACKBONES
+from fastrcnn.model.resize import Geometry
 from fastrcnn.proposals import MODES
+from fastrcnn.runtime.precision import PRECISIONS
+from fastrcnn.training.augment import Augmentation
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("step", "one_cycle", "constant")

@@ -22,14 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fastrcnn import distributed
 from fastrcnn.data import Dataset
-from fastrcnn.data.cache import FeatureSource, ProposalSource
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
-from fastrcnn.files import remove_parts
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
-from fastrcnn.model.precision import autocast
-from fastrcnn.operators import nms
+from fastrcnn.proposals.cache import ProposalSource
+from fastrcnn.runtime import distributed
+from fastrcnn.runtime.atomic_write import remove_parts
+from fastrcnn.runtime.precision import autocast
+from fastrcnn.runtime.torchvision_ops import nms
 from fastrcnn.training.batches import (
     MiniBatches,
     Picture,
@@ -37,7 +37,9 @@ from fastrcnn.training.batches import (
     generator,
     split_validation,
 )
+from fastrcnn.training.feature_cache import FeatureSource
 from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
+from fastrcnn.training.optimizer import flatten_optimizer, restore_optimizer
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipes import Recipe
 from fastrcnn.training.records import (
@@ -49,12 +51,7 @@ from fastrcnn.training.records import (
     Step,
     Validation,
 )
-from fastrcnn.training.state import (
-    flatten_optimizer,
-    load_state,
-    restore_optimizer,
-    save_state,
-)
+from fastrcnn.training.run_folder import load_state, save_state
 from fastrcnn.training.targets import Targets, target_statistics
 
 _FORMAT_VERSION = 1

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from fastrcnn.ui.folder import FILES
+from fastrcnn.ui.hosting.uploads import FILES
 
 # Gradio reads these when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -14,18 +14,22 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fastrcnn.allocator import give_back, keep_apart
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
-from fastrcnn.ui import asked, endpoints, explore, folder, train
-from fastrcnn.ui.analyses import Analyses, Analysis
-from fastrcnn.ui.examples import ASSETS, Example, first_of, read_examples
-from fastrcnn.ui.gate import Gate
-from fastrcnn.ui.limits import Limits
-from fastrcnn.ui.memory import Memory
-from fastrcnn.ui.runs import Runs
+from fastrcnn.runtime.allocator import give_back, keep_apart
+from fastrcnn.ui import api
+from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
+from fastrcnn.ui.explore.server import build_explore
+from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.hosting.memory import Memory
+from fastrcnn.ui.hosting.middleware import Gate
+from fastrcnn.ui.sessions import Analyses, Analysis
+from fastrcnn.ui.shared import inputs
 from fastrcnn.ui.texts import I18N, shown
+from fastrcnn.ui.train.runs import Runs
+from fastrcnn.ui.train.server import build_train
 
 # Gradio's footer links to its own site; the page needs no other host. Korean breaks between words,
 # as in the views.
@@ -59,7 +63,7 @@ def build(
     assets: the folder of the example photographs. analyses, runs: where the visitors' pictures and
     trainings are kept, by default within `limits`.
     """
-    folder.prepare()
+    uploads.prepare()
     examples = read_examples(assets)
     limits = limits or Limits()
     memory = Memory(limits)
@@ -69,14 +73,14 @@ def build(
         page.limits, page.analyses, page.present = limits, analyses, Counter()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(shown("page.explore"), id="explore"):
-                explored = explore.build(analyses, examples, limits)
+                explored = build_explore(analyses, examples, limits)
             with gr.Tab(shown("page.train"), id="train"):
-                train.build(runs, analyses, explored, tabs)
-        endpoints.build(detector, limits)
+                build_train(runs, analyses, explored, tabs)
+        api.build(detector, limits)
 
         def leave(request: gr.Request) -> None:
-            analyses.close(asked.session(request))
-            runs.close(asked.session(request))
+            analyses.close(inputs.session(request))
+            runs.close(inputs.session(request))
 
         page.unload(leave)
     # With the API open, its callers would not have to queue.
@@ -120,7 +124,7 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
     async def clean() -> None:
         seconds = page.limits.file_seconds
         while True:
-            await asyncio.to_thread(folder.sweep, seconds, page.temp_file_sets)
+            await asyncio.to_thread(uploads.sweep, seconds, page.temp_file_sets)
             page.analyses.close_absent(page.present)
             await asyncio.to_thread(give_back)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))

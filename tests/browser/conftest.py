@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from fastrcnn.detect import Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.ui.page import build, launch
 from tests.chromium import find_chromium
 
@@ -77,7 +77,7 @@ def upload(page: Page, path: Path) -> None:
 
 
 def open_tab(page: Page, name: str) -> None:
-    page.locator(f"#lens-tab-{name}").click()
+    page.locator(f"#explore-tab-{name}").click()
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
-from fastrcnn.detect import VOTE, decide, select
+from fastrcnn.detections import picture_record
+from fastrcnn.detector import VOTE
 from fastrcnn.images import load_image
-from fastrcnn.report import picture_record
-from fastrcnn.ui.analyses import Analyses
+from fastrcnn.postprocess import decide, select
 from fastrcnn.ui.page import build, launch
+from fastrcnn.ui.sessions import Analyses
 from tests.browser.conftest import open_page, open_tab, upload, wait_for_analysis
 
 pytestmark = pytest.mark.system
@@ -88,7 +89,7 @@ def test_an_upload_is_shown_stage_by_stage(page, photo, trace):
     page.evaluate(
         """() => {
             window.stages = [];
-            const lens = document.querySelector(".lens");
+            const lens = document.querySelector(".explore");
             new MutationObserver(() => window.stages.push(lens.dataset.stage))
                 .observe(lens, { attributes: true, attributeFilter: ["data-stage"] });
         }"""
@@ -136,9 +137,9 @@ def test_the_merge_slider_tells_which_regions_merge_and_why(shapes, trace):
 def test_play_fuses_the_regions_and_can_be_stepped(shapes, trace):
     open_tab(shapes, "grouping")
     merges = len(trace.proposals.hierarchies[0].merges)
-    shapes.locator("#lens-grouping .play").click()
+    shapes.locator("#explore-grouping .play").click()
     expect(shapes.locator(".merge-told")).to_contain_text(f"Merge {merges} of {merges}")
-    expect(shapes.locator("#lens-grouping .play")).to_have_text("Play")
+    expect(shapes.locator("#explore-grouping .play")).to_have_text("Play")
     shapes.get_by_label("One merge back").click()
     expect(shapes.locator(".merge-told")).to_contain_text(f"Merge {merges - 1} of {merges}")
     shapes.get_by_label("One merge on").click()
@@ -296,7 +297,7 @@ def test_the_grid_has_the_pooled_values_of_the_strongest_channel(shapes, trace, 
 def test_a_bin_tells_its_cells_its_winner_and_the_pixels(shapes, trace, detector, form):
     choose_rank(shapes, 2)
     open_tab(shapes, "pooling")
-    shapes.locator(f"input[name=lens-form][value={form}]").check()
+    shapes.locator(f"input[name=explore-form][value={form}]").check()
     shapes.locator(".channel").fill("7")
     shapes.locator(".channel").press("Enter")
     expect(shapes.locator(".map-told")).to_contain_text("channel 7,")
@@ -323,13 +324,13 @@ def test_the_rounding_switch_tells_how_far_the_box_moved(shapes, trace, detector
     open_tab(shapes, "pooling")
     told = shapes.locator(".rounding-told")
     for form in ("walkthrough", "paper"):
-        shapes.locator(f"input[name=lens-form][value={form}]").check()
+        shapes.locator(f"input[name=explore-form][value={form}]").check()
         seen = detector.inspect(trace, trace.boxes[1], form)
         left = float((seen.cells[0] - seen.exact[0]) * 16 / trace.scale[0])
         right = float((seen.cells[2] - seen.exact[2]) * 16 / trace.scale[0])
         expect(told).to_contain_text(re.compile(rf"left [+-]?{abs(left):.1f},"))
         expect(told).to_contain_text(re.compile(rf"right [+-]?{abs(right):.1f},"))
-    shapes.locator("input[name=lens-form][value=align]").check()
+    shapes.locator("input[name=explore-form][value=align]").check()
     expect(told).to_contain_text("rounds nothing")
     seen = detector.inspect(trace, trace.boxes[1], "align")
     channel = int(shapes.locator(".channel").input_value())
@@ -341,7 +342,7 @@ def test_the_rounding_switch_tells_how_far_the_box_moved(shapes, trace, detector
 
 def test_play_fills_the_grid_bin_by_bin(shapes):
     open_tab(shapes, "pooling")
-    button = shapes.locator("#lens-pooling .play")
+    button = shapes.locator("#explore-pooling .play")
     button.click()
     expect(shapes.locator("[data-bin='6,6']")).to_be_empty()
     expect(button).to_have_text("Pause")
@@ -494,7 +495,7 @@ def test_a_link_reopens_the_same_view(page, context, address):
     wait_for_analysis(page, "chelsea.jpg")
     choose_rank(page, 5)
     open_tab(page, "pooling")
-    page.locator("input[name=lens-form][value=walkthrough]").check()
+    page.locator("input[name=explore-form][value=walkthrough]").check()
     page.locator(".channel").fill("31")
     page.locator(".channel").press("Enter")
     expect(page.locator(".map-told")).to_contain_text("channel 31,")
@@ -507,9 +508,9 @@ def test_a_link_reopens_the_same_view(page, context, address):
     other = context.new_page()
     other.goto(link)
     wait_for_analysis(other, "chelsea.jpg")
-    expect(other.locator("#lens-tab-pooling")).to_have_attribute("aria-selected", "true")
+    expect(other.locator("#explore-tab-pooling")).to_have_attribute("aria-selected", "true")
     expect(other.locator(".map-told")).to_contain_text("channel 31,")
-    expect(other.locator("input[name=lens-form][value=walkthrough]")).to_be_checked()
+    expect(other.locator("input[name=explore-form][value=walkthrough]")).to_be_checked()
     assert pooled_values(other) == shown
 
 
@@ -518,7 +519,7 @@ def test_a_link_that_asks_for_what_is_not_there_opens_the_page_all_the_same(cont
     page = context.new_page()
     page.goto(address + link)
     expect(page.locator(".found")).to_be_attached()
-    expect(page.locator(".lens")).to_have_attribute("data-stage", "detections")
+    expect(page.locator(".explore")).to_have_attribute("data-stage", "detections")
     page.get_by_role("button", name="Example: chelsea").click()
     wait_for_analysis(page, "chelsea.jpg")
 
@@ -527,7 +528,7 @@ def test_a_link_pasted_into_the_open_page_is_followed(page):
     page.evaluate("location.hash = 'example=chelsea&rank=7&tab=head'")
     wait_for_analysis(page, "chelsea.jpg")
     expect(page.locator(".under")).to_contain_text("rank 7,")
-    expect(page.locator("#lens-tab-head")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#explore-tab-head")).to_have_attribute("aria-selected", "true")
 
 
 def test_ones_own_photograph_has_no_link_and_the_page_says_why(shapes):
@@ -547,7 +548,7 @@ def test_six_steps_light_up_what_they_speak_of(page):
         expect(lessons).to_contain_text(f"Learn {step} of 6")
         for word in ("What", "Why", "Formula", "Try this"):
             expect(lessons).to_contain_text(word)
-        expect(page.locator(f"#lens-tab-{tab}")).to_have_attribute("aria-selected", "true")
+        expect(page.locator(f"#explore-tab-{tab}")).to_have_attribute("aria-selected", "true")
         expect(page.locator(".lit")).to_have_count(1)
         expect(page.locator(".lit")).to_be_visible()
         if step < 6:
@@ -556,14 +557,14 @@ def test_six_steps_light_up_what_they_speak_of(page):
 
 def test_terms_explain_themselves_on_focus(page):
     open_tab(page, "result")
-    term = page.locator("#lens-result .term").first
+    term = page.locator("#explore-result .term").first
     term.focus()
     tip = page.get_by_role("tooltip")
     expect(tip).to_contain_text("Intersection over union")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
-    for term in page.locator("#lens-result .term").all():
+    for term in page.locator("#explore-result .term").all():
         term.hover()
         box = tip.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
@@ -588,16 +589,16 @@ def test_a_button_that_is_drawn_anew_keeps_the_focus(shapes):
 
 
 def test_the_keyboard_alone_reaches_everything(shapes):
-    shapes.locator("#lens-tab-result").focus()
+    shapes.locator("#explore-tab-result").focus()
     for tab in ("grouping", "proposals", "pooling", "head", "result"):
         shapes.keyboard.press("ArrowRight")
-        focused = shapes.locator(f"#lens-tab-{tab}")
+        focused = shapes.locator(f"#explore-tab-{tab}")
         expect(focused).to_be_focused()
         expect(focused).to_have_attribute("aria-selected", "true")
         assert focused.evaluate("t => getComputedStyle(t).outlineStyle") == "solid"
-        panel = shapes.locator(f"#lens-{tab}")
+        panel = shapes.locator(f"#explore-{tab}")
         expect(panel).to_be_visible()
-    shapes.locator("#lens-tab-pooling").click()
+    shapes.locator("#explore-tab-pooling").click()
     shapes.locator("[data-bin='0,0']").focus()
     shapes.keyboard.press("ArrowDown")
     shapes.keyboard.press("ArrowRight")
@@ -607,7 +608,7 @@ def test_the_keyboard_alone_reaches_everything(shapes):
 
 def test_every_control_has_a_name(shapes):
     unnamed = shapes.evaluate(
-        """() => [...document.querySelectorAll(".lens :is(button, input, select, canvas)")]
+        """() => [...document.querySelectorAll(".explore :is(button, input, select, canvas)")]
             .filter((c) => !c.closest("[aria-hidden=true]"))
             .filter((c) => !(c.getAttribute("aria-label") || c.innerText?.trim() ||
                 c.labels?.length || c.title || c.querySelector("img[alt]")))
@@ -652,7 +653,7 @@ def test_odd_pictures_are_answered(page, tmp_path, name, size):
     wait_for_analysis(page, path.name)
     for tab in ("grouping", "proposals", "pooling", "head", "result"):
         open_tab(page, tab)
-        expect(page.locator(f"#lens-{tab}")).to_be_visible()
+        expect(page.locator(f"#explore-{tab}")).to_be_visible()
     expect(page.locator(".life")).to_contain_text("rank 1 of 1")
 
 
@@ -734,7 +735,7 @@ def test_nothing_is_cut_off_at_any_width_in_light_and_dark(browser, address, pho
         for tab in ("grouping", "proposals", "pooling", "head", "result"):
             open_tab(page, tab)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            for name in ("#photo", ".scene", f"#lens-{tab}", ".life", ".lessons"):
+            for name in ("#photo", ".scene", f"#explore-{tab}", ".life", ".lessons"):
                 box = page.locator(name).bounding_box()
                 assert box["x"] >= 0
                 assert box["x"] + box["width"] <= width

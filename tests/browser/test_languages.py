@@ -64,19 +64,19 @@ def assert_no_english(page: Page) -> None:
 def test_a_korean_browser_gets_korean(open_in, photo):
     page = open_in("ko-KR")
     expect(page.locator("html")).to_have_attribute("lang", "ko")
-    expect(page.locator(".lens .status")).to_contain_text("분석했습니다")
+    expect(page.locator(".explore .status")).to_contain_text("분석했습니다")
     expect(page.get_by_role("tab", name="살펴보기")).to_be_visible()
     expect(page.get_by_role("heading", name="Fast R-CNN 속을 들여다보기")).to_be_visible()
     for tab in ("grouping", "proposals", "pooling", "head", "result"):
-        page.locator(f"#lens-tab-{tab}").click()
+        page.locator(f"#explore-tab-{tab}").click()
         assert_no_english(page)
     for _ in range(5):
         page.locator('.lessons button[data-key="next"]').click()
         assert_no_english(page)
-    page.locator("#lens-result .term").first.hover()
-    expect(page.locator("#lens-tip")).to_have_text(re.compile("[가-힣]"))
+    page.locator("#explore-result .term").first.hover()
+    expect(page.locator("#explore-tip")).to_have_text(re.compile("[가-힣]"))
     upload(page, photo)
-    expect(page.locator(".lens .status")).to_contain_text(f"{photo.name}: ")
+    expect(page.locator(".explore .status")).to_contain_text(f"{photo.name}: ")
 
 
 def test_korean_in_the_train_tab_and_from_the_server(open_in):
@@ -86,14 +86,14 @@ def test_korean_in_the_train_tab_and_from_the_server(open_in):
     assert_no_english(page)
     page.locator("input[name=pictures]").fill("0")
     page.locator(".go").click()
-    expect(page.locator(".workbench .status")).to_have_text(TEXTS["ko"]["server.one-picture"])
+    expect(page.locator(".train .status")).to_have_text(TEXTS["ko"]["server.one-picture"])
 
 
 @pytest.mark.parametrize("language", ["en-GB", "fr-FR"])
 def test_every_other_browser_gets_english(open_in, language):
     page = open_in(language)
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    expect(page.locator(".lens .status")).to_contain_text("analysed in")
+    expect(page.locator(".explore .status")).to_contain_text("analysed in")
     expect(page.get_by_role("heading", name="Fast R-CNN, opened up")).to_be_visible()
     expect(page.get_by_role("tab", name="Train")).to_be_visible()
     assert not any(re.search("[가-힣]", text) for text in page.evaluate(WORDS))
@@ -102,8 +102,8 @@ def test_every_other_browser_gets_english(open_in, language):
 def test_korean_fits_a_narrow_screen(open_in):
     page = open_in("ko-KR", width=390)
     # Gradio's own text breaks between words too, as Korean is read.
-    for text in page.locator("#tabs .prose h1, #tabs .prose p, .lens .lead").all():
+    for text in page.locator("#tabs .prose h1, #tabs .prose p, .explore .lead").all():
         assert text.evaluate("e => getComputedStyle(e).wordBreak") == "keep-all"
     for tab in ("grouping", "proposals", "pooling", "head", "result"):
-        page.locator(f"#lens-tab-{tab}").click()
+        page.locator(f"#explore-tab-{tab}").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -9,9 +9,9 @@ from threading import Event
 import pytest
 from playwright.sync_api import expect
 
-from fastrcnn.detect import Detector
-from fastrcnn.ui import folder
-from fastrcnn.ui.limits import Limits
+from fastrcnn.detector import Detector
+from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import build, launch
 from tests.browser.conftest import PATIENCE, open_page, upload, wait_for_analysis
 
@@ -46,10 +46,10 @@ def test_a_file_that_is_too_large_is_told_the_limit_before_it_is_sent(
 def test_the_uploaded_picture_is_still_shown_when_its_file_is_gone(
     context, detector, photo, monkeypatch
 ):
-    monkeypatch.setattr(folder, "_READ_SECONDS", 1.0)
+    monkeypatch.setattr(uploads, "_READ_SECONDS", 1.0)
     monkeypatch.setattr("fastrcnn.ui.page._SWEEP_SECONDS", 0.5)
     # Pages of other tests keep files of theirs in the same folder, and may still make some.
-    before = set(folder.FILES.rglob(photo.name))
+    before = set(uploads.FILES.rglob(photo.name))
     with served(detector, Limits()) as address:
         page = open_page(context, address)
         upload(page, photo)
@@ -57,12 +57,12 @@ def test_the_uploaded_picture_is_still_shown_when_its_file_is_gone(
         shown = page.locator("#photo img").first
         expect(shown).to_have_js_property("naturalWidth", 160)
         page.wait_for_timeout(5000)
-        assert set(folder.FILES.rglob(photo.name)) <= before
+        assert set(uploads.FILES.rglob(photo.name)) <= before
         expect(shown).to_have_js_property("naturalWidth", 160)
         # And the page goes on being used.
         page.locator("#tabs").get_by_role("tab", name="Train").click()
         page.locator("#tabs").get_by_role("tab", name="Explore").click()
-        expect(page.locator(".lens .status")).to_contain_text(photo.name)
+        expect(page.locator(".explore .status")).to_contain_text(photo.name)
 
 
 class Stopped(Detector):

@@ -129,7 +129,7 @@ def test_a_clean_copy_with_only_its_requirements_is_a_space(context, place, app,
         wait_for_server(process, address, place / "log")
         page = context.new_page()
         page.goto(address)
-        expect(page.locator(".lens .status")).to_contain_text("analysed in", timeout=PATIENCE)
+        expect(page.locator(".explore .status")).to_contain_text("analysed in", timeout=PATIENCE)
         expect(page.locator(".examples button[aria-pressed=true]")).to_have_count(1)
         expect(page.locator(".count")).to_contain_text("reached the score")
         assert page.locator(".found tbody tr").count() > 0
@@ -138,7 +138,7 @@ def test_a_clean_copy_with_only_its_requirements_is_a_space(context, place, app,
         expect(page.locator(".folder")).to_be_hidden()  # visitors have no folders there
         page.locator("input[name=pictures]").fill("4")
         page.locator(".one").click()
-        expect(page.locator(".workbench .status")).to_contain_text("Paused.", timeout=PATIENCE)
+        expect(page.locator(".train .status")).to_contain_text("Paused.", timeout=PATIENCE)
         assert process.poll() is None
     assert sorted(app.rglob("*")) == before
     # Gradio's thread for reloading misses the package `spaces`, which Spaces have.

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from fastrcnn.detect import Detector
-from fastrcnn.ui.limits import Limits
+from fastrcnn.detector import Detector
+from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import build, launch
-from fastrcnn.ui.runs import Run, Runs
+from fastrcnn.ui.train.runs import Run, Runs
 from tests.browser.conftest import PATIENCE
 
 pytestmark = pytest.mark.system
@@ -59,7 +59,7 @@ def open_train(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
     page.goto(address)
     page.get_by_role("tab", name="Train").click()
-    page.locator(".workbench .go").wait_for()
+    page.locator(".train .go").wait_for()
     page.locator(".more summary").click()
     page.locator("[name=pictures]").fill("4")
     return page
@@ -93,7 +93,7 @@ def button(page: Page, name: str):
 
 
 def phase(page: Page, name: str) -> None:
-    expect(page.locator(".workbench")).to_have_attribute("data-phase", name)
+    expect(page.locator(".train")).to_have_attribute("data-phase", name)
 
 
 def iterations(page: Page) -> int:
@@ -204,7 +204,7 @@ def test_reset_begins_at_the_same_start_and_draws_the_same_curve(page):
     first = shown_losses(page, 4)
     button(page, "Reset").click()
     phase(page, "paused")
-    expect(page.locator(".workbench .status")).to_contain_text("At its start")
+    expect(page.locator(".train .status")).to_contain_text("At its start")
     assert iterations(page) == 0
     button(page, "Go on").click()
     phase(page, "finished")
@@ -261,7 +261,7 @@ def test_a_run_that_diverges_says_so_and_lights_the_knob(page):
     turn(page, lr="1e30")
     button(page, "Start").click()
     phase(page, "failed")
-    expect(page.locator(".workbench .status")).to_contain_text("diverged; lower lr")
+    expect(page.locator(".train .status")).to_contain_text("diverged; lower lr")
     expect(page.locator(".knob[data-knob=lr]")).to_have_class(re.compile("wanted"))
 
 
@@ -273,7 +273,7 @@ def test_a_bad_setting_is_one_sentence_and_loses_nothing(page, knob, value, says
     train(page, iterations=3)
     turn(page, **{knob: value})
     button(page, "Start").click()
-    expect(page.locator(".workbench .status")).to_contain_text(says)
+    expect(page.locator(".train .status")).to_contain_text(says)
     expect(page.locator(f".knob[data-knob={knob}]")).to_have_class(re.compile("wanted"))
     assert iterations(page) == 3
     expect(page.locator(".take-checkpoint")).to_be_visible()
@@ -324,9 +324,9 @@ def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tm
     assert Detector.from_checkpoint(path).classes == only(runs).classes
     page.get_by_role("button", name="Look through it in Explore").click()
     expect(page.locator(".whose")).to_contain_text("that you trained: 4 iterations, disc")
-    expect(page.locator(".lens .status")).to_contain_text("00000.png: analysed in")
-    expect(page.locator(".lens .scene")).to_be_visible()
-    page.locator("#lens-tab-head").click()
+    expect(page.locator(".explore .status")).to_contain_text("00000.png: analysed in")
+    expect(page.locator(".explore .scene")).to_be_visible()
+    page.locator("#explore-tab-head").click()
     expect(page.locator(".pooled-size")).to_have_text("7 x 7 x 64")
     labels = page.locator(".bars .bar").all_inner_texts()
     known = {*only(runs).classes, "background"}
@@ -342,7 +342,7 @@ def test_a_second_visitor_waits_and_sees_the_place_in_the_queue(page, context, a
     other = open_train(context, address)
     turn(other, iterations=3)
     button(other, "Start").click()
-    expect(other.locator(".workbench .status")).to_have_text(
+    expect(other.locator(".train .status")).to_have_text(
         "Waiting for a turn: 1 training comes first."
     )
     button(page, "Pause").click()
@@ -371,14 +371,14 @@ def test_pictures_of_ones_own(page, voc, runs):
     assert "cat" in only(runs).classes
     page.locator("[name=folder]").fill(str(voc / "nosuch"))
     button(page, "Start").click()
-    expect(page.locator(".workbench .status")).to_contain_text("There is no data set at")
+    expect(page.locator(".train .status")).to_contain_text("There is no data set at")
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(context, address):
     page = context.browser.new_context(viewport={"width": 390, "height": 800}).new_page()
     page.goto(address)
     page.get_by_role("tab", name="Train").click()
-    page.locator(".workbench .go").wait_for()
+    page.locator(".train .go").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.context.close()
 
@@ -389,4 +389,4 @@ def test_explore_still_answers_while_a_training_runs(page, photo):
     until(lambda: iterations(page) >= 1)
     page.get_by_role("tab", name="Explore").click()
     page.locator("#photo input[type=file]").first.set_input_files(str(photo))
-    expect(page.locator(".lens .status")).to_contain_text(f"{photo.name}: analysed in")
+    expect(page.locator(".explore .status")).to_contain_text(f"{photo.name}: analysed in")

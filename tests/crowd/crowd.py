@@ -143,7 +143,7 @@ class Person(threading.Thread):
             if note["name"] != name:
                 raise Foreign(f"a note about {note['name']}, not {name}")
             if note["stage"] == "read":
-                self._tally.tokens.append(("lens", note["token"]))
+                self._tally.tokens.append(("explore", note["token"]))
                 self._tally.seconds["wait for one's turn"].append(time.monotonic() - start)
             if note["stage"] == leaves_at:
                 return False
@@ -156,33 +156,35 @@ class Person(threading.Thread):
     ) -> None:
         height, width = image.shape[:2]
         with self._tally.timed("the picture"):
-            shown = visitor.ask("lens", "picture", token=token)
+            shown = visitor.ask("explore", "picture", token=token)
         if (shown["width"], shown["height"]) != (width, height):
             raise Foreign(f"a picture of {shown['width']} x {shown['height']}, not {name}")
         pixels = load_image(base64.b64decode(shown["src"].split(",", 1)[1])).astype(int)
         if np.abs(pixels - image).mean() > 8:  # as JPEG it has lost a little
             raise Foreign(f"other pixels than those of {name}")
         with self._tally.timed("the proposals"):
-            boxes = visitor.ask("lens", "proposals", token=token)["boxes"]
+            boxes = visitor.ask("explore", "proposals", token=token)["boxes"]
         self._tally.answers.append(Answer(content, boxes))
         for _ in range(self._random.randint(1, 5)):
             index = self._random.randrange(len(boxes))
             with self._tally.timed("choose a box"):
-                box = visitor.ask("lens", "box", token=token, box=index)
+                box = visitor.ask("explore", "box", token=token, box=index)
             if not np.allclose(box["box"], boxes[index], atol=0.06):
                 raise Foreign(f"box {index} of {name} is {box['box']}, not {boxes[index]}")
         own = [5.0, 5.0, width / 2, height / 2]
         with self._tally.timed("draw a box"):
-            drawn = visitor.ask("lens", "mosaic", token=token, box=own)
+            drawn = visitor.ask("explore", "mosaic", token=token, box=own)
         if drawn["size"] != 7:
             raise Foreign("a mosaic that is none")
         for score in (0.05, 0.5):
             with self._tally.timed("move a slider"):
-                made = visitor.ask("lens", "decisions", token=token, score=score, nms=0.3)
+                made = visitor.ask("explore", "decisions", token=token, score=score, nms=0.3)
             if len(made["background"]) != len(boxes):
                 raise Foreign(f"decisions about {len(made['background'])} boxes")
         with self._tally.timed("take the result away"):
-            taken = visitor.ask("lens", "takeaway", token=token, score=0.05, nms=0.3, kind="json")
+            taken = visitor.ask(
+                "explore", "takeaway", token=token, score=0.05, nms=0.3, kind="json"
+            )
         stem = name.removesuffix(".png")
         if taken["name"] != f"{stem}.json" or f'"width": {width}' not in taken["text"]:
             raise Foreign(f"{taken['name']} to take away, not that of {name}")
@@ -193,7 +195,7 @@ class Person(threading.Thread):
             for note in visitor.look_at_example(name):
                 if note["example"] != name:
                     raise Foreign(f"the example {note['example']}, not {name}")
-        visitor.ask("lens", "box", token=note["token"], box=self._random.randrange(100))
+        visitor.ask("explore", "box", token=note["token"], box=self._random.randrange(100))
         return True
 
     def _call(self, visitor: Visitor) -> bool:
@@ -239,11 +241,11 @@ class Person(threading.Thread):
         if f"iterations={iterations} " not in note["command"] + " ":
             raise Foreign(f"the training of another: {note['command']}")
         token = note["token"]
-        self._tally.tokens.append(("workbench", token))
+        self._tally.tokens.append(("train", token))
         start, seen = time.monotonic(), 0
         while True:
             with self._tally.timed("ask how it goes"):
-                told = visitor.ask("workbench", "progress", token=token, steps=seen)
+                told = visitor.ask("train", "progress", token=token, steps=seen)
             seen += len(told["steps"])
             if told["iterations"] != iterations or seen > iterations:
                 raise Foreign(f"a training of {told['iterations']} iterations, not {iterations}")
@@ -256,7 +258,7 @@ class Person(threading.Thread):
             time.sleep(0.5)
         self._tally.seconds["a whole training"].append(time.monotonic() - start)
         with self._tally.timed("the mini-batch"):
-            batch = visitor.ask("workbench", "batch", token=token)
+            batch = visitor.ask("train", "batch", token=token)
         if batch["iteration"] != iterations or seen != iterations:
             raise Foreign(f"the mini-batch of step {batch['iteration']} of {iterations}")
         return True
@@ -279,7 +281,7 @@ def still_answered(address: str, tally: Tally) -> list[str]:
     with Visitor(address) as visitor:
         for view, token in tally.tokens:
             try:
-                visitor.ask(view, "picture" if view == "lens" else "progress", token=token)
+                visitor.ask(view, "picture" if view == "explore" else "progress", token=token)
             except Refused:
                 continue
             answered.append(token)

@@ -9,7 +9,7 @@ import pytest
 
 from fastrcnn.data import Annotation, Dataset, draw_shapes, open_dataset, shapes, write_shapes
 from fastrcnn.errors import DataError
-from fastrcnn.evaluate import proposal_recall
+from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_files(tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastrcnn.files.os.replace", full)
+    monkeypatch.setattr("fastrcnn.runtime.atomic_write.os.replace", full)
     with pytest.raises(DataError, match="No space left"):
         write_shapes(tmp_path, train=1)
     assert [path.name for path in tmp_path.rglob("*")] == ["train"]

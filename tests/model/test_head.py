@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model.head import Head
-from fastrcnn.model.svd import LowRankLinear
+from fastrcnn.model.head import Head, LowRankLinear
 
 
 def test_shapes_and_names():

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model.svd import LowRankLinear, truncated_svd
+from fastrcnn.model.head import LowRankLinear
+from fastrcnn.model.svd import truncated_svd
 
 
 @pytest.mark.parametrize("shape", [(30, 12), (12, 30), (16, 16)])

@@ -1,7 +1,8 @@
-"""A network of a few thousand weights, for tests that need one but not VGG16's."""
+"""A network of a few thousand weights, for tests that need one but not VGG16's; and a picture."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,3 +43,10 @@ def tiny_model(**settings) -> FastRCNN:
     """The same weights at every call."""
     torch.manual_seed(0)
     return FastRCNN(tiny_config(**settings), TinyBackbone())
+
+
+def noisy_ramp() -> np.ndarray:
+    """(64, 80, 3) uint8, the same at every call."""
+    ramp = np.linspace(0, 255, 64 * 80 * 3).reshape(64, 80, 3)
+    noise = np.random.default_rng(0).normal(0, 40, ramp.shape)
+    return np.clip(ramp + noise, 0, 255).astype(np.uint8)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastrcnn.data.cache import _ArrayFolder
 from fastrcnn.model import save_checkpoint
+from fastrcnn.runtime.array_folder import ArrayFolder
 from fastrcnn.training import CheckpointSaved
-from fastrcnn.training.state import save_state
+from fastrcnn.training.run_folder import save_state
 from tests.model.tiny import tiny_model
 from tests.training.tiny import trainer
 
@@ -83,8 +83,8 @@ def write_checkpoints(alive: Callable[[], None], path: Path) -> None:
         alive()
 
 
-def cached(root: Path) -> _ArrayFolder:
-    return _ArrayFolder(root, "kills", {"made_by": "a test"})
+def cached(root: Path) -> ArrayFolder:
+    return ArrayFolder(root, "kills", {"made_by": "a test"})
 
 
 def array(number: int) -> np.ndarray:

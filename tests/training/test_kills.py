@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from fastrcnn import __main__ as command_line
-from fastrcnn.data.cache import ProposalCache
 from fastrcnn.errors import CheckpointError, DataError, FastRCNNError
 from fastrcnn.images import save_image
 from fastrcnn.model import fast_rcnn, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES
+from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training import plot_losses, read_metrics
-from fastrcnn.training.state import load_state, save_state
+from fastrcnn.training.run_folder import load_state, save_state
 from tests.model.tiny import TinyBackbone, tiny_model
 from tests.training import kills
 from tests.training.tiny import trainer
@@ -114,7 +114,7 @@ def test_search_processes_end_with_a_killed_parent(tmp_path: Path):
         "import os, sys, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "import multiprocessing\n"
-        "from fastrcnn.data.cache import _start_worker\n"
+        "from fastrcnn.proposals.cache import _start_worker\n"
         "if __name__ == '__main__':\n"
         "    fresh = multiprocessing.get_context('spawn')\n"
         "    pool = ProcessPoolExecutor(1, fresh, _start_worker)\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastrcnn.files import written_whole
+from fastrcnn.runtime.atomic_write import written_whole
 from fastrcnn.training import plot_losses, plots
 
 

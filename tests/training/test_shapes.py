@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from fastrcnn.data import Dataset, open_dataset, write_shapes
-from fastrcnn.data.cache import FeatureCache, ProposalCache
-from fastrcnn.detect import Detector
+from fastrcnn.detector import Detector
 from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import MODES
+from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training import SHAPES, Step, Trainer, build_model, read_metrics, with_settings
+from fastrcnn.training.feature_cache import FeatureCache
 
 QUICK = ("proposals_mode=single", "fc6=32", "fc7=32", "shorter=80", "longer=120")
 

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from fastrcnn.boxes import iou
 from fastrcnn.data import Dataset
-from fastrcnn.data.cache import FeatureCache
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
 from fastrcnn.model import load_checkpoint
 from fastrcnn.training import (
@@ -37,6 +36,7 @@ from fastrcnn.training import (
     read_metrics,
 )
 from fastrcnn.training import trainer as trainer_module
+from fastrcnn.training.feature_cache import FeatureCache
 from tests.training.tiny import CLASSES, Proposals, dataset, trainer
 
 ROOT = Path(__file__).parents[2]

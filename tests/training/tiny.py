@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fastrcnn import distributed
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.model import FastRCNN
+from fastrcnn.runtime import distributed
 from fastrcnn.training import Recipe, Trainer, with_settings
 
 CLASSES = ("square", "disc")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn.detect import Detector, Stage, Trace
+from fastrcnn.detector import Detector, Stage, Trace
 from fastrcnn.proposals import SelectiveSearch
-from fastrcnn.ui import folder
-from fastrcnn.ui.limits import Limits
+from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import Page, build, launch
 from tests.proposals.test_segments import picture
 
@@ -21,7 +21,7 @@ from tests.proposals.test_segments import picture
 @pytest.fixture(scope="module", autouse=True)
 def no_files_of_other_tests() -> None:
     """They lie in one folder a process, count towards its limit, and go whenever a page sweeps."""
-    for path in folder.FILES.rglob("*"):
+    for path in uploads.FILES.rglob("*"):
         if path.is_file():
             path.unlink(missing_ok=True)
 

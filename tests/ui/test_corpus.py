@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn.detect import Detector, Stage
+from fastrcnn.detector import Detector, Stage
 from fastrcnn.images import load_image
-from fastrcnn.ui import endpoints, folder
+from fastrcnn.ui import api
+from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.page import Page
 from tests.corpus import Case, corpus
 from tests.test_corpus import check, files_open, one_sentence, small
@@ -59,7 +60,7 @@ def assert_refused_in_a_sentence(case: Case, refused: Refused) -> None:
     assert not isinstance(case.picture, np.ndarray), f"{case.name} was refused: {refused}"
     assert one_sentence(str(refused)), f"{case.name}: {refused}"
     # The server's own folders are nobody's business.
-    assert str(folder.FOLDER) not in str(refused) and "/tmp" not in str(refused)
+    assert str(uploads.FOLDER) not in str(refused) and "/tmp" not in str(refused)
 
 
 @pytest.fixture
@@ -68,14 +69,14 @@ def nothing_is_left(monkeypatch) -> Iterator[None]:
     before = set(files_kept())
     yield
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_PATIENCE", 0.0)
-        folder.sweep(600 - folder._READ_SECONDS)
-        folder.sweep(600)
+        patch.setattr(uploads, "_PATIENCE", 0.0)
+        uploads.sweep(600 - uploads._READ_SECONDS)
+        uploads.sweep(600)
     assert set(files_kept()) <= before
 
 
 def files_kept() -> Iterator[Path]:
-    return (path for path in folder.FILES.rglob("*") if path.is_file())
+    return (path for path in uploads.FILES.rglob("*") if path.is_file())
 
 
 def look(page: Page, visitor: Visitor, case: Case) -> str | None:
@@ -118,9 +119,7 @@ def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing
     class Found:
         boxes = np.array([[0, 0, 1, 1]], np.float32)
 
-    monkeypatch.setattr(
-        endpoints, "selective_search", lambda image, *_: seen.append(image) or Found
-    )
+    monkeypatch.setattr(api, "selective_search", lambda image, *_: seen.append(image) or Found)
     for case in corpus():
         seen.clear()
         try:

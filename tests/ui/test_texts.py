@@ -12,15 +12,15 @@ import pytest
 
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui import texts
-from fastrcnn.ui.answers import told
+from fastrcnn.ui.shared.replies import told
 from fastrcnn.ui.texts import LANGUAGES, TEXTS, said, text
-from fastrcnn.ui.train import _RECIPES, KNOBS
+from fastrcnn.ui.train.server import _RECIPES, KNOBS
 
 UI = Path(texts.__file__).parents[1]
 SCRIPTS = sorted(UI.rglob("*.js"))
 TEMPLATES = sorted(UI.rglob("*.html"))
 # What programs and whoever runs the page read, as on the command line; no visitor does.
-NOT_SHOWN = {"endpoints.py", "gate.py", "limits.py"}
+NOT_SHOWN = {"api.py", "middleware.py", "limits.py"}
 MODULES = sorted(path for path in UI.rglob("*.py") if path.name not in NOT_SHOWN)
 
 # The same in every language: names, and the letters of formulas.
@@ -225,4 +225,4 @@ def test_no_module_has_words_of_its_own(path):
 def test_the_strings_of_a_script_are_found(script, pieces):
     assert list(literals(script)) == pieces
     assert is_prose("Press Play.") and is_prose("Play") and is_prose("two words")
-    assert not is_prose("aria-label") and not is_prose("#lens-head") and not is_prose("click")
+    assert not is_prose("aria-label") and not is_prose("#explore-head") and not is_prose("click")

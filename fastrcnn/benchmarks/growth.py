@@ -1,0 +1,123 @@
+"""How the cost grows with the picture, the boxes and the mini-batch: nowhere faster than they do.
+
+Each table times the same work at growing sizes, by turns, and keeps the best of the turns, which
+says most about the work and least about what else the machine was doing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+
+import cv2
+import torch
+from PIL import Image
+
+from fastrcnn.benchmarks.speed import Work, photograph, random_rois, shipped_detector
+from fastrcnn.data import VOC_CLASSES
+from fastrcnn.model import FastRCNN, Geometry, ModelConfig
+from fastrcnn.training.loss import multi_task_loss
+
+_SIDES = (250, 500, 1000, 2000, 4000)
+_BOXES = (100, 300, 1000, 3000, 10_000)
+_PICTURES = (1, 2, 4, 8)
+_ROIS_A_PICTURE = 64
+_BATCH_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What the work takes at each size. seconds: the best turn."""
+
+    name: str
+    unit: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def exponents(self) -> tuple[float, ...]:
+        """Of the power by which the cost grows from each size to the next: 1 is linear."""
+        return tuple(
+            math.log(self.seconds[i + 1] / self.seconds[i])
+            / math.log(self.sizes[i + 1] / self.sizes[i])
+            for i in range(len(self.sizes) - 1)
+        )
+
+
+def measure_growth(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[Growth]:
+    """The tables of these names, all by default, one as soon as it is measured.
+
+    turns: how often each size is run, after once that is not counted.
+    """
+    for name, (unit, works) in TABLES.items():
+        if not names or name in names:
+            by_size = works()
+            yield Growth(name, unit, tuple(by_size), _best(list(by_size.values()), turns))
+
+
+def _best(works: list[Work], turns: int) -> tuple[float, ...]:
+    taken: list[list[float]] = [[] for _ in works]
+    for turn in range(turns + 1):
+        for work, seconds in zip(works, taken, strict=True):
+            start = time.perf_counter()
+            work()
+            if turn:  # the first one warms up
+                seconds.append(time.perf_counter() - start)
+    return tuple(map(min, taken))
+
+
+def _whole_way() -> Mapping[int, Work]:
+    """From a JPEG file to its detections, by pixels."""
+    detector, works = shipped_detector(), {}
+    for side in _SIDES:
+        width, height = side, side * 3 // 4
+        picture = Image.fromarray(cv2.resize(photograph(), (width, height)))
+        file = BytesIO()
+        picture.save(file, "JPEG", quality=90)
+        works[width * height] = partial(detector.trace, file.getvalue())
+    return works
+
+
+def _boxes() -> Mapping[int, Work]:
+    """From boxes and a feature map to detections."""
+    detector, image = shipped_detector(), photograph()
+    known = detector.trace(image)
+    features = known.features, known.scale
+    height, width = image.shape[:2]
+    boxes = random_rois(width, height, max(_BOXES))[:, 1:].numpy()
+    return {
+        count: partial(detector.trace, image, boxes=boxes, features=features, proposals=count)
+        for count in _BOXES
+    }
+
+
+def _batch() -> Mapping[int, Work]:
+    """A training step of the whole network, from conv3_1 on as in the paper, by pictures."""
+    torch.manual_seed(0)
+    config = ModelConfig(VOC_CLASSES, fc6=1024, fc7=1024, geometry=Geometry(square=_BATCH_SIDE))
+    model = FastRCNN(config).train()
+    model.freeze("conv3_1")
+    one = random_rois(_BATCH_SIDE, _BATCH_SIDE, _ROIS_A_PICTURE)
+
+    def step(count: int) -> None:
+        pixels = torch.rand(count, 3, _BATCH_SIDE, _BATCH_SIDE)
+        rois = one.repeat(count, 1)
+        rois[:, 0] = torch.arange(count).repeat_interleave(len(one))
+        labels = torch.arange(len(rois)) % (len(VOC_CLASSES) + 1)
+        model.zero_grad(set_to_none=True)
+        cls_score, bbox_pred = model(pixels, rois)
+        targets = torch.zeros(len(rois), 4)
+        multi_task_loss(cls_score, bbox_pred, labels, targets).total.backward()
+
+    return {count: partial(step, count) for count in _PICTURES}
+
+
+TABLES: dict[str, tuple[str, Callable[[], Mapping[int, Work]]]] = {
+    "picture-size": ("pixels", _whole_way),
+    "boxes": ("boxes", _boxes),
+    "batch": ("pictures", _batch),
+}

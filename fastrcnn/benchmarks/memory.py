@@ -1,0 +1,159 @@
+"""What a process takes: memory while it detects, and seconds until it answers.
+
+Each figure is of a fresh process, since what ran before leaves its marks on the memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from fastrcnn.data import draw_shapes
+from fastrcnn.detector import Detector
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.runtime.allocator import give_back
+
+T = TypeVar("T")
+
+_ROOT = Path(__file__).parents[2]
+_PHOTOGRAPH = _ROOT / "assets" / "cow.jpg"
+_LARGE = (4000, 3000)  # what a telephone's camera takes
+_LOOKED_AT = (20, 100, 200)  # pictures after which memory is read
+_SIDES = (250, 800)  # of those pictures, the least and the most
+_PATIENCE = 120.0  # seconds for the page
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In MB of 10^6 bytes, of the command `detect`.
+
+    peak: the most that it ever took for a photograph, by its size. after: what it held after so
+    many pictures of all sizes in one process. most: the most that it ever took for those.
+    """
+
+    peak: dict[str, float]
+    after: dict[int, float]
+    most: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from starting Python: until `import fastrcnn` is done; until `app.py` has answered
+    with its first page. A median of some turns each."""
+
+    imported: float
+    first_page: float
+
+
+def measure_memory(looked_at: Sequence[int] = _LOOKED_AT) -> Memory:
+    """Run `detect` in fresh processes. Raises FastRCNNError where the system does not tell."""
+    _status()
+    with TemporaryDirectory(prefix="fastrcnn-bench-") as folder:
+        large = Path(folder) / "large.jpg"
+        with Image.open(_PHOTOGRAPH) as photograph:
+            sizes = ["{} x {}".format(*photograph.size), "{} x {}".format(*_LARGE)]
+            photograph.resize(_LARGE).save(large)
+        peaks = [_in_fresh_process(_peak, photo) for photo in (_PHOTOGRAPH, large)]
+    held, most = _in_fresh_process(_over_many, tuple(looked_at))
+    peak, after = zip(sizes, peaks, strict=True), zip(looked_at, held, strict=True)
+    return Memory(dict(peak), dict(after), most)
+
+
+def measure_start(turns: int = 3) -> Start:
+    """Start Python and the page so many times. Raises FastRCNNError where no page comes."""
+    imported, first_page = [], []
+    for _ in range(turns):
+        imported.append(_seconds_to_import())
+        first_page.append(_seconds_to_page())
+    return Start(statistics.median(imported), statistics.median(first_page))
+
+
+def _in_fresh_process(work: Callable[..., T], *arguments: object) -> T:
+    # Spawned: a fork would begin with all that this process holds.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _peak(photo: Path) -> float:
+    from fastrcnn.__main__ import main
+
+    with redirect_stdout(StringIO()):
+        main(["detect", str(photo)])
+    return _status()["VmHWM"]
+
+
+def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
+    detector, random, held = Detector.from_checkpoint(), np.random.default_rng(0), []
+    for number in range(1, max(looked_at) + 1):
+        size = tuple(random.integers(*_SIDES, 2, endpoint=True).tolist())
+        detector(cv2.resize(draw_shapes(number)[0], size))
+        give_back()  # as the command does
+        if number in looked_at:
+            held.append(_status()["VmRSS"])
+    return held, _status()["VmHWM"]
+
+
+def _status() -> dict[str, float]:
+    """What Linux says of this process's memory, in MB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError as error:
+        raise FastRCNNError("Memory can be measured on Linux only.") from error
+    fields = (line.split() for line in lines if line.endswith(" kB"))
+    return {name.rstrip(":"): int(kilobytes) * 1024 / 1e6 for name, kilobytes, _ in fields}
+
+
+def _seconds_to_import() -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import fastrcnn"], cwd=_ROOT, check=True)
+    return time.perf_counter() - start
+
+
+def _seconds_to_page() -> float:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, _ROOT / "app.py"],
+        env=os.environ | {"GRADIO_SERVER_PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not _answers(f"http://127.0.0.1:{port}"):
+            if process.poll() is not None or time.perf_counter() - start > _PATIENCE:
+                raise FastRCNNError("app.py did not answer; start it by hand to see why.")
+            time.sleep(0.02)
+        return time.perf_counter() - start
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        # Past any proxy that the environment names.
+        with build_opener(ProxyHandler({})).open(address, timeout=_PATIENCE) as page:
+            return b"Fast R-CNN" in page.read()
+    except (URLError, ConnectionError):
+        return False

@@ -1,0 +1,369 @@
+"""How fast each stage is, beside its reference, in one run and in turns.
+
+Timings of two things are only worth comparing when they were taken on the same machine at the same
+time: each row runs ours and the reference by turns and gives the medians, their spread and the
+ratio. Weights are random where only the time matters; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+from fastrcnn.benchmarks import walkthrough
+from fastrcnn.data import Dataset, open_dataset, write_shapes
+from fastrcnn.detector import Detector
+from fastrcnn.evaluation.recall import opencv_selective_search
+from fastrcnn.images import load_image
+from fastrcnn.model import (
+    FastRCNN,
+    Geometry,
+    Head,
+    RoIPool,
+    build_backbone,
+    walkthrough_roi_pool_reference,
+)
+from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.proposals.cache import ProposalCache
+from fastrcnn.runtime.precision import autocast, has_bfloat16
+from fastrcnn.training.batches import MiniBatches
+from fastrcnn.training.caches import fill_caches
+from fastrcnn.training.feature_cache import FeatureCache
+from fastrcnn.training.recipes import WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training.records import Step
+from fastrcnn.training.trainer import Trainer, build_model
+
+_CPU = torch.device("cpu")
+_ROIS = 2000
+_PICTURE = (500, 375)  # width and height of the usual VOC photograph
+_ASSET = Path(__file__).parents[2] / "assets" / "cow.jpg"
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the figures come from."""
+
+    processor: str
+    cores: int
+    threads: int
+    bfloat16: bool
+    torch: str
+    opencv: str
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One comparison. seconds, reference_seconds: of each turn. target: the ratio to reach.
+
+    The ratio says how many times faster ours is; where `floor` is set, how many times slower than
+    what this machine could do at best, which is to stay below the target.
+    """
+
+    name: str
+    reference: str
+    seconds: tuple[float, ...]
+    reference_seconds: tuple[float, ...]
+    target: float
+    floor: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """Of the medians."""
+        ours, theirs = map(statistics.median, (self.seconds, self.reference_seconds))
+        return ours / theirs if self.floor else theirs / ours
+
+    @property
+    def reached(self) -> bool:
+        """Whether the ratio is what it should be."""
+        return self.ratio <= self.target if self.floor else self.ratio >= self.target
+
+
+def this_machine() -> Machine:
+    """The machine that this runs on."""
+    return Machine(
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        bfloat16=has_bfloat16(_CPU),
+        torch=torch.__version__,
+        opencv=cv2.__version__,
+    )
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def measure(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[SpeedRow]:
+    """The rows of these names, all by default, one as soon as it is measured.
+
+    turns: how often ours and the reference run by turns, after one that is not counted.
+    """
+    for name, row in ROWS.items():
+        if not names or name in names:
+            yield row(name, turns)
+
+
+def _in_turns(
+    name: str,
+    reference: str,
+    ours: Work,
+    theirs: Work,
+    turns: int,
+    target: float,
+    floor: bool = False,
+) -> SpeedRow:
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns + 1):
+        for work, taken in zip((ours, theirs), seconds, strict=True):
+            start = time.perf_counter()
+            work()
+            if turn:  # the first one warms up
+                taken.append(time.perf_counter() - start)
+    return SpeedRow(name, reference, tuple(seconds[0]), tuple(seconds[1]), target, floor)
+
+
+# What the rows share
+
+
+@cache
+def photograph() -> np.ndarray:
+    return cv2.resize(load_image(_ASSET), _PICTURE, interpolation=cv2.INTER_AREA)
+
+
+@cache
+def shipped_detector() -> Detector:
+    return Detector.from_checkpoint()
+
+
+@cache
+def _walkthrough() -> walkthrough.WalkThrough:
+    torch.manual_seed(0)
+    return walkthrough.WalkThrough().eval()
+
+
+def random_rois(width: int, height: int, count: int = _ROIS) -> Tensor:
+    """(R, 5) of all sizes, in an input of `width` x `height` pixels."""
+    random = np.random.default_rng(0)
+    sides = np.array([width, height])
+    low = random.uniform(0, 0.8, (count, 2)) * sides
+    high = low + random.uniform(0.05, 1, (count, 2)) * (sides - low)
+    return torch.from_numpy(np.hstack([np.zeros((count, 1)), low, high]).astype(np.float32))
+
+
+# The rows
+
+
+def _proposals(name: str, turns: int) -> SpeedRow:
+    image = photograph()
+    return _in_turns(
+        name,
+        "OpenCV switchToSelectiveSearchFast",
+        lambda: selective_search(image, "fast"),
+        lambda: opencv_selective_search(image),
+        turns,
+        target=1.5,
+    )
+
+
+@torch.no_grad()
+def _roi_pooling(name: str, turns: int) -> SpeedRow:
+    maps, rois = torch.rand(1, 512, 37, 50), random_rois(800, 600)
+    pool = RoIPool("walkthrough")
+
+    def ours() -> None:
+        # As the head takes them. Where the system is slow to hand out memory, the 200 MB of all at
+        # once would be what is measured.
+        for _ in pool.parts(maps, rois, 128):
+            pass
+
+    return _in_turns(
+        name,
+        "the walk-through's loop",
+        ours,
+        lambda: walkthrough_roi_pool_reference(maps, rois),
+        turns,
+        target=20,
+    )
+
+
+@torch.no_grad()
+def _fc_head(name: str, turns: int) -> SpeedRow:
+    detector = shipped_detector()
+    pooled = torch.rand(_ROIS, 512, 7, 7)
+    whole = Head(512, 7, 4096, 4096, 21).eval()
+
+    def ours() -> None:
+        with autocast(detector.precision, _CPU):
+            for part in pooled.split(128):
+                detector.model.head(part)
+
+    return _in_turns(name, "4096 wide, float32", ours, lambda: whole(pooled), turns, target=6)
+
+
+def _whole_way(name: str, turns: int, square: int | None = None, target: float = 2.5) -> SpeedRow:
+    detector = shipped_detector()
+    if square is not None:
+        config = replace(
+            detector.model.config, geometry=Geometry(square=square), pool="walkthrough"
+        )
+        model = FastRCNN(config)
+        model.load_state_dict(detector.model.state_dict())
+        detector = Detector(model)
+    network, image = _walkthrough(), photograph()
+    return _in_turns(
+        name,
+        "the walk-through's way",
+        lambda: detector.trace(image),
+        lambda: walkthrough.detect(network, image),
+        turns,
+        target,
+    )
+
+
+@torch.no_grad()
+def _against_torchvision(name: str, turns: int) -> SpeedRow:
+    detector, image = shipped_detector(), photograph()
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
+    pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
+    return _in_turns(
+        name,
+        "torchvision fasterrcnn_resnet50_fpn",
+        lambda: detector.trace(image),
+        lambda: network([pixels]),
+        turns,
+        target=1.8,
+    )
+
+
+def _second_box(name: str, turns: int) -> SpeedRow:
+    detector, image = shipped_detector(), photograph()
+    trace = detector.trace(image)
+    box = torch.tensor([50.0, 60.0, 300.0, 320.0])
+    return _in_turns(
+        name,
+        "a fresh analysis",
+        lambda: detector.inspect(trace, box),
+        lambda: detector.trace(image),
+        turns,
+        target=10,
+    )
+
+
+def _training(name: str, turns: int) -> SpeedRow:
+    with tempfile.TemporaryDirectory(prefix="fastrcnn-bench-") as folder:
+        dataset = open_dataset(write_shapes(Path(folder) / "set", train=16), "train")
+        recipe = with_settings(WALKTHROUGH, [f"iterations={turns + 1}", "validation_fraction=0"])
+        trainer, batch = _training_parts(recipe, dataset, Path(folder))
+        network = _walkthrough().train()
+        optimizer = torch.optim.Adam(
+            [p for p in network.parameters() if p.requires_grad], lr=recipe.lr
+        )
+
+        def ours() -> None:
+            while not isinstance(next(trainer), Step):
+                pass
+
+        row = _in_turns(
+            name,
+            "the walk-through's step",
+            ours,
+            lambda: walkthrough.training_step(network, optimizer, *batch),
+            turns,
+            target=3,
+        )
+        trainer.close()
+        network.eval()
+    return row
+
+
+def _training_parts(
+    recipe: Recipe, dataset: Dataset, folder: Path
+) -> tuple[Trainer, tuple[Tensor, ...]]:
+    """Our trainer, and the first mini-batch in the walk-through's form."""
+    model = build_model(recipe, dataset.classes)
+    features = FeatureCache(model.backbone, model.config.geometry, folder / "cache")
+    proposals = ProposalCache(MODES[recipe.proposals_mode], folder / "cache")
+    trainer = Trainer(
+        recipe, model, dataset, out=folder / "run", features=features, proposals=proposals
+    )
+    for _ in fill_caches(trainer, features, proposals):
+        pass
+    pictures = MiniBatches(recipe, dataset, features, proposals).batch(0)
+    images = torch.cat([walkthrough.preprocess(load_image(p.sample.path)) for p in pictures])
+    rois = torch.cat(
+        [
+            torch.cat([torch.full((len(p.rois), 1), float(i)), p.rois[:, 1:]], dim=1)
+            for i, p in enumerate(pictures)
+        ]
+    )
+    labels = torch.cat([p.labels for p in pictures])
+    return trainer, (images, rois, labels, torch.cat([p.deltas for p in pictures]))
+
+
+@torch.no_grad()
+def _convolutions(name: str, turns: int) -> SpeedRow:
+    """Ours against as many multiplications in one large matrix product of the same precision."""
+    backbone = build_backbone("vgg16").eval()
+    pixels = torch.rand(1, 3, 600, 800) * 255
+    dtype = torch.bfloat16 if has_bfloat16(_CPU) else torch.float32
+    side = 2048
+    one = torch.rand(side, side, dtype=dtype)
+    products = _multiplications(backbone, pixels) / side**3
+
+    def ours() -> None:
+        with autocast("auto", _CPU):
+            backbone(pixels)
+
+    def ceiling() -> None:
+        for _ in range(round(products)):
+            one @ one
+
+    return _in_turns(
+        name, f"{str(dtype).split('.')[-1]} matrix products", ours, ceiling, turns, 1.5, floor=True
+    )
+
+
+def _multiplications(backbone: nn.Module, pixels: Tensor) -> float:
+    height, width = pixels.shape[2:]
+    total = 0.0
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            total += module.weight.numel() * height * width
+        elif isinstance(module, nn.MaxPool2d):
+            height, width = height // 2, width // 2
+    return total
+
+
+ROWS: dict[str, Callable[[str, int], SpeedRow]] = {
+    "proposals": _proposals,
+    "roi-pooling": _roi_pooling,
+    "fc-head": _fc_head,
+    "whole-way": _whole_way,
+    "whole-way-224": partial(_whole_way, square=walkthrough.SIDE, target=4),
+    "against-torchvision": _against_torchvision,
+    "second-box": _second_box,
+    "training": _training,
+    "convolutions": _convolutions,
+}

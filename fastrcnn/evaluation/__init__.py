@@ -1,0 +1,1 @@
+"""How good detections and proposals are, and what goes wrong."""

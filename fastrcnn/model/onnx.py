@@ -1,0 +1,133 @@
+"""The network as an ONNX file, for programs that have neither Python nor PyTorch.
+
+Proposals, the resizing of the picture, and non-maximum suppression stay outside: a program brings
+boxes of its own and does with the scores what it likes. H x W pixels, R boxes, K classes with the
+background at 0.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fastrcnn import boxes as box_ops
+from fastrcnn.errors import CheckpointError, MissingPackageError, reason
+from fastrcnn.model import FastRCNN, RoIPool
+from fastrcnn.runtime.atomic_write import written_whole
+
+INPUTS = ("picture", "boxes")
+OUTPUTS = ("probabilities", "deltas", "regressed")
+
+
+def export_onnx(model: FastRCNN, path: str | Path) -> None:
+    """Write the network as one ONNX file, weights included.
+
+    In go ``picture``, (H, W, 3) uint8 RGB, resized as the file's metadata says under "geometry"
+    (see `Geometry`), and ``boxes``, (R, 4) float32 x1 y1 x2 y2 in pixels of that. Out come
+    ``probabilities`` (R, K), ``deltas`` (R, K, 4) and ``regressed`` (R, K, 4), the boxes that the
+    deltas lead to, in the same pixels and clipped to the picture. H, W and R are free; R may be 0.
+    The metadata also has "classes", a JSON list of the K-1 names without the background.
+
+    RoI pooling becomes ONNX's MaxRoiPool, which rounds as the paper's form does, or its RoiAlign.
+    The walk-through's form is a MaxRoiPool of whole cells: equal but for crops 57 cells long, or
+    some longer ones, of which the last bin takes a cell more.
+
+    The file's folder is made if need be. Raises MissingPackageError without onnxscript, which
+    PyTorch needs for this, and CheckpointError where the file cannot be written.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("The export to ONNX", "onnxscript") from error
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program = _program(model)
+        with written_whole(path) as part:
+            program.save(part, external_data=False)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {reason(error)}.") from error
+
+
+def _program(model: FastRCNN) -> torch.onnx.ONNXProgram:
+    example = torch.zeros(320, 480, 3, dtype=torch.uint8), torch.tensor([[16.0, 32, 200, 300]] * 3)
+    # With gradients off the backbone would choose kernels that only PyTorch has.
+    with torch.enable_grad():
+        program = torch.onnx.export(
+            _Exported(model).eval(),
+            example,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes={"picture": {0: "H", 1: "W"}, "boxes": {0: "R"}},
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props.update(
+        classes=json.dumps(model.config.classes),
+        geometry=json.dumps(asdict(model.config.geometry)),
+    )
+    return program
+
+
+class _Exported(nn.Module):
+    """`FastRCNN.predict` from a picture on, in operations that ONNX has."""
+
+    def __init__(self, model: FastRCNN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, picture: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        model = self.model
+        features = model.backbone(model.backbone.normalise(picture))
+        cls_score, bbox_pred = model.head(_pool(model.roi_pool, features, boxes))
+        deltas = model.head.deltas(bbox_pred)
+        if not model.config.bbox_reg:
+            deltas = torch.zeros_like(deltas)
+        height, width = picture.shape[:2]
+        regressed = box_ops.clip(box_ops.decode(boxes, deltas), height, width)
+        return cls_score.softmax(dim=1), deltas, regressed
+
+
+def _pool(pool: RoIPool, features: Tensor, boxes: Tensor) -> Tensor:
+    """(1, C, H', W') and (R, 4) -> (R, C, S, S)."""
+    scale = 1 / pool.stride
+    image = boxes.new_zeros(boxes.shape[0], 1)
+    if pool.form == "align":
+        return _onnx(
+            "RoiAlign",
+            (features, boxes, image[:, 0].long()),
+            {
+                "spatial_scale": scale,
+                "sampling_ratio": 2,
+                "output_height": pool.size,
+                "output_width": pool.size,
+                "coordinate_transformation_mode": "half_pixel",
+            },
+            pool.size,
+        )
+    if pool.form == "walkthrough":
+        # As `RoIPool.cells`, but with the last cell in place of the one after it.
+        exact, scale = boxes * scale, 1.0
+        height, width = features.shape[2:]
+        x1 = exact[:, 0].floor().clamp(0, width - 1)
+        y1 = exact[:, 1].floor().clamp(0, height - 1)
+        x2 = exact[:, 2].ceil().clamp(max=width).maximum(x1 + 1) - 1
+        y2 = exact[:, 3].ceil().clamp(max=height).maximum(y1 + 1) - 1
+        boxes = torch.stack([x1, y1, x2, y2], dim=1)
+    return _onnx(
+        "MaxRoiPool",
+        (features, torch.cat([image, boxes], dim=1)),
+        {"pooled_shape": [pool.size, pool.size], "spatial_scale": scale},
+        pool.size,
+    )
+
+
+def _onnx(name: str, inputs: tuple[Tensor, ...], attributes: dict, size: int) -> Tensor:
+    """An operation of ONNX itself; while PyTorch follows the graph it gives a map of zeros."""
+    features, boxes = inputs[:2]
+    shape = (boxes.shape[0], features.shape[1], size, size)
+    return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=features.dtype, shape=shape)

@@ -1,0 +1,89 @@
+"""Selective search's boxes, computed once per picture and kept on disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from fastrcnn.data.dataset import Annotation
+from fastrcnn.images import load_image
+from fastrcnn.proposals.search import SelectiveSearch, selective_search
+from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
+
+# Raise this when the code of selective search changes what it computes.
+_PROPOSALS_VERSION = 2
+
+_WORTH_A_PROCESS = 50  # pictures for each; a fresh process takes seconds to start
+
+
+class ProposalSource(Protocol):
+    """Gives a picture's proposals, (R, 4) float32 in its pixels, best first."""
+
+    def get(self, annotation: Annotation) -> np.ndarray:
+        """The proposals of this picture."""
+        ...
+
+
+class ProposalCache:
+    """Selective search, run once per picture."""
+
+    def __init__(self, settings: SelectiveSearch, root: Path | None = None) -> None:
+        self.settings = settings
+        made_by = asdict(settings) | {"version": _PROPOSALS_VERSION, "opencv": cv2.__version__}
+        self._arrays = ArrayFolder(root or default_cache(), "proposals", made_by)
+
+    def get(self, annotation: Annotation) -> np.ndarray:
+        """(R, 4) float32, best first."""
+
+        def make() -> np.ndarray:
+            return selective_search(load_image(annotation.path), self.settings).boxes
+
+        return self._arrays.get(self._arrays.path(annotation.path), make)
+
+    def fill(self, annotations: Iterable[Annotation], workers: int = 1) -> Iterator[None]:
+        """Make what is missing; yields once per picture, for progress.
+
+        workers: the most processes to share it out to, fewer where little is missing.
+        """
+        missing = []
+        for annotation in annotations:
+            if self._arrays.path(annotation.path).exists():
+                yield
+            else:
+                missing.append(annotation)
+        workers = min(workers, len(missing) // _WORTH_A_PROCESS)
+        if workers < 2:
+            for annotation in missing:
+                self.get(annotation)
+                yield
+            return
+        # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:
+            for _ in pool.map(self._make, missing, chunksize=4):
+                yield
+
+    def _make(self, annotation: Annotation) -> None:
+        self.get(annotation)
+
+
+def _start_worker() -> None:
+    """One thread a process, and none of them outlives a parent that was killed."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,0 +1,1 @@
+"""The Explore tab: every step of the detector on one photograph."""

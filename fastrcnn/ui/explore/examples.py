@@ -1,0 +1,48 @@
+"""The photographs that come with the project, and the true boxes of what they show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fastrcnn.images import load_image
+
+ASSETS = Path(__file__).parents[3] / "assets"
+_THUMBNAIL = 96  # pixels of height
+# One near and two far: there is something to see at every step.
+_FIRST = "cow"
+
+
+@dataclass(frozen=True)
+class Example:
+    """name: the file's, without its ending. objects: ``{"label", "box", "difficult"}`` each."""
+
+    name: str
+    path: Path
+    objects: tuple[dict, ...]
+
+
+def read_examples(folder: Path = ASSETS) -> dict[str, Example]:
+    """The JPEG photographs of a folder by name, with the objects that its objects.json tells of."""
+    listed = folder / "objects.json"
+    objects = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
+    return {
+        path.stem: Example(path.stem, path, tuple(objects.get(path.name, ())))
+        for path in sorted(folder.glob("*.jpg"))
+    }
+
+
+def first_of(examples: dict[str, Example]) -> str | None:
+    """The example that the page opens with, if there is any."""
+    return _FIRST if _FIRST in examples else next(iter(examples), None)
+
+
+def thumbnail(example: Example) -> np.ndarray:
+    """The photograph made small, (h, w, 3) uint8 RGB."""
+    image = load_image(example.path)
+    width = max(round(image.shape[1] * _THUMBNAIL / image.shape[0]), 1)
+    return cv2.resize(image, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,288 @@
+"""What the page shows of a trace, as plain values ready for JSON. Nothing is computed twice here.
+
+R proposals, K classes with background at 0, C channels of an h x w map, S x S bins.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from io import BytesIO
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fastrcnn.boxes import iou
+from fastrcnn.data import Annotation
+from fastrcnn.detector import Detector, Inspection, Trace
+from fastrcnn.images import load_image
+from fastrcnn.model import FastRCNN
+from fastrcnn.postprocess import Decisions
+from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
+from fastrcnn.training.batches import Sample
+
+LONGEST_SHOWN = 1200  # pixels; a larger picture is shown shrunk, its boxes stay in its own pixels
+_STRONGEST = 12  # channels in the strip
+_FOUND_IOU = 0.5
+
+
+def model(detector: Detector) -> dict:
+    """What the page says of a network wherever it speaks of its shape.
+
+    sees: the side of the square of input pixels that reach one cell of the map, borders aside.
+    """
+    network = detector.model
+    sees = jump = 1
+    for module in network.backbone.modules():
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            size, stride = (
+                side[0] if isinstance(side, tuple) else side
+                for side in (module.kernel_size, module.stride)
+            )
+            sees += (size - 1) * jump
+            jump *= stride
+    return {
+        "classes": list(detector.classes),
+        "backbone": network.backbone.name,
+        "convolutions": len(network.backbone.layers),
+        "channels": network.backbone.channels,
+        "stride": network.backbone.stride,
+        "sees": sees,
+        "pool": network.roi_pool.form,
+        "trained": detector.metadata.get("iterations"),
+    }
+
+
+def picture(image: np.ndarray) -> dict:
+    """The photograph for the browser: its own size, and the pixels as a JPEG address."""
+    height, width = image.shape[:2]
+    return {"width": width, "height": height, "src": data_url(shrink(image), "JPEG", quality=88)}
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """The picture with no side above LONGEST_SHOWN."""
+    height, width = image.shape[:2]
+    scale = LONGEST_SHOWN / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def data_url(image: np.ndarray, kind: str, **options: Any) -> str:
+    """An RGB picture as an address that holds the file itself; kind: "JPEG" or "PNG"."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def runs(segmentations: tuple[Segmentation, ...], proposals: Proposals | None) -> list[dict]:
+    """The ways of grouping, in the order of `Proposals.hierarchies` once that is known."""
+    if proposals is not None and proposals.hierarchies:
+        return [
+            {
+                "space": hierarchy.colour_space,
+                "threshold": hierarchy.threshold,
+                "strategy": hierarchy.strategy,
+                "segments": len(hierarchy.merges) + 1,
+            }
+            for hierarchy in proposals.hierarchies
+        ]
+    return [
+        {
+            "space": start.colour_space,
+            "threshold": start.threshold,
+            "strategy": None,
+            "segments": len(start.segments.sizes),
+        }
+        for start in segmentations
+    ]
+
+
+def segments(labels: np.ndarray) -> dict:
+    """The starting segments: each pixel's number, as 16-bit (32-bit) integers, deflated."""
+    height, width = labels.shape
+    count = int(labels.max()) + 1
+    bits = 16 if count <= 2**16 else 32
+    packed = zlib.compress(labels.astype(f"<u{bits // 8}").tobytes(), 1)
+    return {
+        "width": width,
+        "height": height,
+        "count": count,
+        "bits": bits,
+        "labels": base64.b64encode(packed).decode(),
+    }
+
+
+def hierarchy(run: Hierarchy) -> dict:
+    """The starting segments, and the merges with what each joined and why."""
+    return segments(run.labels) | {
+        "merges": run.merges.tolist(),
+        "similarities": np.round(run.similarities, 4).tolist(),
+        "names": list(SIMILARITIES.values()),
+        "used": [letter in run.strategy for letter in SIMILARITIES],
+        "boxes": np.round(run.boxes, 1).tolist(),
+        "sizes": run.sizes.tolist(),
+    }
+
+
+def proposals(found: Proposals, count: int) -> dict:
+    """The `count` best boxes, in order, and for each the run and the region it came from."""
+    return {
+        "boxes": np.round(found.boxes[:count], 1).tolist(),
+        "sources": found.sources[:count].tolist(),
+    }
+
+
+def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
+    """One box's answers: (K,), (K, 4), (K, 4)."""
+    return {
+        "probabilities": numbers(probabilities, 5),
+        "deltas": numbers(deltas, 5),
+        "regressed": numbers(regressed, 2),
+    }
+
+
+def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict:
+    """The mean of all channels, and a cell's size in pixels of the picture (height x width)."""
+    rows, columns = features.shape[2:]
+    input_height, input_width = model.config.geometry.size(height, width)
+    stride = model.roi_pool.stride
+    return {
+        "map": numbers(features[0].mean(dim=0), 3),
+        "map_size": [columns, rows],
+        "cell": [stride * width / input_width, stride * height / input_height],
+    }
+
+
+def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None) -> dict:
+    """RoI pooling and the head of one box, and one channel of it cell by cell.
+
+    channel: by default the one that answers most strongly.
+    """
+    channels, height, width = trace.features.shape[1:]
+    largest = seen.pooled.flatten(1).amax(dim=1)
+    strongest = torch.argsort(largest, descending=True, stable=True)[:_STRONGEST].tolist()
+    if channel is None:
+        channel = strongest[0]
+    # Pixels of the picture per cell of the map.
+    cell = [stride / trace.scale[0], stride / trace.scale[1]]
+    moved = None
+    if seen.cells is not None:
+        moved = numbers((seen.cells - seen.exact) * torch.tensor(cell * 2), 1)
+    return {
+        "form": seen.form,
+        "box": numbers(seen.box, 2),
+        "exact": numbers(seen.exact, 3),
+        "cells": None if seen.cells is None else seen.cells.tolist(),
+        "moved": moved,
+        "bins": numbers(seen.bins, 3),
+        "cell": cell,
+        "map_size": [width, height],
+        "channels": channels,
+        "channel": channel,
+        "map": numbers(trace.features[0, channel], 3),
+        "pooled": numbers(seen.pooled[channel], 3),
+        "winners": None if seen.argmax is None else seen.argmax[channel].tolist(),
+        "strongest": [
+            {
+                "channel": k,
+                "largest": round(largest[k].item(), 2),
+                "pooled": numbers(seen.pooled[k], 2),
+            }
+            for k in strongest
+        ],
+    } | scores(seen.probabilities, seen.deltas, seen.regressed)
+
+
+def mosaic(seen: Inspection) -> dict:
+    """All channels' pooled maps as bytes, 255 the largest value of all."""
+    largest = max(seen.pooled.max().item(), 1e-9)
+    levels = (seen.pooled.clamp(min=0) * (255 / largest)).round().to(torch.uint8)
+    packed = zlib.compress(levels.numpy().tobytes(), 1)
+    return {
+        "channels": len(levels),
+        "size": levels.shape[1],
+        "largest": round(largest, 3),
+        "levels": base64.b64encode(packed).decode(),
+    }
+
+
+def decisions(made: Decisions) -> dict:
+    """Every candidate that reached the score and what became of it, column by column."""
+    return {
+        "proposals": made.proposals.tolist(),
+        "labels": made.labels.tolist(),
+        "scores": numbers(made.scores, 5),
+        "boxes": numbers(made.boxes, 2),
+        "kept": made.kept.tolist(),
+        "suppressed_by": made.suppressed_by.tolist(),
+        "overlaps": numbers(made.overlaps, 4),
+        "votes": made.votes.tolist(),
+        "voted": numbers(made.voted, 2),
+    }
+
+
+def truth(boxes: Tensor, truths: Tensor) -> list[dict]:
+    """How well the ranked proposals (R, 4) cover each true box (G, 4).
+
+    first: the rank, from 0, of the first proposal with IoU 0.5, or None. best, iou: the proposal
+    that overlaps most.
+    """
+    found = []
+    for overlaps in iou(truths, boxes):
+        hits = (overlaps >= _FOUND_IOU).nonzero().flatten()
+        best = int(overlaps.argmax()) if len(overlaps) else None
+        found.append(
+            {
+                "first": int(hits[0]) if len(hits) else None,
+                "best": best,
+                "iou": 0.0 if best is None else round(overlaps[best].item(), 4),
+            }
+        )
+    return found
+
+
+def objects(annotation: Annotation, classes: tuple[str, ...]) -> list[dict]:
+    """The true objects of a picture, as ``{"label", "box", "difficult"}``."""
+    return [
+        {
+            "label": classes[label - 1],
+            "box": np.round(box.astype(float), 2).tolist(),
+            "difficult": bool(difficult),
+        }
+        for box, label, difficult in zip(
+            annotation.boxes, annotation.labels, annotation.difficult, strict=True
+        )
+    ]
+
+
+def sample(part: Sample, mean: Tensor, std: Tensor) -> dict:
+    """One picture of a mini-batch with its RoIs, foreground first.
+
+    targets: what bbox_pred is taught, normalised; None for background.
+    """
+    image = load_image(part.path)
+    if part.flipped:
+        image = np.ascontiguousarray(image[:, ::-1])
+    targets = (torch.from_numpy(part.deltas) - mean) / std
+    return picture(image) | {
+        "name": part.path.name,
+        "flipped": part.flipped,
+        "boxes": np.round(part.boxes.astype(float), 1).tolist(),
+        "labels": part.labels.tolist(),
+        "overlaps": np.round(part.overlaps.astype(float), 3).tolist(),
+        "targets": [
+            values if label else None
+            for values, label in zip(numbers(targets, 3), part.labels.tolist(), strict=True)
+        ],
+    }
+
+
+def numbers(values: Tensor, digits: int) -> list:
+    """A tensor as rounded plain numbers."""
+    return np.round(values.double().numpy(), digits).tolist()

@@ -1,0 +1,1 @@
+"""What the page needs on the open internet, where strangers come."""

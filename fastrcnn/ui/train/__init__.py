@@ -1,0 +1,1 @@
+"""The Train tab: a detector learns while one watches."""

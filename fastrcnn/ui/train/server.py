@@ -1,0 +1,386 @@
+"""The Train tab: a detector learns while one watches, run by the package's own trainer.
+
+The browser starts a run by an event, which gives it the run's token, and then asks the functions
+of `_Server` a few times a second for what is new.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from fastrcnn.data import Dataset, open_dataset, write_shapes
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
+from fastrcnn.model import save_checkpoint
+from fastrcnn.model.backbone import layer_names
+from fastrcnn.model.fast_rcnn import HEAD_LAYERS
+from fastrcnn.runtime.array_folder import default_cache, trim_cache
+from fastrcnn.training.batches import split_validation
+from fastrcnn.training.plots import plot_losses, read_metrics
+from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
+from fastrcnn.ui.explore import payloads
+from fastrcnn.ui.explore.server import Explore
+from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.sessions import Analyses, Analysis
+from fastrcnn.ui.shared import inputs
+from fastrcnn.ui.shared.replies import answering, apology, apology_in_browser, told
+from fastrcnn.ui.shared.view import build_view
+from fastrcnn.ui.texts import said, text
+from fastrcnn.ui.train.runs import Run, Runs
+
+_SCRIPTS = ("base", "form", "plots", "batch", "scenes", "main")
+_MOST_PICTURES = 2001  # and one less is the most
+_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that goes through the page
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A setting of a recipe that teaches something. choices: where it is one of a few.
+
+    name: the recipe's field. kind: "number", "choice" or "switch".
+    """
+
+    name: str
+    kind: str = "number"
+    choices: tuple[str, ...] = ()
+
+
+KNOBS = (
+    Knob("iterations"),
+    Knob("images_per_batch"),
+    Knob("rois_per_batch"),
+    Knob("fg_fraction"),
+    Knob("fg_iou"),
+    Knob("bg_iou_low"),
+    Knob("bg_iou_high"),
+    Knob("loc_weight"),
+    Knob("lr"),
+    Knob("optimizer", "choice", OPTIMIZERS),
+    Knob("first_trainable", "choice"),
+    Knob("bbox_reg", "switch"),
+    Knob("normalise_targets", "switch"),
+    Knob("seed"),
+)
+# laptop_conv5 is not among them: it goes on from trained weights.
+_RECIPES = ("shapes", "walkthrough", "paper", "laptop")
+
+
+def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
+    """Build the tab inside an open `gr.Tab`.
+
+    runs: keeps the visitors' trainings. analyses, explore, tabs: where a trained detector is
+    looked through, and what brings that into view.
+    """
+    server = _Server(runs)
+    local = not os.environ.get("SPACE_ID")  # what Hugging Face sets on a Space
+
+    def start(event: gr.EventData, request: gr.Request) -> dict:
+        try:
+            return _start(runs, inputs.session(request), event._data, local)
+        except FastRCNNError as error:
+            return apology(said(error))
+
+    def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+        session = inputs.session(request)
+        try:
+            run = runs.get(event._data.get("token"))
+            index = inputs.whole(event._data.get("scene"), "scene", len(run.held_out))
+            detector = run.detector()
+            analyses.use(session, detector)
+        except FastRCNNError as error:
+            yield gr.skip(), gr.skip(), apology(said(error))
+            return
+        shown = run.held_out[index]
+        objects = payloads.objects(shown, run.classes)
+        analysis = Analysis(shown.path.name, detector, objects=tuple(objects))
+        for note in explore.open(analysis, shown.path, session):
+            yield gr.Tabs(selected="explore"), note, gr.skip()
+
+    view = build_view(
+        Path(__file__).parent,
+        _SCRIPTS,
+        server.functions(),
+        local=local,
+        recipes={name: _defaults(RECIPES[name]) for name in _RECIPES},
+        knobs=[vars(knob) for knob in KNOBS],
+    )
+    options = {"show_progress": "hidden", "api_visibility": "private"}
+    started = view.start(start, None, view, concurrency_limit=4, **options)
+    looked = view.look(
+        look,
+        None,
+        [tabs, explore.view, view],
+        concurrency_limit=runs.limits.analyses,
+        concurrency_id="analysis",
+        **options,
+    )
+    for event in (started, looked):
+        event.failure(
+            None,
+            None,
+            view,
+            js=apology_in_browser(text("server.failed", count=runs.limits.queue)),
+            **options,
+        )
+
+
+def _defaults(recipe: Recipe) -> dict:
+    """What a recipe's knobs stand at, as the form shows them."""
+    values = {knob.name: getattr(recipe, knob.name) for knob in KNOBS}
+    values["iterations"] = recipe.iterations or 1000
+    values["first_trainable"] = recipe.first_trainable or layer_names(recipe.backbone)[0]
+    return {
+        "values": values,
+        "layers": [*layer_names(recipe.backbone), *HEAD_LAYERS],
+        "pictures": 400 if recipe.backbone == "small" else 100,
+    }
+
+
+def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
+    name = asked.get("recipe")
+    if name not in _RECIPES:
+        raise FastRCNNError(text("server.no-recipe", names=", ".join(_RECIPES)))
+    values = asked.get("values")
+    known = {knob.name for knob in KNOBS}
+    if not isinstance(values, dict) or not all(
+        key in known and isinstance(value, str) and len(value) < 100
+        for key, value in values.items()
+    ):
+        raise FastRCNNError(text("server.settings", names=", ".join(known)))
+    defaults = _defaults(RECIPES[name])["values"]
+    changed = {k: v.strip() for k, v in values.items() if v.strip() != _written(defaults[k])}
+    settings = [f"{key}={value}" for key, value in changed.items()]
+    settings += _iterations(RECIPES[name], changed)
+    recipe = with_settings(RECIPES[name], settings)
+    if recipe.first_trainable == layer_names(recipe.backbone)[0]:
+        recipe = replace(recipe, first_trainable=None)
+    _check_batch(recipe, runs.limits)
+    # The page keeps no state of a run to come back to.
+    recipe = replace(recipe, checkpoint_minutes=1e6)
+    pictures = inputs.whole(asked.get("pictures"), "pictures", _MOST_PICTURES)
+    folder = asked.get("folder")
+    own = folder.strip() if isinstance(folder, str) else ""
+    data = _pictures(recipe, pictures, own, local)
+    # What visitors make of the built-in pictures is kept apart from the owner's own, up to a limit.
+    cache = _cache() if own else _cache() / "page"
+    most = runs.limits.cache_mb * 2**20
+
+    def prepare() -> tuple[Dataset, Dataset | None]:
+        if not own:
+            trim_cache(cache, most)
+        return data(cache)
+
+    token = runs.start(session, recipe, prepare, cache=cache, paused=asked.get("paused") is True)
+    command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
+    command += ["--limit", str(pictures), "--val-limit", str(_held_out(pictures))]
+    command += ["--out", "runs/mine"]
+    for setting in settings:
+        command += ["--set", setting]
+    drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
+    return {
+        "token": token,
+        "recipe": name,
+        "changed": changed,
+        "pictures": pictures if pictures != _defaults(RECIPES[name])["pictures"] else None,
+        "folder": Path(own).name if own else None,
+        "command": ("" if own else drawing) + shlex.join(command),
+    }
+
+
+def _check_batch(recipe: Recipe, limits: Limits) -> None:
+    """Refuse mini-batches that could take more memory than there is."""
+    for name, most in (
+        ("images_per_batch", limits.batch_pictures),
+        ("rois_per_batch", limits.batch_rois),
+    ):
+        value = getattr(recipe, name)
+        if value > most:
+            raise FastRCNNError(text("server.batch", name=name, value=value, most=most))
+
+
+def _held_out(pictures: int) -> int:
+    """How many pictures are held out beside so many to train on."""
+    return max(min(pictures // 4, 100), 1)
+
+
+def _written(value: object) -> str:
+    """A setting as the form writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
+    """A recipe of epochs gets iterations here, so that all runs have a length to compare."""
+    if recipe.iterations is None and "iterations" not in changed:
+        return ["iterations=1000"]
+    return []
+
+
+def _pictures(
+    recipe: Recipe, count: int, folder: str, local: bool
+) -> Callable[[Path], tuple[Dataset, Dataset | None]]:
+    if count < 1:
+        raise FastRCNNError(text("server.one-picture"))
+    path = Path(folder).expanduser()
+    if not folder:
+        return lambda cache: _shapes(cache, count)
+    if not local:
+        raise FastRCNNError(text("server.only-shapes"))
+    train = open_dataset(path, "train")[:count]
+    if path.is_file():
+        # It has no other split.
+        return lambda cache: split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
+    val = open_dataset(path, "val")[: _held_out(count)]
+    return lambda cache: (train, None if recipe.validation_fraction else val)
+
+
+def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
+    # A folder for each power of two, so that nobody's is rewritten while somebody trains on it, and
+    # that there are not as many folders as numbers. A longer set begins with a shorter one.
+    size = 1 << (count - 1).bit_length()
+    with _WRITING:
+        folder = write_shapes(cache / f"shapes-{size}", train=size, val=_held_out(size))
+    return open_dataset(folder, "train")[:count], open_dataset(folder, "val")[: _held_out(count)]
+
+
+_WRITING = threading.Lock()
+_COPYING = threading.Lock()  # a network for each who asks at once would add up
+_TEMPORARY: list[TemporaryDirectory] = []
+
+
+def _cache() -> Path:
+    """Where pictures and proposals are kept; if that cannot be written, for this process only."""
+    folder = default_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    if not _TEMPORARY:
+        _TEMPORARY.append(TemporaryDirectory(prefix="cache-", dir=uploads.prepare()))
+    return Path(_TEMPORARY[0].name)
+
+
+class _Server:
+    """What the browser may ask about its run; each question names it by its token."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def functions(self) -> list[Callable]:
+        questions = (self.progress, self.batch, self.scenes, self.control, self.takeaway)
+        return [answering(question) for question in questions]
+
+    def progress(self, asked: dict) -> dict:
+        """Where the run is, and what its curves have beyond what the browser has already."""
+        run = self._run(asked)
+        curves = run.curves
+        steps, validations, evaluations = (
+            inputs.whole(asked.get(name, 0), name, 2**31)
+            for name in ("steps", "validations", "evaluations")
+        )
+        doing, step = run.doing, run.step
+        return {
+            "phase": run.phase,
+            "trouble": run.trouble and told(run.trouble),
+            "ahead": run.ahead,
+            "doing": doing and {"stage": doing.stage, "done": doing.done, "total": doing.total},
+            "iterations": run.iterations,
+            "left": step and round(step.seconds_left, 1),
+            "classes": list(run.classes),
+            "steps": curves.steps[steps:],
+            "validations": curves.validations[validations:],
+            "evaluations": curves.evaluations[evaluations:],
+            "scenes": run.scenes and run.scenes.iteration,
+        }
+
+    def batch(self, asked: dict) -> dict:
+        """The last mini-batch: its pictures as they were used, and their sampled RoIs."""
+        run = self._run(asked)
+        step = run.step
+        if step is None:
+            raise FastRCNNError(text("server.no-batch"))
+        return {
+            "iteration": step.iteration,
+            "foreground": step.foreground,
+            "background": step.background,
+            "pictures": [payloads.sample(sample, *run.target_scale()) for sample in step.batch],
+        }
+
+    def scenes(self, asked: dict) -> dict:
+        """What is found on a few held-out pictures; the pictures themselves when asked for."""
+        run = self._run(asked)
+        scenes = run.scenes
+        if scenes is None:
+            raise FastRCNNError(text("server.no-scenes"))
+        shown = run.held_out[: len(scenes.found)]
+        answer = {"iteration": scenes.iteration, "found": [d.to_list() for d in scenes.found]}
+        if asked.get("pictures"):
+            answer["pictures"] = [
+                payloads.picture(load_image(item.path))
+                | {"objects": payloads.objects(item, run.classes)}
+                for item in shown
+            ]
+        return answer
+
+    def control(self, asked: dict) -> dict:
+        """Go on, pause, do one step or stop."""
+        run = self._run(asked)
+        actions = {
+            "resume": run.resume,
+            "pause": run.pause,
+            "step": run.one_step,
+            "stop": run.stop,
+        }
+        action = asked.get("action")
+        if action not in actions:
+            raise FastRCNNError(text("server.actions", names=", ".join(actions)))
+        actions[action]()
+        return {"phase": run.phase}
+
+    def takeaway(self, asked: dict) -> dict:
+        """The curves as the trainer writes and draws them, or the network as a checkpoint."""
+        run = self._run(asked)
+        kind = asked.get("kind")
+        if kind == "jsonl":
+            return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
+        with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
+            if kind == "png":
+                path = Path(folder) / "loss.png"
+                plot_losses(read_metrics(run.metrics()), path)
+                return _file(path, "image/png")
+            size = run.checkpoint_size()
+            if size > _LARGEST_DOWNLOAD:  # before anything is copied
+                raise FastRCNNError(
+                    text(
+                        "server.too-large",
+                        megabytes=round(size / 2**20),
+                        most=_LARGEST_DOWNLOAD // 2**20,
+                    )
+                )
+            path = Path(folder) / "model.safetensors"
+            with _COPYING:
+                detector = run.detector()
+                save_checkpoint(path, detector.model, detector.metadata, half=True)
+                return _file(path, "application/octet-stream")
+
+    def _run(self, asked: dict) -> Run:
+        return self._runs.get(asked.get("token"))
+
+
+def _file(path: Path, kind: str) -> dict:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return {"name": path.name, "src": f"data:{kind};base64,{data}"}

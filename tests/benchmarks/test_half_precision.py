@@ -1,0 +1,47 @@
+"""What bfloat16 changes, on a detector that knows nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fastrcnn.__main__ import main
+from fastrcnn.benchmarks.half_precision import compare_rounding
+from fastrcnn.data import open_dataset
+from fastrcnn.detector import Detector
+from fastrcnn.errors import DataError
+from fastrcnn.model import load_checkpoint
+
+
+def test_every_detection_is_followed(tiny_checkpoint, voc):
+    dataset = open_dataset(voc, "val")
+    model, _ = load_checkpoint(tiny_checkpoint)
+    found = compare_rounding(model, dataset, score=0.1)
+    detector = Detector(model, precision="float32")
+    expected = [detector(annotation.path, score=0.1).scores for annotation in dataset]
+    assert sorted(found.scores) == sorted(np.concatenate(expected))
+    assert 0 < found.moved.max() < 0.05
+    assert found.float32.images == found.bfloat16.images == len(dataset)
+
+
+def test_the_command(tiny_checkpoint, voc, capsys):
+    arguments = ["rounding", "--data", str(voc), "--checkpoint", str(tiny_checkpoint)]
+    assert main([*arguments, "--limit", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "1 pictures" in told and "bfloat16" in told and "detections of at least 0.5" in told
+    assert main([*arguments, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["float32"]["images"] == 2
+    shown = {row["least_score"]: row["detections"] for row in found["moved"]}
+    assert shown[0.01] > shown[0.5] >= 0
+
+
+def test_a_picture_of_another_size_than_annotated(tiny_checkpoint, voc):
+    model, _ = load_checkpoint(tiny_checkpoint)
+    dataset = open_dataset(voc, "val")[:1]
+    wrong = replace(dataset, annotations=(replace(dataset.annotations[0], width=99),))
+    with pytest.raises(DataError, match="99"):
+        compare_rounding(model, wrong)

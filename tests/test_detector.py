@@ -1,0 +1,267 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import roi_pool
+
+from fastrcnn import boxes as box_ops
+from fastrcnn.detections import Detections
+from fastrcnn.detector import Detector
+from fastrcnn.errors import ImageError, RecipeError
+from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
+from fastrcnn.model.resize import Geometry
+from fastrcnn.proposals import selective_search
+from tests.proposals.test_segments import picture
+
+CLASSES = ("ball", "box", "cone")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(0)
+    config = ModelConfig(CLASSES, fc6=16, fc7=16, geometry=Geometry(shorter=96, longer=160))
+    model = FastRCNN(config)
+    with torch.no_grad():  # the paper's initialisation is nearly indifferent: make it speak
+        model.head.cls_score.weight.mul_(100 / model.head.cls_score.weight.std())
+        model.head.bbox_pred.weight.mul_(20 / model.head.bbox_pred.weight.std())
+        model.head.bbox_std.fill_(0.1)
+    return Detector(model, search="single", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return picture(5, 120, 160)
+
+
+def slow_nms(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[int]:
+    """Suppression as it is told: take the best, drop what overlaps it, go on."""
+    left = sorted(range(len(scores)), key=lambda i: -scores[i].item())
+    kept = []
+    while left:
+        best = left.pop(0)
+        kept.append(best)
+        overlap = box_ops.iou(boxes[best : best + 1], boxes)[0]
+        left = [i for i in left if overlap[i] <= limit]
+    return kept
+
+
+def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
+    trace = detector.trace(scene, score=0.3, nms=0.4, vote=None)
+    assert torch.equal(trace.boxes, torch.from_numpy(selective_search(scene, "single").boxes))
+
+    model = detector.model
+    resized, (sx, sy) = model.config.geometry.resize(scene)
+    with torch.no_grad():
+        maps = model.backbone(model.backbone.preprocess(resized))
+        rois = torch.cat(
+            [torch.zeros(len(trace.boxes), 1), trace.boxes * torch.tensor([sx, sy, sx, sy])], dim=1
+        )
+        scores, raw = model.head(roi_pool(maps, rois, 7, 1 / 16))
+    torch.testing.assert_close(trace.features, maps)
+    torch.testing.assert_close(trace.probabilities, scores.softmax(dim=1), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(trace.deltas, raw * 0.1, atol=1e-4, rtol=1e-3)
+    for label in range(4):
+        regressed = box_ops.clip(box_ops.decode(trace.boxes, trace.deltas[:, label]), 120, 160)
+        torch.testing.assert_close(trace.regressed[:, label], regressed)
+
+    expected = []
+    for label in (1, 2, 3):
+        passing = (trace.probabilities[:, label] >= 0.3).nonzero().flatten()
+        class_boxes = trace.regressed[passing, label]
+        class_scores = trace.probabilities[passing, label]
+        for i in slow_nms(class_boxes, class_scores, 0.4):
+            expected.append((class_scores[i].item(), label, class_boxes[i].tolist()))
+    found = trace.detections
+    assert len(found) == len(expected) > 2
+    assert sorted(expected, key=lambda e: (-e[0], e[1])) == [
+        (score, label, box)
+        for score, label, box in zip(
+            found.scores.tolist(), found.labels.tolist(), found.boxes.tolist(), strict=True
+        )
+    ]
+    assert set(trace.seconds) == {"read", "segments", "proposals", "features", "head", "nms"}
+
+
+def test_bfloat16_finds_the_same_with_scores_that_hardly_differ(tiny_checkpoint, photo):
+    exact, rounded = (
+        Detector.from_checkpoint(tiny_checkpoint, precision=precision).trace(photo)
+        for precision in ("float32", "bfloat16")
+    )
+    assert rounded.features.dtype == rounded.probabilities.dtype == torch.float32
+    assert not torch.equal(rounded.features, exact.features)
+    assert (rounded.probabilities - exact.probabilities).abs().max() < 0.03
+    assert rounded.deltas.dtype == torch.float32
+
+
+def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
+    classes, backbone = len(detector.classes), detector.model.config.backbone
+    assert repr(detector).startswith(f"Detector of {classes} classes: {backbone}, search ")
+    trace = detector.trace(scene)
+    height, width = scene.shape[:2]
+    told = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
+    assert repr(trace) == told and len(told) < 200
+
+
+def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
+    segments, proposals, features, detections = detector.stages(scene, score=0.3)
+    assert [s.name for s in (segments, proposals, features, detections)] == [
+        *("segments", "proposals", "features", "detections")
+    ]
+    assert segments.segmentations and segments.proposals is None
+    assert proposals.proposals is not None and proposals.features is None
+    assert features.features is not None and features.trace is None
+    assert not torch.is_inference_mode_enabled()
+    trace = detector.trace(scene, score=0.3)
+    assert detections.trace.detections.to_list() == trace.detections.to_list()
+    assert detections.trace.proposals is proposals.proposals
+    assert detections.trace.features is features.features
+    labels = segments.segmentations[0].segments.labels
+    assert detections.trace.proposals.hierarchies[0].labels is labels
+
+
+def test_ones_own_boxes_are_scored_as_proposals_are(detector, scene):
+    trace = detector.trace(scene)
+    for ours, theirs in zip(
+        detector.score(trace, trace.boxes[3:7]),
+        (trace.probabilities, trace.deltas, trace.regressed),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs[3:7])
+
+
+@pytest.mark.parametrize("form", [None, "walkthrough", "align"])
+def test_a_box_looked_at_closely(detector, scene, form):
+    trace = detector.trace(scene)
+    for index in (0, len(trace.boxes) // 2, len(trace.boxes) - 1):
+        box = trace.boxes[index]
+        seen = detector.inspect(trace, box, form)
+        sx, sy = trace.scale
+        scaled = box * torch.tensor([sx, sy, sx, sy])
+        torch.testing.assert_close(seen.exact, scaled / 16)
+        if form is None:
+            assert seen.form == "paper"
+            torch.testing.assert_close(seen.probabilities, trace.probabilities[index])
+            torch.testing.assert_close(seen.deltas, trace.deltas[index])
+            torch.testing.assert_close(seen.regressed, trace.regressed[index], atol=1e-3, rtol=0)
+        if form == "align":
+            assert seen.cells is None and seen.argmax is None
+            corners = torch.cat([seen.bins[0, 0, :2], seen.bins[-1, -1, 2:]])
+            torch.testing.assert_close(corners, seen.exact)
+            torch.testing.assert_close(seen.bins[2, 3, 2:], seen.bins[3, 4, :2])
+            continue
+        for row in range(7):
+            for column in range(7):
+                x1, y1, x2, y2 = seen.bins[row, column].tolist()
+                if x1 >= x2 or y1 >= y2:  # beyond the map's last cell
+                    assert not seen.pooled[:, row, column].any()
+                    assert (seen.argmax[:, row, column] == -1).all()
+                    continue
+                window = trace.features[0, :, y1:y2, x1:x2]
+                assert torch.equal(seen.pooled[:, row, column], window.amax(dim=(1, 2)))
+                won = seen.argmax[:, row, column]
+                assert torch.equal(
+                    trace.features[0].flatten(1).gather(1, won[:, None])[:, 0],
+                    seen.pooled[:, row, column],
+                )
+
+
+def test_one_box_in_half_precision_has_the_numbers_of_the_whole(tiny_checkpoint, scene):
+    detector = Detector.from_checkpoint(tiny_checkpoint, precision="bfloat16")
+    trace = detector.trace(scene)
+    for index in range(0, len(trace.boxes), 7):
+        seen = detector.inspect(trace, trace.boxes[index])
+        torch.testing.assert_close(seen.probabilities, trace.probabilities[index])
+        torch.testing.assert_close(seen.deltas, trace.deltas[index])
+
+
+def test_an_unknown_form_of_pooling_is_refused(detector, scene):
+    trace = detector.trace(scene)
+    with pytest.raises(RecipeError, match="bilinear"):
+        detector.inspect(trace, trace.boxes[0], "bilinear")
+
+
+def test_the_score_threshold_moves_no_box(detector, scene):
+    low, high = (detector(scene, score=score) for score in (0.3, 0.6))
+    assert 0 < len(high) < len(low)
+    np.testing.assert_allclose(low.above(0.6).boxes, high.boxes, rtol=1e-5)
+    unvoted = detector(scene, score=0.6, vote=None)
+    assert unvoted.scores.tolist() == high.scores.tolist()
+    assert unvoted.boxes.tolist() != high.boxes.tolist()
+
+
+def test_what_is_known_already_is_not_computed_again(detector, scene, monkeypatch):
+    first = detector.trace(scene)
+    monkeypatch.setattr("fastrcnn.detector.search_stages", None)
+    second = detector.trace(
+        scene, boxes=first.boxes.numpy(), features=(first.features, first.scale)
+    )
+    assert second.proposals is None
+    assert torch.equal(first.probabilities, second.probabilities)
+
+
+def test_proposals_limit_takes_the_best_ranked(detector, scene):
+    assert len(detector.trace(scene, proposals=7).boxes) == 7
+
+
+@pytest.mark.parametrize("boxes", [np.zeros((0, 4)), []])
+def test_no_proposals_give_no_detections(detector, scene, boxes):
+    trace = detector.trace(scene, boxes=boxes, retry=0.0)
+    assert len(trace.detections) == 0
+    assert trace.probabilities.shape == (0, 4) and trace.regressed.shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (30, 30)])
+def test_degenerate_pictures_are_answered(detector, size):
+    trace = detector.trace(np.full((*size, 3), 200, np.uint8), score=0.0)
+    assert len(trace.boxes) == 1 and len(trace.detections) == 3
+    assert np.isfinite(trace.detections.boxes).all()
+
+
+def test_boxes_stay_in_the_picture(detector, scene):
+    boxes = detector(scene, score=0.0).boxes
+    assert boxes.min() >= 0
+    assert boxes[:, [0, 2]].max() <= 160 and boxes[:, [1, 3]].max() <= 120
+
+
+def test_retry_keeps_the_single_best_when_nothing_passes(detector, scene):
+    probabilities = detector.trace(scene).probabilities[:, 1:]
+    best = probabilities.max().item()
+    assert len(detector(scene, score=1.01)) == 0
+    kept = detector(scene, score=1.01, retry=0.0)
+    assert len(kept) == 1 and kept.scores[0] == pytest.approx(best)
+    assert len(detector(scene, score=1.01, retry=1.01)) == 0
+
+
+def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):
+    save_checkpoint(tmp_path / "d.safetensors", detector.model, {"recipe": "test"})
+    loaded = Detector.from_checkpoint(tmp_path / "d.safetensors", "single", "float32")
+    assert loaded.classes == CLASSES and loaded.metadata["recipe"] == "test"
+    assert loaded(scene, score=0.1).to_list() == detector(scene, score=0.1).to_list()
+
+
+def test_a_file_that_is_no_picture(detector, tmp_path):
+    (tmp_path / "a.jpg").write_text("no")
+    with pytest.raises(ImageError, match=r"a\.jpg"):
+        detector(tmp_path / "a.jpg")
+
+
+def test_detections_as_plain_values():
+    found = Detections(
+        np.array([[1, 2, 3.456, 4], [0, 0, 9, 9]], np.float32),
+        np.array([0.9, 0.25], np.float32),
+        np.array([2, 1]),
+        ("cat", "dog"),
+    )
+    assert found.to_list() == [
+        {"label": "dog", "score": 0.9, "box": [1.0, 2.0, 3.46, 4.0]},
+        {"label": "cat", "score": 0.25, "box": [0.0, 0.0, 9.0, 9.0]},
+    ]
+    assert found.above(0.5).names == ["dog"] == found.first(1).names
+
+
+def test_no_stage_is_timed_with_importing_torchvision(detector, photo, monkeypatch):
+    monkeypatch.setattr("fastrcnn.runtime.torchvision_ops.prepare", lambda: time.sleep(0.5))
+    before = time.perf_counter()
+    seconds = detector.trace(photo).seconds
+    assert sum(seconds.values()) < time.perf_counter() - before - 0.5

@@ -1,0 +1,345 @@
+"""What the Train tab's browser may ask, without a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from fastrcnn.data import open_dataset, read_coco, write_shapes
+from fastrcnn.errors import FastRCNNError
+from fastrcnn.images import load_image
+from fastrcnn.model import load_checkpoint, save_checkpoint
+from fastrcnn.training import RECIPES, SHAPES
+from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.train.runs import Runs
+from fastrcnn.ui.train.server import _RECIPES, KNOBS, _defaults, _Server, _shapes, _start
+from tests.ui.conftest import assert_is_json, assert_is_one_sentence
+
+SMALL = {"iterations": "6", "rois_per_batch": "32"}
+ASKED = {"recipe": "shapes", "pictures": 4, "folder": "", "values": SMALL, "paused": False}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The cache of all runs here."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTRCNN_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def runs(place):
+    runs = Runs(Limits(session_mb=100))
+    yield runs
+    for session in ("me", "you"):
+        runs.close(session)
+
+
+@pytest.fixture
+def questions(runs) -> dict[str, Callable]:
+    return {function.__name__: function for function in _Server(runs).functions()}
+
+
+def wait_for(runs: Runs, token: str, *phases: str):
+    run, deadline = runs.get(token), time.monotonic() + 300
+    while run.phase not in phases:
+        assert time.monotonic() < deadline, (run.phase, run.trouble)
+        time.sleep(0.02)
+    return run
+
+
+@pytest.fixture
+def finished(runs, questions):
+    """A run that is done, and a way to ask about it."""
+    token = _start(runs, "me", ASKED, local=True)["token"]
+    run = wait_for(runs, token, "finished")
+
+    def ask(name: str, **asked) -> dict:
+        answer = json.loads(json.dumps(questions[name]({"token": token} | asked), allow_nan=False))
+        assert "error" not in answer, answer
+        return answer
+
+    return run, ask
+
+
+def test_progress_gives_what_is_new(finished):
+    run, ask = finished
+    whole = ask("progress")
+    assert whole["phase"] == "finished" and whole["iterations"] == 6 and whole["scenes"] == 6
+    assert whole["steps"] == [list(step) for step in run.curves.steps]
+    later = ask("progress", steps=4, validations=len(run.curves.validations), evaluations=0)
+    assert later["steps"] == whole["steps"][4:] and later["validations"] == []
+    assert later["evaluations"] == run.curves.evaluations
+
+
+def test_the_mini_batch_is_the_trainers(finished):
+    run, ask = finished
+    shown = ask("batch")
+    assert shown["iteration"] == 6
+    assert len(shown["pictures"]) == len(run.step.batch) == SHAPES.images_per_batch
+    mean, std = run.target_scale()
+    for picture, sample in zip(shown["pictures"], run.step.batch, strict=True):
+        height, width = load_image(sample.path).shape[:2]
+        assert (picture["width"], picture["height"]) == (width, height)
+        assert picture["flipped"] == sample.flipped
+        np.testing.assert_allclose(picture["boxes"], sample.boxes, atol=0.06)
+        assert picture["labels"] == sample.labels.tolist()
+        np.testing.assert_allclose(picture["overlaps"], sample.overlaps, atol=6e-4)
+        for target, label, delta in zip(
+            picture["targets"], sample.labels, sample.deltas, strict=True
+        ):
+            if label == 0:
+                assert target is None
+            else:
+                expected = (torch.from_numpy(delta) - mean) / std
+                np.testing.assert_allclose(target, expected, atol=6e-4)
+    counts = [sum(label > 0 for p in shown["pictures"] for label in p["labels"])]
+    assert counts == [shown["foreground"]]
+
+
+def test_the_held_out_pictures_come_once_with_their_true_objects(finished, place):
+    _, ask = finished
+    lean, whole = ask("scenes"), ask("scenes", pictures=True)
+    assert "pictures" not in lean and lean["found"] == whole["found"]
+    val = read_coco(place / "page" / "shapes-4" / "val.json")
+    assert len(whole["pictures"]) == len(val) == 1
+    (picture,) = whole["pictures"]
+    names = [val.classes[label - 1] for label in val[0].labels]
+    assert [item["label"] for item in picture["objects"]] == names
+    np.testing.assert_allclose([i["box"] for i in picture["objects"]], val[0].boxes, atol=0.01)
+
+
+def test_the_curves_and_the_checkpoint_can_be_taken_away(finished, tmp_path):
+    run, ask = finished
+    assert ask("takeaway", kind="jsonl")["text"] == run.metrics().read_text()
+    png = base64.b64decode(ask("takeaway", kind="png")["src"].split(",", 1)[1])
+    assert load_image(png).shape[1] == 1200
+    taken = ask("takeaway", kind="checkpoint")
+    path = tmp_path / taken["name"]
+    path.write_bytes(base64.b64decode(taken["src"].split(",", 1)[1]))
+    model, metadata = load_checkpoint(path)
+    assert metadata["iterations"] == 6 and metadata["recipe"]["rois_per_batch"] == 32
+    ours = run.detector().model.state_dict()
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, ours[name], rtol=1e-3, atol=1e-4)
+    with safe_open(path, "pt") as file:
+        assert "fastrcnn" in file.metadata()
+
+
+def test_a_network_too_large_for_the_page_says_so(finished, monkeypatch):
+    run, ask = finished
+    monkeypatch.setattr("fastrcnn.ui.train.server._LARGEST_DOWNLOAD", 1000)
+    monkeypatch.setattr(run, "detector", lambda: pytest.fail("it was copied all the same"))
+    with pytest.raises(AssertionError, match="go through the page"):
+        ask("takeaway", kind="checkpoint")
+
+
+def test_one_network_is_copied_at_a_time_however_many_ask(finished, monkeypatch):
+    run, ask = finished
+    copy, busy, most = run.detector, [], []
+
+    def detector():
+        busy.append(1)
+        time.sleep(0.1)
+        most.append(len(busy))
+        return copy()
+
+    def save(*asked, **named):
+        save_checkpoint(*asked, **named)
+        busy.pop()
+
+    monkeypatch.setattr(run, "detector", detector)
+    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ask("takeaway", kind="checkpoint"), range(4)))
+    assert most == [1] * 4
+
+
+def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, monkeypatch):
+    _, ask = finished
+    places = []
+
+    def save(path, *asked, **named):
+        places.append(path)
+        save_checkpoint(path, *asked, **named)
+
+    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    ask("takeaway", kind="checkpoint")
+    (path,) = places
+    assert path.is_relative_to(uploads.FOLDER) and not path.is_relative_to(uploads.FILES)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("kind", ["png", "jsonl"])
+def test_a_full_disk_or_a_folder_that_goes_is_one_sentence(finished, runs, monkeypatch, kind):
+    run, ask = finished
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastrcnn.ui.train.server.plot_losses", full)
+    if kind == "jsonl":
+        monkeypatch.setattr(run, "metrics", lambda: Path("/nowhere/metrics.jsonl"))
+    sentence = r"'The server could not use its disk \([^/]*\); try again in a moment\.'"
+    with pytest.raises(AssertionError, match=sentence):
+        ask("takeaway", kind=kind)
+
+
+def test_control_pauses_steps_goes_on_and_stops(runs, questions):
+    token = _start(runs, "me", ASKED | {"paused": True}, local=True)["token"]
+    run = wait_for(runs, token, "paused")
+    questions["control"]({"token": token, "action": "step"})
+    while len(run.curves.steps) < 1:
+        time.sleep(0.02)
+    wait_for(runs, token, "paused")
+    assert len(run.curves.steps) == 1
+    questions["control"]({"token": token, "action": "stop"})
+    wait_for(runs, token, "stopped")
+    assert_is_one_sentence(questions["control"]({"token": token, "action": "dance"})["error"])
+
+
+def test_too_early_is_one_sentence(runs, questions):
+    token = _start(runs, "me", ASKED | {"paused": True}, local=True)["token"]
+    wait_for(runs, token, "paused")
+    for name, asked in (
+        ("batch", {}),
+        ("takeaway", {"kind": "png"}),
+        ("takeaway", {"kind": "jsonl"}),
+    ):
+        assert_is_one_sentence(questions[name]({"token": token} | asked)["error"])
+
+
+@pytest.mark.parametrize("name", ["progress", "batch", "scenes", "control", "takeaway"])
+@pytest.mark.parametrize("asked", [None, [], {}, {"token": "nosuch"}, {"token": 3}])
+def test_who_has_no_run_is_told_so(questions, name, asked):
+    assert_is_one_sentence(questions[name](asked)["error"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"recipe": "cake"}, "no recipe"),
+        ({"recipe": None}, "no recipe"),
+        ({"values": None}, "settings"),
+        ({"values": {"checkpoint_minutes": "1"}}, "settings"),
+        ({"values": {"lr": 3}}, "settings"),
+        ({"values": {"lr": "fast"}}, "lr=fast"),
+        ({"values": {"lr": "-1"}}, "lr is -1"),
+        ({"values": {"lr": "nan"}}, "lr is nan"),
+        ({"values": {"rois_per_batch": "33"}}, "multiple"),
+        ({"values": {"first_trainable": "conv9"}}, "no layer"),
+        ({"values": {"bg_iou_low": "0.9"}}, "bg_iou_high"),
+        ({"values": {"images_per_batch": "17", "rois_per_batch": "34"}}, "is 17; .* at most 16"),
+        ({"values": {"rois_per_batch": "2050"}}, "is 2050; .* at most 2048"),
+        ({"recipe": "paper", "values": {"seed": "1"}}, "takes 1,539 MB .* may hold 100 MB"),
+        ({"pictures": 0}, "at least one picture"),
+        ({"pictures": -1}, "pictures must be"),
+        ({"pictures": "many"}, "pictures must be"),
+        ({"folder": "/nosuch/folder"}, "no data set"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
+    with pytest.raises(FastRCNNError, match=says) as told:
+        token = _start(runs, "me", ASKED | wrong, local=True)["token"]
+        run = wait_for(runs, token, "failed", "finished")
+        raise FastRCNNError(run.trouble or "it went through")
+    assert_is_one_sentence(str(told.value))
+
+
+def test_numbers_of_pictures_share_folders_and_each_run_has_its_own_number(runs, place):
+    for count, size, held_out in ((1, 1, 1), (3, 4, 1), (5, 8, 1), (8, 8, 2)):
+        _start(runs, "me", ASKED | {"pictures": count, "paused": True}, local=True)
+        train, val = runs.get(runs._tokens["me"])._data()
+        assert (len(train), len(val)) == (count, held_out)
+        assert train[0].path.is_relative_to(place / "page" / f"shapes-{size}")
+    # The pictures are those of a set that was written for this number alone.
+    alone = write_shapes(place / "alone", train=3, val=1)
+    train, val = _shapes(place / "page", 3)
+    for ours, theirs in ((train, "train"), (val, "val")):
+        for one, other in zip(ours, open_dataset(alone, theirs), strict=True):
+            assert one.path.read_bytes() == other.path.read_bytes()
+            assert (one.boxes == other.boxes).all() and (one.labels == other.labels).all()
+
+
+@pytest.mark.parametrize(("most", "kept"), [(3, True), (1, False)])
+def test_what_visitors_trainings_keep_on_disk_has_a_limit(place, most, kept):
+    old = place / "page" / "features-0" / "old.npy"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(bytes(2 * 2**20))
+    runs = Runs(Limits(cache_mb=most))
+    token = _start(runs, "me", ASKED, local=True)["token"]
+    assert wait_for(runs, token, "finished", "failed").phase == "finished"
+    runs.close("me")
+    assert old.exists() == kept
+    assert list((place / "page").glob("proposals-*/*.npy"))
+
+
+def test_the_owners_own_cache_is_left_alone(place, voc):
+    old = place / "features-0" / "old.npy"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(bytes(2 * 2**20))
+    runs = Runs(Limits(cache_mb=1))
+    for folder in ("", str(voc)):
+        asked = ASKED | {"folder": folder, "pictures": 2}
+        token = _start(runs, "me", asked, local=True)["token"]
+        assert wait_for(runs, token, "finished", "failed").phase == "finished"
+    runs.close("me")
+    assert old.exists()
+
+
+def test_a_run_is_named_by_what_was_turned(runs):
+    started = _start(runs, "me", ASKED | {"paused": True}, local=True)
+    assert (started["recipe"], started["pictures"], started["folder"]) == ("shapes", 4, None)
+    assert started["changed"] == {"iterations": "6", "rois_per_batch": "32"}
+    assert "shapes --out SHAPES --train 4" in started["command"]
+    assert "--set iterations=6 --set rois_per_batch=32" in started["command"]
+    defaults = _defaults(SHAPES)["values"]
+    same = {"lr": f"{defaults['lr']:g}", "bbox_reg": "true"}
+    plain = _start(runs, "you", ASKED | {"values": same, "paused": True}, local=True)
+    assert (plain["changed"], plain["pictures"]) == ({}, 4)
+
+
+def test_a_folder_of_ones_own_works_here_and_not_on_a_space(runs, place, voc):
+    folder = str(voc)
+    asked = ASKED | {"folder": folder, "pictures": 2}
+    with pytest.raises(FastRCNNError, match="built-in") as told:
+        _start(runs, "me", asked, local=False)
+    assert_is_one_sentence(str(told.value))
+    token = _start(runs, "me", asked, local=True)["token"]
+    run = wait_for(runs, token, "finished", "failed")
+    assert run.phase == "finished" and "cat" in run.classes
+
+
+def test_a_lone_coco_file_is_split(runs, place):
+    _start(runs, "me", ASKED | {"paused": True}, local=True)
+    file = place / "page" / "shapes-4" / "train.json"
+    token = _start(runs, "you", ASKED | {"folder": str(file)}, local=True)["token"]
+    run = wait_for(runs, token, "finished", "failed")
+    assert run.phase == "finished" and len(run.held_out) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_for_the_time_being(runs, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path / "file" / "below"))
+    token = _start(runs, "me", ASKED, local=True)["token"]
+    assert wait_for(runs, token, "finished", "failed").phase == "finished"
+
+
+def test_every_knob_is_a_setting_of_every_recipe():
+    for name in _RECIPES:
+        recipe = RECIPES[name]
+        values = _defaults(recipe)["values"]
+        assert set(values) == {knob.name for knob in KNOBS}, name
+        assert all(value is not None for value in values.values()), name
+        assert_is_json({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
