@@ -43,8 +43,8 @@ from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_c
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime import distributed
-from fastrcnn.runtime.allocator import give_back
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.allocator import release_memory
+from fastrcnn.runtime.atomic_write import atomic_write
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
 from fastrcnn.training.records import (
@@ -132,7 +132,7 @@ def _detect(options: argparse.Namespace) -> int:
         if not quiet:
             tqdm.write(_describe(photo, trace))
         del trace
-        give_back()
+        release_memory()
     _write_json(records, options.json)
     _write_json(results, options.coco)
     return int(failed)
@@ -601,7 +601,7 @@ def _write_json(value: object, target: str | None) -> None:
         if path.exists() and not path.is_file():  # a pipe or a device, which nothing can replace
             path.write_text(text, encoding="utf-8")
             return
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FastRCNNError(f"{target} cannot be written: {reason(error)}.") from error

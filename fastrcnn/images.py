@@ -18,7 +18,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastrcnn.errors import ImageError, reason
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 MAX_PIXELS = 50_000_000
 # Each pass of a progressive JPEG goes over the whole picture again, for a few bytes of file that
@@ -90,7 +90,7 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     if form not in Image.SAVE:
         raise ImageError(f"{path} cannot be written; give it a name that ends in .png or .jpg.")
     try:
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             Image.fromarray(image).save(part, form)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path} cannot be written: {reason(error)}.") from error

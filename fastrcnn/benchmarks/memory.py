@@ -30,7 +30,7 @@ from PIL import Image
 from fastrcnn.data import draw_shapes
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.runtime.allocator import give_back
+from fastrcnn.runtime.allocator import release_memory
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
     for number in range(1, max(looked_at) + 1):
         size = tuple(random.integers(*_SIDES, 2, endpoint=True).tolist())
         detector(cv2.resize(draw_shapes(number)[0], size))
-        give_back()  # as the command does
+        release_memory()  # as the command does
         if number in looked_at:
             held.append(_status()["VmRSS"])
     return held, _status()["VmHWM"]

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastrcnn.errors import CheckpointError, reason
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 _HEADER_KEY = "fastrcnn_run"
 
@@ -22,7 +22,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
     """
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             save_file(tensors, part, metadata={_HEADER_KEY: json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(

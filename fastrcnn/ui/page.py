@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from fastrcnn.detector import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
-from fastrcnn.runtime.allocator import give_back, keep_apart
+from fastrcnn.runtime.allocator import keep_apart, release_memory
 from fastrcnn.ui import api
 from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.explore.server import build_explore
@@ -126,7 +126,7 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
         while True:
             await asyncio.to_thread(uploads.sweep, seconds, page.temp_file_sets)
             page.analyses.close_absent(page.present)
-            await asyncio.to_thread(give_back)
+            await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 
     task = asyncio.create_task(clean())

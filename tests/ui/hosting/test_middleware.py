@@ -262,7 +262,7 @@ def test_memory_is_given_back_once_after_each_sweep_and_no_oftener(detector, mon
     done = []
     sweep = uploads.sweep
     monkeypatch.setattr(uploads, "sweep", lambda *asked: done.append("swept") or sweep(*asked))
-    monkeypatch.setattr("fastrcnn.ui.page.give_back", lambda: done.append("gave back"))
+    monkeypatch.setattr("fastrcnn.ui.page.release_memory", lambda: done.append("gave back"))
     with opened(detector, Limits(file_seconds=0.05)):
         until(lambda: len(done) >= 8)
     assert done[:8] == ["swept", "gave back"] * 4
