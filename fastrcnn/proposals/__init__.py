@@ -1,7 +1,7 @@
 """Selective search: where an object may be (Uijlings et al., IJCV 2013; paper, section 2)."""
 
 from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy
-from fastrcnn.proposals.search import (
+from fastrcnn.proposals.selective_search import (
     MODES,
     Proposals,
     Segmentation,

@@ -1,4 +1,3 @@
-from dataclasses import replace
 
 import cv2
 import numpy as np
