@@ -24,6 +24,7 @@ from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.postprocess import select
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 from fastrcnn.runtime import torchvision_ops
+from fastrcnn.runtime.device import choose
 from fastrcnn.runtime.precision import autocast
 
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
@@ -138,12 +139,15 @@ class Detector:
         path: str | Path | None = None,
         search: Search = "fast",
         precision: str = "auto",
+        device: str = "auto",
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
-        Raises CheckpointError where the file is not a checkpoint.
+        device: see `fastrcnn.runtime.device.choose`. Raises CheckpointError where the file is not a
+        checkpoint, RecipeError where there is no such device.
         """
-        return cls(*load_checkpoint(path), search, precision)
+        model, metadata = load_checkpoint(path)
+        return cls(model.to(choose(device)), metadata, search, precision)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.precision, next(self.model.parameters()).device)
@@ -213,10 +217,13 @@ class Detector:
         nms: float = 0.3,
         vote: float | None = VOTE,
         proposals: int = PROPOSALS,
+        retry: float | None = None,
     ) -> Iterator[Stage]:
         """`trace`, one stage after another, for who wants to see each as soon as it is there."""
         # Inference mode must not stay on while whoever asked works on what it was given.
-        stages = self._stages(image, score=score, nms=nms, vote=vote, proposals=proposals)
+        stages = self._stages(
+            image, score=score, nms=nms, vote=vote, proposals=proposals, retry=retry
+        )
         while True:
             with torch.inference_mode():
                 stage = next(stages, None)

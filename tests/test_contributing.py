@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastrcnn import data
-from fastrcnn.__main__ import main
+from fastrcnn.cli import main
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint

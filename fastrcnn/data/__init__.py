@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fastrcnn.data.coco import read_coco
@@ -21,6 +22,7 @@ __all__ = [
     "download_voc2007",
     "draw_shapes",
     "open_dataset",
+    "open_datasets",
     "read_coco",
     "read_voc",
     "without_bad_pictures",
@@ -46,6 +48,34 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
     raise DataError(
         f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
         f"split {split!r}, which would be {', '.join(names)} or {last}."
+    )
+
+
+def open_datasets(paths: Sequence[str | Path], split: str, on_bad: OnBad | None = None) -> Dataset:
+    """The data sets at several paths as one, in this order; of one path, `open_dataset`.
+
+    Of several, a picture's id begins with the place of its data set, from 1. Raises DataError
+    where their classes differ, and as `open_dataset` does.
+    """
+    datasets = [open_dataset(path, split, on_bad) for path in paths]
+    first, *others = datasets
+    if not others:
+        return first
+    for other in others:
+        if other.classes != first.classes:
+            raise DataError(
+                f"{first.name} has the classes {', '.join(first.classes)}, but {other.name} has "
+                f"{', '.join(other.classes)}; they must be the same, in the same order."
+            )
+    return Dataset(
+        " + ".join(dataset.name for dataset in datasets),
+        first.classes,
+        tuple(
+            replace(annotation, image_id=f"{number}/{annotation.image_id}")
+            for number, dataset in enumerate(datasets, start=1)
+            for annotation in dataset
+        ),
+        first.category_ids,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastrcnn.data.dataset import Annotation
 from fastrcnn.images import load_image
-from fastrcnn.proposals.selective_search import SelectiveSearch, selective_search
+from fastrcnn.proposals.selective_search import SelectiveSearch, prepare, selective_search
 from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 
 # Raise this when the code of selective search changes what it computes.
@@ -65,6 +65,7 @@ class ProposalCache:
                 self.get(annotation)
                 yield
             return
+        prepare()  # once, and not in each process
         # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:

@@ -134,6 +134,12 @@ def selective_search(
     return proposals
 
 
+def prepare() -> None:
+    """Have everything compiled, or loaded where it was once, so that no picture waits for it."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    selective_search(noise, "single")
+
+
 def search_stages(
     image: np.ndarray, mode: str | SelectiveSearch = "fast"
 ) -> Iterator[tuple[Segmentation, ...] | Proposals]:
@@ -154,7 +160,7 @@ def search_stages(
         yield segmentations
         hierarchies = tuple(
             pool.map(
-                lambda run: _hierarchy(*run, scale),
+                lambda run: _hierarchy(run[0], run[1], scale),
                 [(start, strategy) for start in segmentations for strategy in settings.strategies],
             )
         )

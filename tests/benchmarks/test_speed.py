@@ -10,9 +10,9 @@ import torch
 from torchvision.models import vgg16_bn
 from torchvision.ops import nms
 
-from fastrcnn.__main__ import main
 from fastrcnn.benchmarks import walkthrough
 from fastrcnn.benchmarks.speed import ROWS, SpeedRow, _in_turns, _multiplications, random_rois
+from fastrcnn.cli import main
 from fastrcnn.model.backbone import Backbone
 
 
