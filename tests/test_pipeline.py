@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +17,11 @@ def detector(tiny_checkpoint) -> Detector:
     return Detector.from_checkpoint(tiny_checkpoint, "single")
 
 
-def test_each_picture_gives_what_it_gives_alone(detector, photo):
+@pytest.mark.parametrize("ahead", [None, 1, 3])
+def test_each_picture_gives_what_it_gives_alone(detector, photo, ahead):
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (90, 60 + i, 3), dtype=np.uint8) for i in range(3)]
-    traces = [finish() for finish in detect_each(detector, [*images, photo], score=0.1)]
+    traces = [finish() for finish in detect_each(detector, [*images, photo], ahead, score=0.1)]
     for image, trace in zip([*images, photo], traces, strict=True):
         alone = detector.trace(image, score=0.1)
         assert trace.detections == alone.detections and len(alone.detections)
@@ -29,21 +29,25 @@ def test_each_picture_gives_what_it_gives_alone(detector, photo):
         assert trace.seconds.keys() == alone.seconds.keys()
 
 
-def test_a_picture_that_cannot_be_read_does_not_stop_the_others(detector, photo, tmp_path: Path):
-    first, bad, last = detect_each(detector, [photo, tmp_path / "nosuch.jpg", photo])
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_picture_that_cannot_be_read_does_not_stop_the_others(detector, photo, tmp_path, ahead):
+    first, bad, last = detect_each(detector, [photo, tmp_path / "nosuch.jpg", photo], ahead)
     assert first().detections == last().detections
     with pytest.raises(ImageError, match="nosuch"):
         bad()
 
 
-def test_boxes_of_ones_own_are_proposed_ahead_too(tiny_checkpoint, photo):
+def test_boxes_are_proposed_ahead_in_another_thread_and_on_the_processor_are_not(
+    tiny_checkpoint, photo
+):
     threads = []
 
     def search(image: np.ndarray) -> np.ndarray:
         threads.append(threading.current_thread())
         return np.array([[0, 0, 40, 40]], np.float32)
 
-    own = Detector.from_checkpoint(tiny_checkpoint, search)
-    (finish,) = detect_each(own, [photo])
-    assert finish().boxes.tolist() == [[0, 0, 40, 40]]
-    assert threads[0] is not threading.main_thread()
+    own = Detector.from_checkpoint(tiny_checkpoint, search, device="cpu")
+    for ahead in (1, None):
+        (finish,) = detect_each(own, [photo], ahead)
+        assert finish().boxes.tolist() == [[0, 0, 40, 40]]
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]

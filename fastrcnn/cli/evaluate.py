@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,7 +84,7 @@ def detect_or_load(
     saved: Path | None,
     checkpoint: Path | None,
     device: str,
-    **thresholds: float | None,
+    **thresholds: Any,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
     """The scores of saved detections, or of a detector that is run now, and the detections.
 
