@@ -4,13 +4,10 @@ import argparse
 import os
 import sys
 
-from fastrcnn.detector import Detector
-from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui.hosting.limits import Limits
-from fastrcnn.ui.hosting.zero_gpu import on_lent_gpu
-from fastrcnn.ui.page import serve
+from fastrcnn.ui.hosting import compile_ahead
 
-if __name__ == "__main__":
+
+def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the page; prints the address to open.")
     parser.add_argument(
         "--mcp",
@@ -18,8 +15,21 @@ if __name__ == "__main__":
         help="let assistants use detect, proposals and pool, by the Model Context Protocol",
     )
     options = parser.parse_args()
+    # Before the imports below, which take seconds: both go on at the same time.
+    compile_ahead.start()
+
+    from fastrcnn.detector import Detector
+    from fastrcnn.errors import FastRCNNError
+    from fastrcnn.ui.hosting.limits import Limits
+    from fastrcnn.ui.hosting.zero_gpu import on_lent_gpu
+    from fastrcnn.ui.page import serve
+
     try:
         limits = Limits.from_environment(os.environ)
         serve(on_lent_gpu(Detector.from_checkpoint()), limits, mcp=options.mcp)
     except FastRCNNError as error:
         sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
