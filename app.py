@@ -1,6 +1,7 @@
 """Opens the page: `python app.py`. A Hugging Face Space starts here too."""
 
 import argparse
+import gc
 import os
 import sys
 
@@ -17,6 +18,8 @@ def main() -> None:
     options = parser.parse_args()
     # Before the imports below, which take seconds: both go on at the same time.
     compile_ahead.start()
+    # What they make stays; looking through it for garbage would take a tenth of the start.
+    gc.disable()
 
     from fastrcnn.detector import Detector
     from fastrcnn.errors import FastRCNNError
@@ -24,6 +27,7 @@ def main() -> None:
     from fastrcnn.ui.hosting.zero_gpu import on_lent_gpu
     from fastrcnn.ui.page import serve
 
+    gc.enable()
     try:
         limits = Limits.from_environment(os.environ)
         serve(on_lent_gpu(Detector.from_checkpoint()), limits, mcp=options.mcp)
