@@ -214,7 +214,7 @@ def test_many_tiny_files_are_many(detector):
 
 
 def test_a_file_that_takes_too_long_to_come_is_let_go_of(http, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.hosting.middleware._SENDING_SECONDS", 0.5)
+    monkeypatch.setattr("fastrcnn.ui.hosting.upload_requests._SECONDS", 0.5)
     with announcing(http, 500_000, 1000) as line:
         line.settimeout(180)
         answer = b""
@@ -228,7 +228,7 @@ def test_a_full_disk_is_one_sentence(http, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(uploads, "place", full)
+    monkeypatch.setattr(uploads, "new_folder", full)
     answer = send(http, b"x")
     assert answer.status_code == 507
     assert answer.text == "The file could not be kept (No space left on device); try again later."
@@ -238,7 +238,7 @@ def test_who_leaves_while_sending_leaves_nothing(http, monkeypatch):
     before = set(uploads.FILES.rglob("*"))
     with announcing(http, 900_000, 300_000):
         until(lambda: set(uploads.FILES.rglob("*")) != before)
-    monkeypatch.setattr(uploads, "_PATIENCE", 0.0)
+    monkeypatch.setattr(uploads, "_UNCHANGED_SECONDS", 0.0)
     # The page's own sweeping may come first.
     until(lambda: uploads.sweep(600) or not set(uploads.FILES.rglob("tmp*")))
     assert send(http, b"x").status_code == 200
@@ -357,7 +357,7 @@ def test_who_asks_for_news_of_nothing_is_told_so(http):
 def test_what_is_no_json_object_is_told_so(http, path, body):
     answer = http.post(f"{API}/{path}", content=body)
     assert answer.status_code == 400
-    assert sentence(answer) == "A question to this page is a JSON object."
+    assert sentence(answer) == "A request to this page is a JSON object."
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_what_is_no_json_object_is_told_so(http, path, body):
 def test_a_question_may_have_so_many_megabytes(http, path):
     answer = http.post(f"{API}/{path}", content=b" " * (MB + 1))
     assert answer.status_code == 413
-    assert sentence(answer) == "A question to this page may have at most 1 MB."
+    assert sentence(answer) == "A request to this page may have at most 1 MB."
 
 
 def test_the_questions_of_all_may_have_so_many_megabytes(detector):
@@ -416,7 +416,10 @@ EVENT = {"data": [None, 0.5, 0.3], "fn_index": 0, "session_hash": "me"}
         ("call/detect", {}),
         ("call/nosuch", {"data": []}),
         ("call/", {"data": []}),
-        *(("call/v2/detect", asked) for asked in ({}, {"score": 1}, {"image": None, "x": 1})),
+        *(
+            ("call/v2/detect", asked)
+            for asked in ({}, {"score_threshold": 1}, {"image": None, "x": 1})
+        ),
         ("call/v2/nosuch", {"image": None}),
         *(
             ("component_server", {"fn_name": "x", "session_hash": "me", "data": {}} | wrong)
