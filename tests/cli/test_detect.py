@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from fastrcnn.cli import main
@@ -81,3 +87,22 @@ def test_ctrl_c_ends_quietly(photo, monkeypatch, capsys):
     monkeypatch.setattr(Detector, "stages", interrupt)
     assert main(["detect", str(photo)]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+@pytest.mark.system
+def test_ctrl_c_in_a_terminal_leaves_nothing_running(photo):
+    command = [sys.executable, "-m", "fastrcnn", "detect", *[str(photo)] * 1000]
+    process = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert "found in" in process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and told.strip() == "interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

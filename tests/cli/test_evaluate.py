@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from fastrcnn.cli import main
+from tests.cli.conftest import one_sentence
 
 
 def test_saved_detections_score_as_the_model_that_made_them(voc, tmp_path, capsys):
@@ -28,3 +30,14 @@ def test_saved_detections_score_as_the_model_that_made_them(voc, tmp_path, capsy
     assert again["ap"] == pytest.approx(direct["ap"], abs=1e-3)
     assert main(command) == 0
     assert "mAP over 1 pictures" in capsys.readouterr().out
+
+
+def test_several_data_sets_are_taken_together(voc, tmp_path, capsys):
+    twice = ["--data", str(voc), "--data", str(voc)]
+    assert main(["evaluate", *twice, "--limit", "3", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 3
+    other = tmp_path / "other"
+    shutil.copytree(voc, other)
+    (other / "classes.txt").write_text("cat\ndog\n")
+    assert main(["evaluate", "--data", str(voc), "--data", str(other)]) == 1
+    assert one_sentence(capsys.readouterr().err)

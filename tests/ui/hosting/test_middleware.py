@@ -49,6 +49,14 @@ def no_traceback(capfd):
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.fixture
+def no_files() -> None:
+    """Those of earlier tests count too, and go at any time."""
+    for path in uploads.FILES.rglob("*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def opened(detector: Detector, limits: Limits) -> Iterator[tuple[Page, httpx.Client]]:
     with (
@@ -153,9 +161,8 @@ def test_what_is_no_form_is_refused(http, content, kind):
         assert_is_one_sentence(answer.text)
 
 
-def test_the_page_keeps_so_many_megabytes_of_files(detector):
-    before = uploads.size() / MB
-    with opened(detector, Limits(upload_mb=2, uploads_mb=before + 3)) as (_, http):
+def test_the_page_keeps_so_many_megabytes_of_files(detector, no_files):
+    with opened(detector, Limits(upload_mb=2, uploads_mb=3)) as (_, http):
         kept = [send(http, bytes(MB)).json()[0] for _ in range(3)]
         answer = send(http, bytes(MB))
         assert answer.status_code == 503
@@ -178,21 +185,17 @@ def announcing(http: httpx.Client, length: int, sent: int) -> Iterator[socket.so
         yield line
 
 
-def kept_mb() -> float:
-    return uploads.size() / MB
-
-
-def test_who_announces_much_and_sends_nothing_takes_no_room_from_others(detector):
-    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+def test_who_announces_much_and_sends_nothing_takes_no_room_from_others(detector, no_files):
+    with opened(detector, Limits(upload_mb=4, uploads_mb=5)) as (_, http):
         before = set(uploads.FILES.iterdir())
         with announcing(http, 4 * MB, 10_000), announcing(http, 4 * MB, 10_000):
             until(lambda: len(set(uploads.FILES.iterdir()) - before) == 2)
             assert send(http, bytes(MB)).status_code == 200
 
 
-def test_what_comes_together_finds_no_more_room_than_there_is(detector):
+def test_what_comes_together_finds_no_more_room_than_there_is(detector, no_files):
     """Each fits when it is announced; all of them do not."""
-    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+    with opened(detector, Limits(upload_mb=4, uploads_mb=5)) as (_, http):
         before = set(uploads.FILES.iterdir())
         with announcing(http, 4 * MB, 10_000) as first, announcing(http, 4 * MB, 10_000) as second:
             until(lambda: len(set(uploads.FILES.iterdir()) - before) == 2)
@@ -207,8 +210,8 @@ def test_what_comes_together_finds_no_more_room_than_there_is(detector):
                 first.recv(1000)
 
 
-def test_many_tiny_files_are_many(detector):
-    with opened(detector, Limits(uploads_mb=kept_mb() + 1)) as (_, http):
+def test_many_tiny_files_are_many(detector, no_files):
+    with opened(detector, Limits(uploads_mb=1)) as (_, http):
         answers = [send(http, b"x", f"{k}.png").status_code for k in range(7)]
     assert answers == [200] * 5 + [503] * 2  # a quarter of an MB each, and a little more
 
