@@ -120,8 +120,10 @@ def test_endless_passes_are_refused_before_any_is_decoded(monkeypatch):
     ("name", "what"),
     [
         ("run-length.bmp", "BMP with run-length coding"),
-        ("large-tile.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
-        ("two-tiles.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
+        ("large-tile.tif", "TIFF in tiles or a BigTIFF"),
+        ("two-tiles.tif", "TIFF in tiles or a BigTIFF"),
+        ("tile-of-kind-17.tif", "TIFF in tiles or a BigTIFF"),
+        ("big.tif", "TIFF in tiles or a BigTIFF"),
     ],
 )
 def test_a_small_picture_that_unpacks_to_a_large_one_is_refused_before_it_does(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastrcnn.cli import shared
-from fastrcnn.errors import FastRCNNError
+from fastrcnn.errors import FastRCNNError, MissingPackageError
 
 if TYPE_CHECKING:
     from fastrcnn.benchmarks.growth import Growth
@@ -21,13 +21,14 @@ def bench(
         list[str] | None,
         typer.Argument(metavar="ROW", help="Only these rows and tables, not all."),
     ] = None,
-    turns: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each.")] = 5,
+    turns: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each, at least.")] = 5,
     json_file: shared.Json = None,
 ) -> None:
     """Time each stage beside a reference.
 
-    Runs each stage and what it is compared with by turns, in this very run, and prints medians,
-    spread (slowest over fastest, less 1) and ratio, with the ratio that is wanted. Then how the
+    Runs each stage and what it is compared with by turns, in this very run, until the medians are
+    steady to a tenth (at most 40 turns). Prints medians, spread (slowest over fastest, less 1),
+    turns and ratio, with the ratio that is wanted. Then how the
     cost grows with the picture (picture-size), the proposals (boxes) and the mini-batch (batch),
     what memory detecting takes (memory), and how long the package and the page take to start
     (start).
@@ -47,9 +48,17 @@ def bench(
     show(", ".join(f"{name} {value}" for name, value in vars(machine).items()))
 
     if stages := [name for name in speed.ROWS if name in chosen]:
-        show(f"{'':20}{'ours, s':>10}{'spread':>8}{'other, s':>10}{'spread':>8}{'ratio':>8}{'':8}")
+        show(
+            f"{'':20}{'ours, s':>10}{'spread':>8}{'other, s':>10}{'spread':>8}{'turns':>6}"
+            f"{'ratio':>8}"
+        )
         found["rows"] = measured = []
-        for row in speed.measure(tuple(stages), turns):
+        for name in stages:
+            try:
+                row = speed.measure(name, turns)
+            except MissingPackageError as error:
+                shared.say(f"{name}: {error}")
+                continue
             show(_speed_line(row))
             measured.append(vars(row) | {"ratio": row.ratio, "reached": row.reached})
     if tables := [name for name in growth.TABLES if name in chosen]:
@@ -78,7 +87,7 @@ def _speed_line(row: SpeedRow) -> str:
         for taken in (row.seconds, row.reference_seconds)
     )
     wanted = f"{'<=' if row.floor else '>='} {row.target:g}"
-    return f"{row.name:20}{cells}{row.ratio:8.2f} {wanted:7} {row.reference}"
+    return f"{row.name:20}{cells}{len(row.seconds):6}{row.ratio:8.2f} {wanted:7} {row.reference}"
 
 
 def _growth_lines(table: Growth) -> str:

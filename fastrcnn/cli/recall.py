@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fastrcnn.cli import shared
+from fastrcnn.errors import MissingPackageError
 
 
 def recall(
@@ -30,12 +31,16 @@ def recall(
     pictures. Recall is the share of the objects that some box overlaps by at least --iou. MABO is
     the mean over classes of the average best overlap.
     """
-    from fastrcnn.evaluation.recall import compare_recall
+    from fastrcnn.evaluation.recall import RecallRow, compare_recall
 
     shared.check_target(json_file)
     dataset = shared.open_data(data, split, limit, skip_bad)
     searching = shared.progress_of("searching")
-    rows = list(compare_recall(dataset, mode.value, proposals, iou, searching))
+    rows: list[RecallRow] = []
+    try:
+        rows.extend(compare_recall(dataset, mode.value, proposals, iou, searching))
+    except MissingPackageError as error:  # ours needs none
+        shared.say(str(error))
     if json_file != "-":
         print(
             f"{len(dataset)} pictures of {dataset.name}, at most {proposals} boxes each, "

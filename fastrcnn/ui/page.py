@@ -22,9 +22,10 @@ from fastrcnn.ui import api
 from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.gradio_private import known_files
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
-from fastrcnn.ui.hosting.middleware import Gate
+from fastrcnn.ui.hosting.middleware import PageMiddleware
 from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import inputs
 from fastrcnn.ui.texts import I18N, shown
@@ -110,7 +111,9 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         # Gradio keeps what it knows of a session until so many others have come.
         state_session_capacity=2 * limits.pictures,
         app_kwargs={
-            "middleware": [Middleware(Gate, page=page)],
+            "middleware": [
+                Middleware(PageMiddleware, page=page, limits=limits, present=page.present)
+            ],
             "lifespan": lambda app: _kept_clean(page),
         },
         **options,
@@ -124,7 +127,7 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
     async def clean() -> None:
         seconds = page.limits.file_seconds
         while True:
-            await asyncio.to_thread(uploads.sweep, seconds, page.temp_file_sets)
+            await asyncio.to_thread(uploads.sweep, seconds, known_files(page))
             page.analyses.close_absent(page.present)
             await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
@@ -153,6 +156,7 @@ def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> N
 def _warm(analyses: Analyses, example: Example) -> None:
     """The first visitor should not have to wait for the example that the page opens with."""
     for _ in analyses.analyse(
-        Analysis(example.path.name, analyses.detector, example=example), load_image(example.path)
+        Analysis(example.path.name, analyses.detector, example=example.name),
+        load_image(example.path),
     ):
         pass

@@ -24,6 +24,7 @@ from fastrcnn.images import load_image
 from fastrcnn.postprocess import decide, select
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
+from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import inputs
@@ -65,7 +66,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         yield from analyse(Analysis(name, analyses.detector_of(session)), image, session)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
-        example = examples.get(str(event._data.get("name")))
+        example = examples.get(str(event_values(event).get("name")))
         if example is None:
             yield apology(text("server.no-example"))
             return
@@ -73,7 +74,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         analysis = Analysis(
             example.path.name,
             analyses.detector_of(session),
-            example=example,
+            example=example.name,
             objects=example.objects,
         )
         yield from analyse(analysis, example.path, session)
@@ -87,7 +88,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
             return
         first = examples[name]
         analysis = Analysis(
-            first.path.name, analyses.detector, example=first, objects=first.objects
+            first.path.name, analyses.detector, example=first.name, objects=first.objects
         )
         yield from analyse(analysis, first.path, session)
 
@@ -102,7 +103,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         note = {
             "token": token,
             "name": analysis.name,
-            "example": analysis.example and analysis.example.name,
+            "example": analysis.example,
             "model": payloads.model(analysis.detector)
             | {"ships": analysis.detector is analyses.detector},
         }

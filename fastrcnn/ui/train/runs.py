@@ -468,7 +468,7 @@ class Runs:
         Raises TooMany or Full.
         """
         size = training_size(recipe)
-        self._memory.ask(session, size, instead_of=self.held(session))
+        self._memory.check(session, size, freed=self.held(session))
         self.close(session)
         token = secrets.token_urlsafe(16)
         with self._lock:

@@ -31,6 +31,7 @@ from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import inputs
@@ -87,15 +88,15 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
 
     def start(event: gr.EventData, request: gr.Request) -> dict:
         try:
-            return _start(runs, inputs.session(request), event._data, local)
+            return _start(runs, inputs.session(request), event_values(event), local)
         except FastRCNNError as error:
             return apology(said(error))
 
     def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
         session = inputs.session(request)
         try:
-            run = runs.get(event._data.get("token"))
-            index = inputs.whole(event._data.get("scene"), "scene", len(run.held_out))
+            run = runs.get(event_values(event).get("token"))
+            index = inputs.whole(event_values(event).get("scene"), "scene", len(run.held_out))
             detector = run.detector()
             analyses.use(session, detector)
         except FastRCNNError as error:

@@ -95,7 +95,7 @@ def test_other_values_are_no_share(value):
 def sent(photo) -> Iterator[Path]:
     """A photograph as if it had been sent to the page."""
     uploads.prepare()
-    path = uploads.place() / "image.png"
+    path = uploads.new_folder() / "image.png"
     path.write_bytes(photo.read_bytes())
     yield path
     shutil.rmtree(path.parent)
@@ -151,7 +151,7 @@ def test_the_servers_own_files_are_not_read(path):
 
 def test_a_link_leads_nowhere(photo):
     uploads.prepare()
-    link = uploads.place() / "link.png"
+    link = uploads.new_folder() / "link.png"
     link.symlink_to(photo)
     with pytest.raises(FastRCNNError, match="No picture was given"):
         inputs.photograph({"path": str(link)}, Limits())
