@@ -21,9 +21,11 @@ def detector(tiny_checkpoint) -> Detector:
 def test_each_picture_gives_what_it_gives_alone(detector, photo, ahead):
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (90, 60 + i, 3), dtype=np.uint8) for i in range(3)]
-    traces = [finish() for finish in detect_each(detector, [*images, photo], ahead, score=0.1)]
+    traces = [
+        finish() for finish in detect_each(detector, [*images, photo], ahead, score_threshold=0.1)
+    ]
     for image, trace in zip([*images, photo], traces, strict=True):
-        alone = detector.trace(image, score=0.1)
+        alone = detector.trace(image, score_threshold=0.1)
         assert trace.detections == alone.detections and len(alone.detections)
         assert np.array_equal(trace.proposals.boxes, alone.proposals.boxes)
         assert trace.seconds.keys() == alone.seconds.keys()

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from fastrcnn.evaluation.recall import opencv_selective_search
 from fastrcnn.images import load_image
 from fastrcnn.model import (
     FastRCNN,
-    Geometry,
     Head,
+    Resize,
     RoIPool,
     build_backbone,
     walkthrough_roi_pool_reference,
@@ -238,9 +238,7 @@ def _fc_head(name: str, turns: int) -> SpeedRow:
 def _whole_way(name: str, turns: int, square: int | None = None, target: float = 4) -> SpeedRow:
     detector = shipped_detector()
     if square is not None:
-        config = replace(
-            detector.model.config, geometry=Geometry(square=square), pool="walkthrough"
-        )
+        config = detector.model.config.but(resize=Resize(square=square), pooling="walkthrough")
         model = FastRCNN(config)
         model.load_state_dict(detector.model.state_dict())
         detector = Detector(model)
@@ -316,7 +314,7 @@ def _training_parts(
 ) -> tuple[Trainer, tuple[Tensor, ...]]:
     """Our trainer, and the first mini-batch in the walk-through's form."""
     model = build_model(recipe, dataset.classes)
-    features = FeatureCache(model.backbone, model.config.geometry, folder / "cache")
+    features = FeatureCache(model.backbone, model.config.resize, folder / "cache")
     proposals = ProposalCache(MODES[recipe.proposals_mode], folder / "cache")
     trainer = Trainer(
         recipe, model, dataset, out=folder / "run", features=features, proposals=proposals

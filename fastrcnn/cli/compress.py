@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -40,15 +39,15 @@ def compress(
     Replaces each of the two large fully connected layers by two smaller ones, its truncated SVD
     (section 3.1 of the paper, which uses ranks 1024 and 256 for layers 4096 wide).
     """
-    from fastrcnn.model import Geometry, load_checkpoint, save_checkpoint
+    from fastrcnn.model import Resize, load_checkpoint, save_checkpoint
     from fastrcnn.model import compress as truncate
 
     model, metadata = load_checkpoint(checkpoint)
     smaller = truncate(model, fc6_rank, fc7_rank)
     if shorter is not None:
         # In proportion, as the paper's 600 and 1000 are.
-        geometry = Geometry(shorter, round(shorter * 5 / 3))
-        smaller.config = replace(smaller.config, geometry=geometry)
+        resize = Resize(shorter=shorter, longer=round(shorter * 5 / 3))
+        smaller.config = smaller.config.but(resize=resize)
     # Its scores were measured before, and are not the new file's.
     metadata["before_compression"] = {"metrics": metadata.pop("metrics", None)}
     save_checkpoint(out, smaller, metadata, half=half)

@@ -72,9 +72,9 @@ def detect(
     detecting = detect_each(
         detector,
         photos,
-        score=score_threshold,
-        nms=nms_threshold,
-        vote=vote_threshold,
+        score_threshold=score_threshold,
+        nms_threshold=nms_threshold,
+        vote_threshold=vote_threshold,
         proposals=proposals,
         retry=retry,
     )

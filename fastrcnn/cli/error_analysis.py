@@ -50,9 +50,9 @@ def error_analysis(
         detections,
         checkpoint,
         device,
-        score=score_threshold,
-        nms=nms_threshold,
-        vote=vote_threshold,
+        score_threshold=score_threshold,
+        nms_threshold=nms_threshold,
+        vote_threshold=vote_threshold,
         proposals=proposals,
     )
     wrong = worst_false_positives(found, dataset, worst)

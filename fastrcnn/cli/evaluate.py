@@ -61,9 +61,9 @@ def evaluate(
             detections,
             checkpoint,
             device,
-            score=score_threshold,
-            nms=nms_threshold,
-            vote=vote_threshold,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            vote_threshold=vote_threshold,
             proposals=proposals,
         )
         if not shared.is_first_process():

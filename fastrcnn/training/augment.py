@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Augmentation:
     """What is drawn: a scale and a change of colours.
 
     scales: the shorter sides in pixels of which one is drawn (paper, section 2.4: multi-scale
-    training); none for the geometry's own. colour: brightness, contrast and saturation are each
+    training); none for the resizing's own. colour: brightness, contrast and saturation are each
     multiplied by a number drawn from 1 - colour to 1 + colour.
     """
 
@@ -25,13 +25,13 @@ class Augmentation:
     def __bool__(self) -> bool:
         return bool(self.scales) or self.colour > 0
 
-    def geometry(self, geometry: Geometry, draw: np.random.Generator) -> Geometry:
-        """`geometry` at a drawn scale; the limit of the longer side grows and shrinks with it."""
+    def resize(self, resize: Resize, draw: np.random.Generator) -> Resize:
+        """`resize` at a drawn scale; the limit of the longer side grows and shrinks with it."""
         if not self.scales:
-            return geometry
+            return resize
         shorter = int(draw.choice(self.scales))
-        longer = round(geometry.longer * shorter / geometry.shorter)
-        return replace(geometry, shorter=shorter, longer=longer)
+        longer = round(resize.longer * shorter / resize.shorter)
+        return resize.but(shorter=shorter, longer=longer)
 
     def recolour(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """(H, W, 3) uint8 -> the same picture in other light."""

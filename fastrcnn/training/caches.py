@@ -19,7 +19,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
     """The features that `recipe` trains `model` on, which is frozen already; kept under `root`."""
     return FeatureCache(
         model.backbone,
-        model.config.geometry,
+        model.config.resize,
         root,
         recipe.flip_maps,
         recipe.precision,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +13,7 @@ from torch import Tensor
 from fastrcnn.data import Annotation
 from fastrcnn.data.pictures import check_size
 from fastrcnn.images import load_image
-from fastrcnn.model import Backbone, Geometry
+from fastrcnn.model import Backbone, Resize
 from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 from fastrcnn.runtime.precision import autocast, is_bfloat16
 from fastrcnn.training.augment import NO_AUGMENTATION, Augmentation
@@ -63,7 +61,7 @@ class FeatureCache:
     def __init__(
         self,
         backbone: Backbone,
-        geometry: Geometry,
+        resize: Resize,
         root: Path | None = None,
         flip_maps: bool = False,
         precision: str = "auto",
@@ -73,18 +71,17 @@ class FeatureCache:
         self.augmentation = augmentation
         self._precision = precision
         self._backbone = backbone
-        self._geometry = geometry
+        self._resize = resize
         self._flip_maps = flip_maps
         self._arrays = None
         layers = backbone.layers
         first_kept = layers.index(backbone.first_kept)
         if self.stop is not None and layers.index(self.stop) >= first_kept:
             self._stride = backbone.stride_after(self.stop)
-            made_by = asdict(geometry) | {
+            made_by = resize.model_dump() | {
                 "version": _FEATURES_VERSION,
-                "backbone": backbone.name,
+                "network": backbone.fingerprint(self.stop),
                 "stop": self.stop,
-                "weights": _digest(backbone, self.stop),
                 "bfloat16": is_bfloat16(precision, _device(backbone)),
             }
             self._arrays = ArrayFolder(root or default_cache(), "features", made_by)
@@ -102,16 +99,16 @@ class FeatureCache:
     ) -> tuple[Tensor, tuple[float, float]]:
         """(1, C, h, w) float32 and (sx, sy), network input pixels per picture pixel."""
         if draw is not None and self.augmentation:
-            geometry = self.augmentation.geometry(self._geometry, draw)
-            return self._compute(annotation, flip, geometry, draw), _scale(geometry, annotation)
-        scale = _scale(self._geometry, annotation)
+            resize = self.augmentation.resize(self._resize, draw)
+            return self._compute(annotation, flip, resize, draw), _scale(resize, annotation)
+        scale = _scale(self._resize, annotation)
         if self._arrays is None:
-            return self._compute(annotation, flip, self._geometry), scale
+            return self._compute(annotation, flip, self._resize), scale
         if flip and self._flip_maps:
             return self.get(annotation)[0].flip(3), scale
 
         def make() -> np.ndarray:
-            return self._compute(annotation, flip, self._geometry).half().numpy()
+            return self._compute(annotation, flip, self._resize).half().numpy()
 
         path = self._arrays.path(annotation.path, "-flipped" if flip else "")
         maps = self._arrays.get(path, make)
@@ -121,7 +118,7 @@ class FeatureCache:
         """See `FeatureSource`; a mirrored map lacks the pixels on the right that fill no cell."""
         if self._arrays is None or not self._flip_maps or self.augmentation:
             return annotation.width
-        width = self._geometry.size(annotation.height, annotation.width)[1]
+        width = self._resize.size(annotation.height, annotation.width)[1]
         return annotation.width * (width - width % self._stride) / width
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
@@ -138,14 +135,14 @@ class FeatureCache:
         self,
         annotation: Annotation,
         flip: bool,
-        geometry: Geometry,
+        resize: Resize,
         draw: np.random.Generator | None = None,
     ) -> Tensor:
         image = load_image(annotation.path)
         check_size(annotation, *image.shape[:2])
         if flip:
             image = image[:, ::-1]
-        image, _ = geometry.resize(image)
+        image, _ = resize.resize(image)
         if draw is not None:
             image = self.augmentation.recolour(image, draw)
         pixels = self._backbone.preprocess(image)
@@ -156,18 +153,10 @@ class FeatureCache:
             return self._backbone(pixels.to(device), stop=self.stop).float().cpu()
 
 
-def _scale(geometry: Geometry, annotation: Annotation) -> tuple[float, float]:
-    height, width = geometry.size(annotation.height, annotation.width)
+def _scale(resize: Resize, annotation: Annotation) -> tuple[float, float]:
+    height, width = resize.size(annotation.height, annotation.width)
     return width / annotation.width, height / annotation.height
 
 
 def _device(backbone: Backbone) -> torch.device:
     return next(backbone.parameters()).device
-
-
-def _digest(backbone: Backbone, stop: str) -> str:
-    digest = hashlib.sha256()
-    for layer in backbone.layers[: backbone.layers.index(stop) + 1]:
-        for tensor in getattr(backbone, layer).state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

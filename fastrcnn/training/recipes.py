@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbone import BACKBONES
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
 from fastrcnn.training.augment import Augmentation
@@ -30,8 +30,8 @@ class Recipe:
     """The settings of a training run; the defaults are the paper's (sections 2.2, 2.3 and 4).
 
     Network
-        backbone, pool, fc6, fc7, fc6_rank, dropout, divisor: see ModelConfig. shorter, longer,
-        square: see Geometry. bbox_reg: learn to regress boxes; without it only the classes are
+        backbone, pooling, fc6, fc7, fc6_rank, dropout, divisor: see ModelConfig. shorter, longer,
+        square: see Resize. bbox_reg: learn to regress boxes; without it only the classes are
         learned.
     Mini-batch
         images_per_batch is N and rois_per_batch R, of all N pictures together. An RoI whose best
@@ -62,7 +62,7 @@ class Recipe:
     """
 
     backbone: str = "vgg16"
-    pool: str = "paper"
+    pooling: str = "paper"
     fc6: int = 4096
     fc7: int = 4096
     fc6_rank: int | None = None
@@ -192,13 +192,13 @@ class Recipe:
         return ModelConfig(
             backbone=self.backbone,
             classes=classes,
-            pool=self.pool,
+            pooling=self.pooling,  # type: ignore[arg-type]  # checked there
             fc6=self.fc6,
             fc7=self.fc7,
             fc6_rank=self.fc6_rank,
             dropout=self.dropout,
             divisor=self.divisor,
-            geometry=Geometry(self.shorter, self.longer, self.square),
+            resize=Resize(shorter=self.shorter, longer=self.longer, square=self.square),
             bbox_reg=self.bbox_reg,
         )
 
@@ -258,7 +258,7 @@ PAPER = Recipe(divisor=_RANDOM_HEAD_DIVISOR)
 # over the four numbers of a box (see multi_task_loss), and no dropout at validation and test time.
 WALKTHROUGH = Recipe(
     backbone="vgg16_bn",
-    pool="walkthrough",
+    pooling="walkthrough",
     divisor=_RANDOM_HEAD_DIVISOR,
     square=224,
     replacement=True,

@@ -15,7 +15,7 @@ import numpy as np
 from fastrcnn.detections import picture_record
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.model.roi_pool import POOL_FORMS
+from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.ui.hosting import compile_ahead
 from fastrcnn.ui.hosting.gradio_private import input_of_schema
@@ -46,7 +46,7 @@ def build(detector: Detector, limits: Limits) -> None:
             score = inputs.share(score_threshold, "score_threshold")
             nms = inputs.share(nms_threshold, "nms_threshold")
             compile_ahead.wait()
-            trace = detector.trace(pixels, score=score, nms=nms)
+            trace = detector.trace(pixels, score_threshold=score, nms_threshold=nms)
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, trace.detections, trace.seconds)
         return record, trace.detections.draw(trace.image)
@@ -99,7 +99,7 @@ def build(detector: Detector, limits: Limits) -> None:
         # Not gr.JSON: its schema says nothing, and MCP clients refuse that.
         box = input_of_schema(_FOUR_NUMBERS, "box")
         channel = gr.Number(0, label="channel")
-        pooling = gr.Dropdown(list(POOL_FORMS), value="paper", label="pooling")
+        pooling = gr.Dropdown(list(POOLINGS), value="paper", label="pooling")
         record, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
         boxes, pooled = gr.JSON(label="proposals"), gr.JSON(label="pooled values")
         for function, given, returned in (

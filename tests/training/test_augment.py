@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastrcnn.model import Geometry
+from fastrcnn.model import Resize
 from fastrcnn.training.augment import Augmentation
 
 
@@ -16,15 +16,20 @@ def picture(seed: int = 0) -> np.ndarray:
 def test_without_anything_to_draw_nothing_changes():
     nothing = Augmentation()
     assert not nothing
-    geometry = Geometry(400, 667)
-    assert nothing.geometry(geometry, random()) == geometry
+    resize = Resize(shorter=400, longer=667)
+    assert nothing.resize(resize, random()) == resize
     assert nothing.recolour(picture(), random()).tolist() == picture().tolist()
 
 
 def test_every_scale_is_drawn_and_the_limit_of_the_longer_side_goes_with_it():
     draw = random()
-    made = {Augmentation((200, 400, 600)).geometry(Geometry(400, 668), draw) for _ in range(50)}
-    assert made == {Geometry(200, 334), Geometry(400, 668), Geometry(600, 1002)}
+    augmentation, one = Augmentation((200, 400, 600)), Resize(shorter=400, longer=668)
+    made = {augmentation.resize(one, draw) for _ in range(50)}
+    assert made == {
+        Resize(shorter=200, longer=334),
+        Resize(shorter=400, longer=668),
+        Resize(shorter=600, longer=1002),
+    }
 
 
 def test_colours_change_and_what_is_drawn_decides_how():

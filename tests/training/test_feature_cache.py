@@ -6,19 +6,19 @@ import torch
 
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
-from fastrcnn.model.backbone import Backbone
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.backbone import Backbone, empty_backbone
+from fastrcnn.model.resize import Resize
 from fastrcnn.training.augment import Augmentation
 from fastrcnn.training.feature_cache import FeatureCache
 from tests.proposals.test_cache import annotation, files
 
-SMALL = Geometry(shorter=32, longer=64)
+SMALL = Resize(shorter=32, longer=64)
 
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     torch.manual_seed(0)
-    backbone = Backbone()
+    backbone = empty_backbone("vgg16")
     backbone.freeze("conv4_1")
     return backbone
 
@@ -54,8 +54,8 @@ def test_a_drawn_view_is_its_pictures_own_and_is_not_kept(tmp_path, backbone):
     maps, scale = cache.get(one, True, np.random.default_rng(5))
     assert not files(tmp_path / "cache")
     draw = np.random.default_rng(5)
-    geometry = augmentation.geometry(SMALL, draw)
-    image, _ = geometry.resize(load_image(one.path)[:, ::-1])
+    resize = augmentation.resize(SMALL, draw)
+    image, _ = resize.resize(load_image(one.path)[:, ::-1])
     pixels = backbone.preprocess(augmentation.recolour(image, draw))
     with torch.no_grad():
         assert torch.equal(maps, backbone(pixels, stop="conv3_3"))
@@ -65,9 +65,9 @@ def test_a_drawn_view_is_its_pictures_own_and_is_not_kept(tmp_path, backbone):
     assert cache.mirror_width(one) == 60
 
 
-def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbone):
+def test_weights_frozen_depth_and_resizing_each_change_the_key(tmp_path, backbone):
     one = annotation(tmp_path, "one", 1)
-    other = Backbone()
+    other = empty_backbone("vgg16")
     other.load_state_dict(backbone.state_dict())
     other.freeze("conv4_1")
     FeatureCache(backbone, SMALL, tmp_path / "cache").get(one)
@@ -77,7 +77,7 @@ def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbon
         other.conv4_1[0].bias.add_(1)  # above the cut: nothing changes below
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 1
-    FeatureCache(other, Geometry(shorter=48, longer=64), tmp_path / "cache").get(one)
+    FeatureCache(other, Resize(shorter=48, longer=64), tmp_path / "cache").get(one)
     other.freeze("conv4_2")
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbon
 
 def test_large_maps_of_low_layers_are_computed_and_not_kept(tmp_path):
     one = annotation(tmp_path, "one", 1)
-    backbone = Backbone()
+    backbone = empty_backbone("vgg16")
     backbone.freeze("conv3_1")
     cache = FeatureCache(backbone, SMALL, tmp_path / "cache")
     maps, _ = cache.get(one)
@@ -100,7 +100,7 @@ def test_large_maps_of_low_layers_are_computed_and_not_kept(tmp_path):
 @pytest.mark.parametrize(("first_trainable", "kept"), [("conv3", 0), ("conv4", 1), ("fc6", 1)])
 def test_from_which_layer_on_maps_are_kept_is_the_backbones_to_say(tmp_path, first_trainable, kept):
     one = annotation(tmp_path, "one", 1)
-    small = Backbone("small")
+    small = empty_backbone("small")
     small.freeze(first_trainable)
     cache = FeatureCache(small, SMALL, tmp_path / "cache", precision="float32")
     image = SMALL.resize(load_image(one.path))[0]
@@ -112,7 +112,7 @@ def test_from_which_layer_on_maps_are_kept_is_the_backbones_to_say(tmp_path, fir
 
 def test_with_nothing_frozen_the_picture_itself_is_given(tmp_path):
     one = annotation(tmp_path, "one", 1)
-    cache = FeatureCache(Backbone(), SMALL, tmp_path / "cache")
+    cache = FeatureCache(empty_backbone("vgg16"), SMALL, tmp_path / "cache")
     pixels, _ = cache.get(one)
     assert cache.stop is None and pixels.shape == (1, 3, 32, 48)
     assert not files(tmp_path)

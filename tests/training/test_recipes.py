@@ -66,8 +66,8 @@ def test_every_recipe_builds_its_network_settings():
         assert config.classes == ("cat", "dog")
         assert (config.fc6, config.fc6_rank) == (recipe.fc6, recipe.fc6_rank)
         assert config.divisor == recipe.divisor
-        assert config.geometry.shorter == recipe.shorter
-        assert config.geometry.square == recipe.square
+        assert config.resize.shorter == recipe.shorter
+        assert config.resize.square == recipe.square
 
 
 def test_one_cycle_rises_then_falls_to_nothing():
@@ -111,7 +111,7 @@ def test_epochs_and_iterations_take_each_others_place():
         ("fc6=0", ["fc6"]),
         ("optimizer=adagrad", ["optimizer", "adamw"]),
         ("backbone=resnet", ["backbone", "vgg16_bn"]),
-        ("pool=max", ["pool", "walkthrough"]),
+        ("pooling=max", ["pooling", "walkthrough"]),
         ("schedule=cosine", ["schedule", "one_cycle"]),
         ("proposals_mode=edge", ["proposals_mode", "quality"]),
         ("fg_fraction=1.5", ["fg_fraction", "0 to 1"]),

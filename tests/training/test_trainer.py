@@ -285,7 +285,7 @@ def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
     for picture, learned in zip(candidates, record.batch, strict=True):
         with torch.no_grad():
             maps = run.model.backbone(picture.features, start=run._network._start)
-            scores, predicted = run.model.forward_rois(maps, picture.rois)
+            scores, predicted = run.model.score_rois(maps, picture.rois)
         losses = []
         for i, label in enumerate(picture.labels.tolist()):
             loss = -scores[i].log_softmax(0)[label]
@@ -550,7 +550,7 @@ def test_vgg16_trains_from_cached_features_to_a_checkpoint(tmp_path: Path):
         iterations=3,
     )
     model = build_model(recipe, CLASSES)
-    features = FeatureCache(model.backbone, recipe.model_config(CLASSES).geometry, tmp_path)
+    features = FeatureCache(model.backbone, recipe.model_config(CLASSES).resize, tmp_path)
     run = Trainer(
         recipe, model, train, out=tmp_path / "run", features=features, proposals=Proposals()
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
+from fastrcnn.detector import PROPOSALS, VOTE_THRESHOLD, Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.postprocess import decide, select
@@ -221,7 +221,7 @@ class _Server:
         inspection = detector.inspect(trace, chosen, inputs.get("pooling"))
         pool = detector.model.roi_pool
         payload = payloads.inspection(inspection, trace, pool.stride, channel) | {"index": index}
-        if index is not None and inspection.form == pool.form:
+        if index is not None and inspection.pooling == pool.pooling:
             payload |= payloads.scores(
                 trace.probabilities[index], trace.deltas[index], trace.regressed[index]
             )
@@ -278,7 +278,7 @@ class _Server:
 def _selection(inputs: dict) -> tuple[float, float, float | None]:
     """Score threshold, NMS threshold, and the IoU from which boxes vote; None: they do not."""
     score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
-    return score, nms, VOTE if boolean(inputs.get("vote", True), "vote") else None
+    return score, nms, VOTE_THRESHOLD if boolean(inputs.get("vote", True), "vote") else None
 
 
 def _chosen(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:

@@ -222,7 +222,7 @@ def test_the_mosaic_is_that_of_the_box(ask, detector, trace):
 
 def test_decisions_come_with_each_proposals_best_class(ask, trace):
     payload = ask("decisions", score_threshold=0.1, nms_threshold=0.4)
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote=0.5)
+    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote_threshold=0.5)
     assert payload == payload | payloads.decisions(made) and payload["scores"]
     for row, score, label in zip(
         trace.probabilities.tolist(), payload["best_scores"], payload["best_labels"], strict=True
