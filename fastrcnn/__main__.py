@@ -46,7 +46,8 @@ from fastrcnn.runtime import distributed
 from fastrcnn.runtime.allocator import give_back
 from fastrcnn.runtime.atomic_write import written_whole
 from fastrcnn.training.caches import feature_cache, fill_caches
-from fastrcnn.training.recipes import RECIPES, Recipe, with_settings
+from fastrcnn.training.recipe import Recipe, with_settings
+from fastrcnn.training.recipes import RECIPES
 from fastrcnn.training.records import (
     CheckpointSaved,
     EpochEnd,

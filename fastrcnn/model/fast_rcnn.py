@@ -15,7 +15,7 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.model.backbone import Backbone
 from fastrcnn.model.head import Head
 from fastrcnn.model.resize import Geometry
-from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool, check_rois
+from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool
 
 HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
 # The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
@@ -128,28 +128,20 @@ class FastRCNN(nn.Module):
         return (*self.backbone.layers, *HEAD_LAYERS)
 
     def forward(
-        self, x: Tensor | Sequence[Tensor], rois: Tensor, start: str | None = None
+        self, images: Tensor, rois: Sequence[Tensor], start: str | None = None
     ) -> tuple[Tensor, Tensor]:
         """cls_score (R, K) and bbox_pred (R, K, 4), normalised, in the order of `rois`.
 
-        x: (B, 3, H, W) preprocessed images or, where they differ in size, B of them, each
-        (1, 3, H, W). With `start`, activations that this backbone layer gave earlier, and the
-        convolutions go on after it. rois: (R, 5), image index and corners in input pixels.
+        images: (B, 3, H, W), preprocessed and padded to one size. With `start`, the maps that this
+        backbone layer gave earlier, and the convolutions go on after it. rois: for each of the B
+        images (R_i, 4), corners in pixels of the network's input.
         """
-        if isinstance(x, Tensor):
-            return self.forward_rois(self.backbone(x, start=start), rois)
-        check_rois(rois, len(x))
-        pooled, places = [], []
-        for index, image in enumerate(x):
-            own = (rois[:, 0] == index).nonzero().flatten()
-            alone = torch.cat([rois.new_zeros(len(own), 1), rois[own, 1:]], dim=1)
-            pooled.append(self.roi_pool(self.backbone(image, start=start), alone))
-            places.append(own)
-        return self.head(torch.cat(pooled)[torch.cat(places).argsort()])
-
-    def forward_rois(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, from the backbone's map: (B, C, H', W') and (R, 5)."""
-        return self.head(self.roi_pool(features, rois))
+        maps = self.backbone(images, start=start)
+        numbered = [
+            torch.cat([own.new_full((len(own), 1), number), own], dim=1)
+            for number, own in enumerate(rois)
+        ]
+        return self.head(self.roi_pool(maps, torch.cat(numbered)))
 
     @torch.no_grad()
     def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,8 +43,10 @@ class Backbone(nn.Module):
         self.conv1 = nn.Conv2d(3, 4, 3, 2, 1)
         self.conv2 = nn.Conv2d(4, 4, 3, 2, 1)
 
-    def forward(self, x: Tensor, start: str | None = None) -> Tensor:
-        for layer in self.layers[0 if start is None else self.layers.index(start) + 1 :]:
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+        first = 0 if start is None else self.layers.index(start) + 1
+        last = len(self.layers) if stop is None else self.layers.index(stop) + 1
+        for layer in self.layers[first:last]:
             x = getattr(self, layer)(x).relu()
         return x
 
@@ -74,11 +76,11 @@ class Features:
             "conv2": (1, 4, HEIGHT // 4, WIDTH // 2),
         }[stop]
 
+    def size(self, annotation: Annotation) -> tuple[int, int]:
+        return self._shape[2:]
+
     def get(
-        self,
-        annotation: Annotation,
-        flip: bool = False,
-        draw: np.random.Generator | None = None,
+        self, annotation: Annotation, flip: bool = False
     ) -> tuple[Tensor, tuple[float, float]]:
         self.asked += 1
         random = np.random.default_rng(int(annotation.image_id))
@@ -134,7 +136,7 @@ def trainer(
     recipe = with_settings(RECIPE, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = FastRCNN(recipe.model_config(CLASSES), Backbone())
+        model = FastRCNN(recipe.network_config(CLASSES), Backbone())
     model.freeze(recipe.first_trainable)
     features = Features(model.backbone.last_frozen())
     return Trainer(
