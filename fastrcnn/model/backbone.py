@@ -98,28 +98,45 @@ class Backbone(nn.Module):
         mean = torch.tensor(TORCHVISION_MEAN_RGB).view(1, 3, 1, 1)
         return (pixels / 255 - mean) / torch.tensor(TORCHVISION_STD_RGB).view(1, 3, 1, 1)
 
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        start: str | None = None,
+        stop: str | None = None,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
         """Run the layers after `start` up to and including `stop`; by default all of them.
 
-        x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call.
+        x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call. sizes:
+        (B, 2), the height and width of each image within `x`, where they are padded with zeros to
+        one size. Each then gives what it gives alone, with zeros around it: what lies outside is
+        made 0 again after every layer, as a convolution sees it beyond a border.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         layers, device = self.layers[first:last], x.device.type
         if not torch.is_autocast_enabled(device):
-            return self._run(x, layers)
+            return self._run(x, layers, sizes)
         run = self._reduced if device == "cpu" and not torch.is_grad_enabled() else self._run
         if start is None:
             # Nothing here holds on to the first map, the largest of all.
-            return run(self._exactly(x, layers[0]), layers[1:])
-        return run(x, layers)
+            x = self._exactly(x, layers[0])
+            if sizes is not None:
+                sizes = sizes // self.stride_after(layers[0])
+                x = x * _inside(x, sizes)
+            return run(x, layers[1:], sizes)
+        return run(x, layers, sizes)
 
-    def _run(self, x: Tensor, layers: Sequence[str]) -> Tensor:
+    def _run(self, x: Tensor, layers: Sequence[str], sizes: Tensor | None) -> Tensor:
         for layer in layers:
             convolution, *rest = getattr(self, layer)
             x = _convolve(convolution, x)
             for module in rest:
                 x = module(x)
+                if sizes is not None and isinstance(module, nn.MaxPool2d):
+                    sizes = sizes // 2
+            if sizes is not None:
+                x = x * _inside(x, sizes)
         return x
 
     def _exactly(self, x: Tensor, first: str) -> Tensor:
@@ -131,12 +148,12 @@ class Backbone(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return getattr(self, first)(x.to(memory_format=torch.channels_last))
 
-    def _reduced(self, x: Tensor, layers: Sequence[str]) -> Tensor:
+    def _reduced(self, x: Tensor, layers: Sequence[str], sizes: Tensor | None) -> Tensor:
         """What autocast gives, a quarter faster: between layers it would go back to float32."""
         dtype = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             x = x.to(dtype, memory_format=torch.channels_last)
-            return self._run(x, layers).float().contiguous()
+            return self._run(x, layers, sizes).float().contiguous()
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
@@ -178,6 +195,13 @@ def _convolutions(plan: Plan) -> list[tuple[int, bool]]:
         for channels, after in zip(plan.channels, following, strict=True)
         if isinstance(channels, int)
     ]
+
+
+def _inside(x: Tensor, sizes: Tensor) -> Tensor:
+    """(B, 1, H, W), true where x (B, C, H, W) lies within an image of these sizes, (B, 2)."""
+    rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
+    inside = (rows < sizes[:, :1])[:, :, None] & (columns < sizes[:, 1:])[:, None]
+    return inside[:, None]
 
 
 def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
+import cv2
 import numpy as np
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -133,13 +133,14 @@ class Augmentation(Settings):
         """(H, W, 3) uint8 -> the same picture, perhaps in other light."""
         if not self.colour_jitter or draw.random() >= self.colour_share:
             return image
-        from torchvision.transforms.v2 import functional as F  # late, as in torchvision_ops.py
-
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
-        for adjust in (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation):
-            pixels = adjust(pixels, float(draw.uniform(low, high)))
-        return pixels.permute(1, 2, 0).numpy()
+        brightness, contrast, saturation = draw.uniform(low, high, 3).astype(np.float32)
+        pixels = image.astype(np.float32) * brightness
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
+        mean = grey.mean()
+        pixels = grey + (pixels - grey) * saturation
+        pixels = mean + (pixels - mean) * contrast
+        return pixels.round().clip(0, 255).astype(np.uint8)
 
 
 def _side(

@@ -62,7 +62,7 @@ class BatchLoss(nn.Module):
         rois, labels, deltas = batch.rois, batch.labels, batch.deltas
         counts: tuple[int, ...] = batch.counts
         chosen = found = None
-        if self._hardest is not None and self.training:
+        if self._hardest is not None and self.training and any(counts):
             padded = [
                 pad_sequence(list(part.split(counts)), batch_first=True, padding_value=filling)
                 for part, filling in ((rois, 0), (labels, IGNORED), (deltas, 0))
@@ -82,12 +82,14 @@ class BatchLoss(nn.Module):
     def _maps(self, batch: Batch) -> Tensor:
         """(B, C, H', W') of the whole backbone; no graph is built below what learns."""
         backbone = self.model.backbone
-        x = self._images(batch)
+        x, sizes = self._images(batch), batch.sizes
         frozen = backbone.last_frozen()
         if frozen is not None and frozen != self._start:
             with torch.no_grad():
-                x = backbone(x, start=self._start, stop=frozen)
-        return backbone(x, start=frozen)
+                x = backbone(x, start=self._start, stop=frozen, sizes=sizes)
+            if sizes is not None:
+                sizes = sizes // backbone.stride_after(frozen)
+        return backbone(x, start=frozen, sizes=sizes)
 
     def _images(self, batch: Batch) -> Tensor:
         """What the network is fed: (B, 3, H, W) or maps, float32, channels last in memory."""

@@ -5,11 +5,11 @@ drawn before. So a run can be resumed at any iteration, its pictures can be shar
 processes, and batches can be made ready by workers, without a change in any number.
 
 Pictures of a mini-batch are padded at the right and below to one size, so that they go through the
-convolutions together. The padding is 0 after preprocessing, as is what a convolution sees beyond a
-picture's border. From the second layer on it holds what the network makes of an even surface in
-the mean colour, and no longer 0. That reaches the same cells as the border itself does, those
-within half of what a cell sees, and changes them less than the picture's being cut there. Pictures
-of one orientation go together, so that little is padded.
+convolutions together. The padding is 0 after preprocessing and after every layer, as is what a
+convolution sees beyond a border: each picture gives the map that it gives alone, and zeros around
+it, which a RoI at the border does not see, since all else is 0 or more. (The pooling forms
+walkthrough and align also split or weigh by how many cells there are, and so take in one cell of
+zeros there.) Pictures of one orientation go together, so that little is padded.
 """
 
 from __future__ import annotations
@@ -66,13 +66,16 @@ class Batch:
     """Samples made ready for the network, padded to one size.
 
     images: (B, H, W, 3) uint8, the resized pictures; where the frozen layers' maps are kept, those,
-    (B, C, h, w) as floats. places: x1, y1, x2, y2 of each picture within `images`; None for maps.
+    (B, C, h, w) as floats. sizes: (B, 2) int64, the height and width of each within `images`, or
+    None where nothing is padded. places: x1, y1, x2, y2 of each picture's pixels within `images`,
+    since a view may leave some of it empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, one picture's after another's. counts: how
     many each picture has. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
 
     samples: tuple[Sample, ...]
     images: Tensor
+    sizes: Tensor | None
     places: tuple[tuple[int, int, int, int], ...] | None
     rois: Tensor
     counts: tuple[int, ...]
@@ -88,7 +91,9 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        names = ("images", "rois", "labels", "deltas")
+        names = ["images", "rois", "labels", "deltas"]
+        if self.sizes is not None:
+            names.append("sizes")
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
@@ -235,11 +240,12 @@ class MiniBatches:
             x1, y1, x2, y2 = views[slot].place
             image[y1:y2, x1:x2] = torch.from_numpy(np.ascontiguousarray(picture))
         places = tuple(views[slot].place for slot in mine)
+        sizes = [views[slot].size for slot in mine]
         rois = [
             views[slot].to_input(torch.from_numpy(sample.boxes))
             for slot, sample in zip(mine, samples, strict=True)
         ]
-        return _batch(samples, images, places, rois)
+        return _batch(samples, images, sizes, (height, width), places, rois)
 
     def _batch_of_maps(
         self, samples: Sequence[Sample], pictures: Sequence[Annotation], mine: Sequence[int]
@@ -252,18 +258,22 @@ class MiniBatches:
             own, scale = self._features.get(pictures[slot], sample.flipped)
             maps.append(pad(own, (0, width - own.shape[3], 0, height - own.shape[2])))
             rois.append(torch.from_numpy(sample.boxes) * torch.tensor(scale * 2))
-        return _batch(samples, torch.cat(maps), None, rois)
+        own_sizes = [sizes[slot] for slot in mine]
+        return _batch(samples, torch.cat(maps), own_sizes, (height, width), None, rois)
 
 
 def _batch(
     samples: Sequence[Sample],
     images: Tensor,
+    sizes: Sequence[tuple[int, int]],
+    padded: tuple[int, int],
     places: tuple[tuple[int, int, int, int], ...] | None,
     rois: Sequence[Tensor],
 ) -> Batch:
     return Batch(
         samples=tuple(samples),
         images=images,
+        sizes=None if set(sizes) == {padded} else torch.tensor(sizes),
         places=places,
         rois=torch.cat(list(rois)),
         counts=tuple(len(sample.boxes) for sample in samples),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -47,7 +47,7 @@ def load(
     share: tuple[int, int] = (0, 1),
     workers: int = 0,
     pinned: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batch of each key, in order, made ready by so many processes, or by this one with 0.
 
     share: rank and number of the processes that train together. Raises as `MiniBatches.batch`.

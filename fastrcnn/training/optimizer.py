@@ -101,6 +101,10 @@ class Solver:
         for parameter in self.trainable.values():
             if parameter in before:
                 self.optimizer.state[parameter] = before[parameter]
+            elif isinstance(self.optimizer, torch.optim.SGD):
+                # It wants momentum of all parameters or of none; 0 is what the first step has.
+                still = {"momentum_buffer": torch.zeros_like(parameter)}
+                self.optimizer.state[parameter] = still
         self.average, self.averaged = {}, 0
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +194,10 @@ class Trainer(Iterator[Record]):
         share = self._rank, self._world
         pinned = self._device.type == "cuda"
         batches = load(self._batches, self.val, self._keys(), share, self._workers, pinned)
+        with closing(batches):
+            yield from self._train(batches)
+
+    def _train(self, batches: Iterator[Batch]) -> Iterator[Record]:
         saved = time.monotonic()
         while self._at.iteration < self.iterations:
             started = time.monotonic()

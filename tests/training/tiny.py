@@ -6,16 +6,19 @@ As a program it trains or goes on: ``python -m tests.training.tiny OUT PICTURES 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from PIL import Image
+
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.model import FastRCNN
 from fastrcnn.runtime import distributed
-from fastrcnn.training import Recipe, Trainer, with_settings
+from fastrcnn.training import Recipe, Trainer, build_model, with_settings
 
 CLASSES = ("square", "disc")
 WIDTH, HEIGHT = 64, 48
@@ -43,7 +46,13 @@ class Backbone(nn.Module):
         self.conv1 = nn.Conv2d(3, 4, 3, 2, 1)
         self.conv2 = nn.Conv2d(4, 4, 3, 2, 1)
 
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        start: str | None = None,
+        stop: str | None = None,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         for layer in self.layers[first:last]:
@@ -146,6 +155,59 @@ def trainer(
         val,
         out=out,
         features=features,
+        proposals=Proposals(),
+        resume=resume,
+    )
+
+
+def painted(folder: Path, count: int = 6) -> Dataset:
+    """Real files: coloured rectangles on grey, half of the pictures upright."""
+    folder.mkdir(parents=True, exist_ok=True)
+    annotations = []
+    for annotation in dataset(count):
+        image = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+        for label, box in zip(annotation.labels, annotation.boxes, strict=True):
+            x1, y1, x2, y2 = box.round().astype(int)
+            image[y1:y2, x1:x2] = (250, 40, 40) if label == 1 else (40, 40, 250)
+        boxes, width, height = annotation.boxes, WIDTH, HEIGHT
+        if int(annotation.image_id) % 2:
+            image, boxes = image.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
+            width, height = HEIGHT, WIDTH
+        path = folder / annotation.path
+        Image.fromarray(image).save(path)
+        annotations.append(
+            replace(annotation, path=path, boxes=boxes.copy(), width=width, height=height)
+        )
+    return Dataset("painted", CLASSES, tuple(annotations))
+
+
+PICTURES = Recipe(
+    backbone="small",
+    fc6=12,
+    fc7=12,
+    shorter=48,
+    longer=80,
+    rois_per_batch=16,
+    first_trainable="conv2",
+    optimizer="adamw",
+    lr=0.002,
+    schedule="constant",
+    iterations=6,
+    precision="float32",
+)
+
+
+def picture_trainer(
+    out: Path, *settings: str, val: Dataset | None = None, resume: bool = False
+) -> Trainer:
+    """A run on painted pictures, which it decodes."""
+    recipe = with_settings(PICTURES, settings)
+    return Trainer(
+        recipe,
+        build_model(recipe, CLASSES),
+        painted(out / "pictures"),
+        val,
+        out=out / "run",
         proposals=Proposals(),
         resume=resume,
     )
