@@ -3,7 +3,16 @@ import math
 import pytest
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.training import LAPTOP, PAPER, RECIPES, SHAPES, WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training import (
+    LAPTOP,
+    PAPER,
+    RECIPES,
+    SHAPES,
+    VOC,
+    WALKTHROUGH,
+    Recipe,
+    with_settings,
+)
 
 
 def values(recipe: Recipe, *names: str) -> tuple:
@@ -110,7 +119,7 @@ def test_epochs_and_iterations_take_each_others_place():
         ("fc6=0", ["fc6"]),
         ("optimizer=adagrad", ["optimizer", "adamw"]),
         ("backbone=resnet", ["backbone", "vgg16_bn"]),
-        ("pool=max", ["pooling", "walkthrough"]),
+        ("pooling=max", ["pool", "walkthrough"]),
         ("schedule=cosine", ["schedule", "one_cycle"]),
         ("proposals_mode=edge", ["proposals_mode", "quality"]),
         ("fg_fraction=1.5", ["fg_fraction", "less than or equal to 1"]),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastrcnn.boxes import iou
 from fastrcnn.data import Dataset
@@ -37,6 +39,7 @@ from fastrcnn.training import (
     read_metrics,
 )
 from fastrcnn.training import run_folder as run_folder_module
+from fastrcnn.training import trainer as trainer_module
 from fastrcnn.training.feature_cache import FeatureCache
 from tests.training.tiny import CLASSES, Proposals, dataset, picture_trainer, trainer
 
@@ -45,6 +48,9 @@ ROOT = Path(__file__).parents[2]
 
 def steps(records) -> list[Step]:
     return [record for record in records if isinstance(record, Step)]
+
+
+steps_of = steps
 
 
 def losses(records) -> list[tuple]:
@@ -382,6 +388,113 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, optimizer: str, stop:
         return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
     assert told("parts") == told("whole")
+
+
+CUT = ("fc6=24", "svd_rank=4", "svd_at=0.5", "average_decay=0.9", "conv_share=0.5")
+
+
+@pytest.mark.parametrize("stop", [3, 6, 8])
+def test_a_run_whose_fc6_is_cut_on_the_way_goes_on_before_and_after(tmp_path: Path, stop: int):
+    settings = (*CUT, "optimizer=adamw", "start_decay=0.1", "checkpoint_minutes=0")
+    unbroken = trainer(tmp_path / "whole", *settings)
+    expected = list(unbroken)
+    assert unbroken.model.config.fc6_rank == 4
+    broken = trainer(tmp_path / "parts", *settings)
+    for record in broken:
+        if isinstance(record, CheckpointSaved) and record.iteration == stop:
+            break
+    broken.close()
+    resumed = trainer(tmp_path / "parts", *settings, resume=True)
+    assert losses(list(resumed)) == losses(expected)[stop:]
+    assert same(weights(unbroken), weights(resumed))
+
+
+def test_what_the_convolutions_started_with_must_be_the_same(tmp_path: Path):
+    run = trainer(tmp_path, "conv_share=0.5", "checkpoint_minutes=0")
+    next(record for record in run if isinstance(record, CheckpointSaved))
+    run.close()
+    fresh = trainer(tmp_path / "fresh", "conv_share=0.5")
+    fresh.model.backbone.conv2.weight.data += 1
+    settings = {"proposals": Proposals(), "features": fresh._batches._features}
+    with pytest.raises(RecipeError, match="other weights in the convolutions"):
+        Trainer(run.recipe, fresh.model, run.train, out=tmp_path, **settings, resume=True)
+
+
+# Keeping the device fed
+
+
+@pytest.mark.parametrize("steps", [3, 10])
+def test_steps_read_together_are_the_same_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+):
+    settings = (
+        *("iterations=16", "foreground_candidates=8", "background_candidates=24"),
+        "checkpoint_minutes=0",
+    )
+    val = dataset(2, first=50)
+    one_by_one = list(trainer(tmp_path / "a", *settings, val=val))
+    monkeypatch.setitem(trainer_module._STEPS_A_READ, "cpu", steps)
+    run = trainer(tmp_path / "b", *settings, val=val)
+    together = list(run)
+    assert losses(together) == losses(one_by_one)
+    for one, other in zip(steps_of(one_by_one), steps_of(together), strict=True):
+        assert [s.boxes.tolist() for s in one.batch] == [s.boxes.tolist() for s in other.batch]
+        assert (one.foreground, one.background) == (other.foreground, other.background)
+    # Epochs of seven: states are saved where the device was read.
+    saved = [r.iteration for r in together if isinstance(r, CheckpointSaved)]
+    assert saved == {3: [3, 6, 7, 10, 13, 14, 16], 10: [7, 14, 16]}[steps]
+    others = [r for r in together if isinstance(r, Validation | EpochEnd)]
+    assert others == [r for r in one_by_one if isinstance(r, Validation | EpochEnd)]
+
+
+def test_a_diverging_run_read_late_still_tells_of_the_steps_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(trainer_module._STEPS_A_READ, "cpu", 7)
+    run = trainer(tmp_path, "lr=1e30", "iterations=200")
+    with pytest.raises(RecipeError, match="lower lr"):
+        list(run)
+    written = read_metrics(tmp_path / "metrics.jsonl")
+    assert written and all(np.isfinite(line["loss"]) for line in written)
+
+
+class Reads(TorchDispatchMode):
+    """Counts what waits for the device: its numbers read by the processor, or copied to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2"):
+            project = [f for f in traceback.extract_stack() if "/fastrcnn/" in f.filename]
+            self.found.append(f"{name} in {Path(project[-1].filename).name}:{project[-1].lineno}")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("settings", [(), ("foreground_candidates=8", "background_candidates=24")])
+def test_a_step_reads_nothing_from_the_device(tmp_path: Path, settings):
+    run = picture_trainer(tmp_path, *settings, "images_per_batch=4", "clip_norm=1")
+    # What RoI pooling asks of its RoIs, and whether torch has two devices at hand, is not ours.
+    while not isinstance(next(run), Step):
+        pass
+    batch = run._batches.batch(1)
+    with Reads() as reads:
+        run._step(batch)
+    assert reads.found == []
+    run.close()
+
+
+def test_a_run_on_pictures_learns_resumes_and_needs_no_worker(tmp_path: Path):
+    settings = ("zoom_in=1.5", "colour_jitter=0.1", "scales=40,48", "checkpoint_minutes=0")
+    expected = losses(picture_trainer(tmp_path / "a", *settings))
+    assert losses(picture_trainer(tmp_path / "b", *settings, "workers=2")) == expected
+    run = picture_trainer(tmp_path / "c", *settings)
+    while not (isinstance(record := next(run), CheckpointSaved) and record.iteration == 3):
+        pass
+    run.close()
+    assert losses(picture_trainer(tmp_path / "c", *settings, resume=True)) == expected[3:]
 
 
 def test_a_killed_run_can_be_resumed(tmp_path: Path):
