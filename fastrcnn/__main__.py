@@ -14,7 +14,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +25,7 @@ from fastrcnn.benchmarks.half_precision import compare_rounding
 from fastrcnn.data import Dataset, open_dataset, without_bad_pictures, write_shapes
 from fastrcnn.data.coco import coco_image_ids
 from fastrcnn.detections import Detections, coco_results, picture_record
-from fastrcnn.detector import VOTE, Detector, Trace
+from fastrcnn.detector import VOTE_THRESHOLD, Detector, Trace
 from fastrcnn.draw import draw_boxes
 from fastrcnn.errors import FastRCNNError, ImageError, RecipeError, reason
 from fastrcnn.evaluation.ablations import AblationRow, ablate
@@ -39,7 +38,7 @@ from fastrcnn.evaluation.average_precision import (
 from fastrcnn.evaluation.error_analysis import KINDS, missed_objects, worst_false_positives
 from fastrcnn.evaluation.recall import compare_recall
 from fastrcnn.images import load_image, save_image
-from fastrcnn.model import FastRCNN, Geometry, compress, load_checkpoint, save_checkpoint
+from fastrcnn.model import FastRCNN, Resize, compress, load_checkpoint, save_checkpoint
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime import distributed
@@ -112,9 +111,9 @@ def _detect(options: argparse.Namespace) -> int:
         try:
             trace = detector.trace(
                 photo,
-                score=options.score,
-                nms=options.nms,
-                vote=options.vote,
+                score_threshold=options.score,
+                nms_threshold=options.nms,
+                vote_threshold=options.vote,
                 proposals=options.proposals,
                 retry=options.retry,
             )
@@ -301,8 +300,14 @@ def _evaluated(
         found = load_detections(options.detections, dataset)
         return score_detections(found, dataset), found
     detector = Detector.from_checkpoint(options.checkpoint)
-    settings = {name: getattr(options, name) for name in ("score", "nms", "vote", "proposals")}
-    return evaluate(partial(detector, **settings), dataset, partial(_progress, label="evaluating"))
+    chosen = partial(
+        detector,
+        score_threshold=options.score,
+        nms_threshold=options.nms,
+        vote_threshold=options.vote,
+        proposals=options.proposals,
+    )
+    return evaluate(chosen, dataset, partial(_progress, label="evaluating"))
 
 
 def _compress(options: argparse.Namespace) -> int:
@@ -310,8 +315,8 @@ def _compress(options: argparse.Namespace) -> int:
     smaller = compress(model, options.fc6_rank, options.fc7_rank)
     if options.shorter is not None:
         # In proportion, as the paper's 600 and 1000 are.
-        geometry = Geometry(options.shorter, round(options.shorter * 5 / 3))
-        smaller.config = replace(smaller.config, geometry=geometry)
+        resize = Resize(shorter=options.shorter, longer=round(options.shorter * 5 / 3))
+        smaller.config = smaller.config.but(resize=resize)
     # Its scores were measured before, and are not the new file's.
     metadata["before_compression"] = {"metrics": metadata.pop("metrics", None)}
     save_checkpoint(options.out, smaller, metadata, half=options.half)
@@ -1029,10 +1034,11 @@ def _add_detector(parser: argparse.ArgumentParser, score: float) -> None:
     parser.add_argument(
         "--vote",
         type=_share_or_none,
-        default=VOTE,
+        default=VOTE_THRESHOLD,
         metavar="IOU",
         help="move what was kept to the mean of the boxes of its class that overlap it by this "
-        f"much, or none, which leaves it in its place as the paper does (default: {VOTE})",
+        "much, or none, which leaves it in its place as the paper does "
+        f"(default: {VOTE_THRESHOLD})",
     )
     parser.add_argument(
         "--proposals",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,21 +20,28 @@ from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, load_checkpoint
+from fastrcnn.model.fast_rcnn import with_image_index
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.postprocess import select
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 from fastrcnn.runtime import torchvision_ops
+from fastrcnn.runtime.device import choose
 from fastrcnn.runtime.precision import autocast
 
+Record = TypeVar("Record", "Trace", "Inspection")
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
 
 PROPOSALS = 2000  # scored per picture, the best-ranked ones
-VOTE = 0.5  # least IoU with a detection of a box that has a say in where its edges are
+SCORE_THRESHOLD = 0.5
+NMS_THRESHOLD = 0.3
+VOTE_THRESHOLD = 0.5  # least IoU with a detection of a box that has a say in where its edges are
 
 
 @dataclass(frozen=True, repr=False)
 class Trace:
     """One picture's way through the detector, every step as the network computed it.
+
+    All tensors are on the processor, wherever they were computed.
 
     image: (H, W, 3) uint8 RGB.
     proposals: selective search's ranked boxes with their hierarchies, or None where the boxes came
@@ -44,7 +51,8 @@ class Trace:
     picture pixel; the map has one cell per `model.backbone.stride` (16 for VGG16) of those.
     probabilities: (R, K) softmax scores. deltas: (R, K, 4), (tx, ty, tw, th) per class.
     regressed: (R, K, 4), the boxes that the deltas lead to, clipped to the picture.
-    seconds: what each stage took.
+    seconds: what each stage took. A GPU works on while the next stage begins; the stage that waits
+    for it then has its time.
     """
 
     image: np.ndarray
@@ -83,7 +91,9 @@ class Inspection:
 
     S x S bins (7 x 7 in the paper). Coordinates on the map are in cells: cell c spans c to c + 1.
 
-    form: of the RoI pooling. box: (4,) float32 in pixels of the picture.
+    All tensors are on the processor.
+
+    pooling: the kind of RoI pooling. box: (4,) float32 in pixels of the picture.
     exact: (4,) float32, the box on the map before any rounding.
     cells: (4,) int64, x1 y1 x2 y2 as rounded, x2 and y2 exclusive; None for ``align``.
     bins: (S, S, 4), the part of the map that each bin looks at: whole cells, int64, or for
@@ -93,7 +103,7 @@ class Inspection:
     probabilities: (K,). deltas: (K, 4). regressed: (K, 4), in pixels of the picture.
     """
 
-    form: str
+    pooling: str
     box: Tensor
     exact: Tensor
     cells: Tensor | None
@@ -111,8 +121,8 @@ class Detector:
     search: how boxes are proposed: a mode of selective search, its settings, or a function from the
     (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: what
     convolutions and fully connected layers compute in: "float32", "bfloat16", or "auto", which is
-    bfloat16 where the processor has it, nearly twice as fast and with scores that differ in the
-    third digit.
+    bfloat16 where the device has it, nearly twice as fast and with scores that differ in the third
+    digit. The network runs where `model` is; see `to`.
     """
 
     def __init__(
@@ -138,15 +148,31 @@ class Detector:
         path: str | Path | None = None,
         search: Search = "fast",
         precision: str = "auto",
+        device: str = "auto",
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
-        Raises CheckpointError where the file is not a checkpoint.
+        device: what the network runs on: "cpu", "cuda", "cuda:1", "mps", or "auto", a GPU with CUDA
+        where there is one. Raises CheckpointError where the file is not a checkpoint, and
+        RecipeError for a device that is not there.
         """
-        return cls(*load_checkpoint(path), search, precision)
+        place = choose(device)
+        detector = cls(*load_checkpoint(path), search, precision)
+        detector.model.to(place)
+        return detector
 
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.precision, next(self.model.parameters()).device)
+    def to(self, device: str) -> Detector:
+        """This detector, its network moved to a device, named as for `from_checkpoint`.
+
+        Raises RecipeError for a device that is not there.
+        """
+        self.model.to(choose(device))
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.model.parameters()).device
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -157,51 +183,48 @@ class Detector:
         self,
         image: Source,
         *,
-        score: float = 0.5,
-        nms: float = 0.3,
-        vote: float | None = VOTE,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_threshold: float = NMS_THRESHOLD,
+        vote_threshold: float | None = VOTE_THRESHOLD,
         proposals: int = PROPOSALS,
         retry: float | None = None,
     ) -> Detections:
-        """The detections in a picture. See `trace`."""
-        return self.trace(
-            image, score=score, nms=nms, vote=vote, proposals=proposals, retry=retry
-        ).detections
+        """The detections in a picture, and nothing else. See `stages`."""
+        *_, last = self.stages(
+            image,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            vote_threshold=vote_threshold,
+            proposals=proposals,
+            retry=retry,
+            keep=False,
+        )
+        assert last.trace is not None
+        return last.trace.detections
 
-    @torch.inference_mode()
     def trace(
         self,
         image: Source,
         *,
-        score: float = 0.5,
-        nms: float = 0.3,
-        vote: float | None = VOTE,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_threshold: float = NMS_THRESHOLD,
+        vote_threshold: float | None = VOTE_THRESHOLD,
         proposals: int = PROPOSALS,
         retry: float | None = None,
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[float, float]] | None = None,
     ) -> Trace:
-        """Detect, and keep every step.
-
-        image: whatever `load_image` reads. score: the least probability of a detection. nms: boxes
-        of one class that overlap a better one by more than this IoU are dropped. vote: what remains
-        is moved to the mean, weighted by probability, of all boxes of its class that overlap it by
-        at least this IoU, the dropped ones included; None leaves it where it was regressed to (the
-        paper's way). proposals: how many of the best-ranked are scored. retry: where no box passes
-        `score`, the single best one above this is kept (the walk-through's way). boxes, features:
-        what is already known of the picture, to be used instead of computing it. Raises ImageError.
-        """
-        stages = self._stages(
+        """Detect, and keep every step. See `stages`."""
+        *_, last = self.stages(
             image,
-            score=score,
-            nms=nms,
-            vote=vote,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            vote_threshold=vote_threshold,
             proposals=proposals,
             retry=retry,
             boxes=boxes,
             features=features,
         )
-        *_, last = stages
         assert last.trace is not None
         return last.trace
 
@@ -209,75 +232,80 @@ class Detector:
         self,
         image: Source,
         *,
-        score: float = 0.5,
-        nms: float = 0.3,
-        vote: float | None = VOTE,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_threshold: float = NMS_THRESHOLD,
+        vote_threshold: float | None = VOTE_THRESHOLD,
         proposals: int = PROPOSALS,
-    ) -> Iterator[Stage]:
-        """`trace`, one stage after another, for who wants to see each as soon as it is there."""
-        # Inference mode must not stay on while whoever asked works on what it was given.
-        stages = self._stages(image, score=score, nms=nms, vote=vote, proposals=proposals)
-        while True:
-            with torch.inference_mode():
-                stage = next(stages, None)
-            if stage is None:
-                return
-            yield stage
-
-    def _stages(
-        self,
-        image: Source,
-        *,
-        score: float,
-        nms: float,
-        vote: float | None,
-        proposals: int,
         retry: float | None = None,
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[float, float]] | None = None,
+        keep: bool = True,
     ) -> Iterator[Stage]:
+        """Detect, one stage after another, for who wants to see each as soon as it is there.
+
+        image: whatever `load_image` reads. score_threshold: the least probability of a detection.
+        nms_threshold: boxes of one class that overlap a better one by more than this IoU are
+        dropped. vote_threshold: what remains is moved to the mean, weighted by probability, of all
+        boxes of its class that overlap it by at least this IoU, the dropped ones included; None
+        leaves it where it was regressed to (the paper's way). proposals: how many of the
+        best-ranked are scored. retry: where no box passes the score threshold, the single best one
+        above this is kept (the walk-through's way). boxes, features: what is already known of the
+        picture, to be used instead of computing it. keep: bring each step to the processor; without
+        it tensors stay on the network's device, and only the detections come back.
+        Raises ImageError.
+        """
         torchvision_ops.prepare()
         seconds: dict[str, float] = {}
-        source = image
         with _timed(seconds, "read"):
-            image = load_image(source)
+            picture = load_image(image)
         segmentations: tuple[Segmentation, ...] = ()
         found: Proposals | None = None
         if boxes is None and not isinstance(self.search, str | SelectiveSearch):
             with _timed(seconds, "proposals"):
-                boxes = self.search(image)
+                boxes = self.search(picture)
         elif boxes is None:
             assert isinstance(self.search, str | SelectiveSearch)
-            search = search_stages(image, self.search)
+            search = search_stages(picture, self.search)
             with _timed(seconds, "segments"):
                 first = next(search)
             assert isinstance(first, tuple)
             segmentations = first
-            yield Stage("segments", image, segmentations)
+            yield Stage("segments", picture, segmentations)
             with _timed(seconds, "proposals"):
                 (second,) = search
             assert isinstance(second, Proposals)
             found, boxes = second, second.boxes
-        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
-        yield Stage("proposals", image, segmentations, found)
-        with _timed(seconds, "features"):
+        yield Stage("proposals", picture, segmentations, found)
+
+        # Inference mode must not stay on while whoever asked works on what it was given.
+        with torch.inference_mode(), _timed(seconds, "features"):
             if features is None:
-                resized, scale = self.model.config.geometry.resize(image)
-                features = self.convolve(self.model.backbone.preprocess(resized)), scale
-            maps, scale = features
-        yield Stage("features", image, segmentations, found, maps)
-        with _timed(seconds, "head"):
-            scores = self._score(image, scored, maps, scale)
-        with _timed(seconds, "nms"):
-            probabilities, _, regressed = scores
-            detections = select(probabilities, regressed, self.classes, score, nms, vote)
-            if retry is not None and not len(detections):
-                best = select(probabilities, regressed, self.classes, retry, nms, vote)
-                detections = best.first(1)
-        height, width = image.shape[:2]
-        detections = replace(detections, origin=Origin.of(source, height, width, seconds))
-        trace = Trace(image, found, scored, maps, scale, *scores, detections, seconds)
-        yield Stage("detections", image, segmentations, found, maps, trace)
+                resized, scale = self.model.config.resize.resize(picture)
+                maps = self.convolve(self.model.backbone.preprocess(resized))
+            else:
+                maps, scale = features
+            kept = maps.cpu() if keep else maps
+        yield Stage("features", picture, segmentations, found, kept)
+
+        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
+        height, width = picture.shape[:2]
+        with torch.inference_mode():
+            with _timed(seconds, "head"):
+                scores = self._score(scored, maps, scale, height, width)
+            with _timed(seconds, "nms"):
+                probabilities, _, regressed = scores
+                thresholds = nms_threshold, vote_threshold
+                detections = select(
+                    probabilities, regressed, self.classes, score_threshold, *thresholds
+                )
+                if retry is not None and not len(detections):
+                    best = select(probabilities, regressed, self.classes, retry, *thresholds)
+                    detections = best.first(1)
+        detections = replace(detections, origin=Origin.of(image, height, width, seconds))
+        trace = Trace(picture, found, scored, kept, scale, *scores, detections, seconds)
+        if keep:
+            trace = _on_processor(trace)
+        yield Stage("detections", picture, segmentations, found, kept, trace)
 
     @torch.inference_mode()
     def score(self, trace: Trace, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -285,74 +313,93 @@ class Detector:
 
         boxes: (R, 4) in pixels of the trace's picture. The results have the shapes of the trace's.
         """
-        return self._score(trace.image, boxes.float(), trace.features, trace.scale)
+        height, width = trace.image.shape[:2]
+        scores = self._score(boxes.float(), trace.features, trace.scale, height, width)
+        probabilities, deltas, regressed = (part.cpu() for part in scores)
+        return probabilities, deltas, regressed
 
     def _score(
-        self, image: np.ndarray, boxes: Tensor, features: Tensor, scale: tuple[float, float]
+        self,
+        boxes: Tensor,
+        features: Tensor,
+        scale: tuple[float, float],
+        height: int,
+        width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        probabilities, deltas = self.predict(features, _rois(boxes, scale))
-        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), *image.shape[:2])
+        """Probabilities, deltas and regressed boxes, on the network's device."""
+        boxes, features = boxes.to(self.device), features.to(self.device)
+        probabilities, deltas = self.predict(features, _scaled(boxes, scale))
+        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
 
     def convolve(self, pixels: Tensor) -> Tensor:
         """The network's first half: (1, 3, h, w) input -> (1, C, h', w'), the last map, float32."""
-        with self._autocast():
-            return self.model.backbone(pixels).float()
+        with autocast(self.precision, self.device):
+            return self.model.backbone(pixels)
 
     def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """The second half: (1, C, h', w') and (R, 5) RoIs in pixels of the network's input ->
+        """The second half: (1, C, h', w') and (R, 4) RoIs in pixels of the network's input ->
         probabilities (R, K) and deltas (R, K, 4), float32.
         """
-        with self._autocast():
-            return self.model.predict(features, rois)
+        with autocast(self.precision, self.device):
+            return self.model.predict(features, [rois])
 
     @torch.inference_mode()
-    def inspect(self, trace: Trace, box: Tensor, form: str | None = None) -> Inspection:
+    def inspect(self, trace: Trace, box: Tensor, pooling: str | None = None) -> Inspection:
         """What RoI pooling and the head do to one box, (4,) in pixels of the trace's picture.
 
-        form: "paper", "walkthrough" or "align"; by default the network's own. Raises RecipeError
+        pooling: "paper", "walkthrough" or "align"; by default the network's own. Raises RecipeError
         for another.
         """
         own = self.model.roi_pool
-        pool = RoIPool(form or own.form, own.size, own.stride)
-        boxes = box.float().view(1, 4)
-        rois = _rois(boxes, trace.scale)
+        pool = RoIPool(pooling or own.pooling, own.size, own.stride)
+        features = trace.features.to(self.device)
+        boxes = box.float().view(1, 4).to(self.device)
+        rois = with_image_index([_scaled(boxes, trace.scale)], features)
         exact = rois[:, 1:] / pool.stride
         cells = argmax = None
-        if pool.form == "align":
-            pooled = pool(trace.features, rois)
-            steps = torch.linspace(0, 1, pool.size + 1)
-            xs = exact[0, 0] + steps * (exact[0, 2] - exact[0, 0])
-            ys = exact[0, 1] + steps * (exact[0, 3] - exact[0, 1])
+        if pool.pooling == "align":
+            pooled = pool(features, rois)
+            x1, y1, x2, y2 = exact[0]
+            steps = torch.linspace(0, 1, pool.size + 1, device=self.device)
+            xs, ys = x1 + steps * (x2 - x1), y1 + steps * (y2 - y1)
             corners = torch.stack(torch.meshgrid(ys, xs, indexing="ij")[::-1], dim=-1)
             bins = torch.cat([corners[:-1, :-1], corners[1:, 1:]], dim=-1)
         else:
-            height, width = trace.features.shape[2:]
-            pooled, argmax = pool.argmax(trace.features, rois)
+            height, width = features.shape[2:]
+            pooled, argmax = pool.argmax(features, rois)
             cells = pool.cells(rois[0, 1:], height, width)
             bins = pool.bins(rois[0, 1:], height, width)
             argmax = argmax[0]
-        scores, bbox_pred = self.model.head(pooled)  # in float32, like all that may be an object
-        deltas = self.model.head.deltas(bbox_pred)
-        if not self.model.config.bbox_reg:
-            deltas = torch.zeros_like(deltas)
+        scores = self.model.head(pooled)  # in float32, like all that may be an object
+        probabilities, deltas = self.model.interpret(*scores)
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])
-        return Inspection(
-            form=pool.form,
+        seen = Inspection(
+            pooling=pool.pooling,
             box=boxes[0],
             exact=exact[0],
             cells=cells,
             bins=bins,
             pooled=pooled[0],
             argmax=argmax,
-            probabilities=scores.softmax(dim=1)[0],
+            probabilities=probabilities[0],
             deltas=deltas[0],
             regressed=regressed[0],
         )
+        return _on_processor(seen)
 
 
-def _rois(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
-    """(R, 4) in pixels of the picture -> (R, 5) in pixels of the network input."""
-    return torch.cat([boxes.new_zeros(len(boxes), 1), boxes * torch.tensor([*scale, *scale])], 1)
+def _scaled(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
+    """(R, 4) in pixels of the picture -> in pixels of the network's input."""
+    # Plain numbers: a tensor of them would have to be copied to the boxes' device.
+    sides = zip(boxes.unbind(1), scale * 2, strict=True)
+    return torch.stack([side * factor for side, factor in sides], dim=1)
+
+
+def _on_processor(record: Record) -> Record:
+    """The same trace or inspection, its tensors copied to the processor."""
+    parts = vars(record).items()
+    tensors: dict[str, Any] = {name: part.cpu() for name, part in parts if isinstance(part, Tensor)}
+    return replace(record, **tensors)
 
 
 @contextmanager

@@ -5,9 +5,9 @@ R proposals, K classes with background at 0, M candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +20,7 @@ PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
 @dataclass(frozen=True)
 class Decisions:
-    """What became of every box that reached the score, class by class. M candidates.
+    """What became of every box that reached the score threshold, class by class. M candidates.
 
     proposals, labels: (M,) int64, which proposal and as which class, within a class best first.
     scores: (M,). boxes: (M, 4), regressed. kept: (M,) bool.
@@ -41,97 +41,92 @@ class Decisions:
     votes: Tensor
     voted: Tensor
 
+    def detections(self, classes: tuple[str, ...]) -> Detections:
+        """The kept ones, best first, with the names of the K-1 classes."""
+        # In one piece, so that a GPU is waited for once.
+        columns = torch.column_stack([self.kept, self.labels, self.scores, self.voted])
+        kept, labels, scores, *_ = rows = columns.cpu().numpy().T  # (7, M)
+        chosen = np.flatnonzero(kept)
+        chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+        boxes = np.ascontiguousarray(rows[3:, chosen].T)
+        return Detections(boxes, scores[chosen], labels[chosen].astype(np.int64), classes)
+
 
 def select(
     probabilities: Tensor,
     regressed: Tensor,
     classes: tuple[str, ...],
-    score: float,
-    nms: float,
-    vote: float | None = None,
+    score_threshold: float,
+    nms_threshold: float,
+    vote_threshold: float | None = None,
 ) -> Detections:
-    """Score threshold, then non-maximum suppression per class (paper, section 2.2), then the vote.
+    """The detections that `decide` keeps, best first.
 
-    probabilities: (R, K). regressed: (R, K, 4). At most 100 a class are kept, best first.
+    probabilities: (R, K). regressed: (R, K, 4). classes: the K-1 names.
     """
-    boxes, scores, labels = [], [], []
-    for label, candidates, kept in _by_class(probabilities, regressed, score, nms):
-        chosen = candidates[kept]
-        boxes.append(_voted(probabilities, regressed, label, chosen, vote)[0])
-        scores.append(probabilities[chosen, label])
-        labels.append(torch.full((len(chosen),), label))
-    order = torch.argsort(torch.cat(scores), descending=True, stable=True)
-    return Detections(
-        torch.cat(boxes)[order].numpy(),
-        torch.cat(scores)[order].numpy(),
-        torch.cat(labels)[order].numpy(),
-        classes,
-    )
+    made = decide(probabilities, regressed, score_threshold, nms_threshold, vote_threshold)
+    return made.detections(classes)
 
 
 def decide(
-    probabilities: Tensor, regressed: Tensor, score: float, nms: float, vote: float | None = None
-) -> Decisions:
-    """What `select` does, with the reasons: every candidate, and which box suppressed it.
-
-    probabilities: (R, K). regressed: (R, K, 4).
-    """
-    parts: list[tuple[Tensor, ...]] = []
-    before = 0
-    for label, candidates, kept in _by_class(probabilities, regressed, score, nms, limit=None):
-        scores = probabilities[candidates, label]
-        order = torch.argsort(scores, descending=True, stable=True)
-        candidates, scores = candidates[order], scores[order]
-        boxes = regressed[candidates, label]
-        place = torch.argsort(order)  # of each candidate in the new order
-        winners = place[kept]  # ascending: NMS gives the best first
-        is_kept = torch.zeros(len(order), dtype=torch.bool)
-        is_kept[winners[:PER_CLASS]] = True
-        overlaps = box_ops.iou(boxes, boxes[winners])
-        # The best kept box that overlaps it too much is the one that suppressed it.
-        # In double, as torchvision compares: a float32 of 0.3 is above 0.3.
-        over = overlaps.double() > nms
-        first = over.int().argmax(dim=1) if len(winners) else torch.zeros(len(order)).long()
-        is_suppressed = over.any(dim=1)
-        is_suppressed[winners] = False
-        suppressed_by = torch.where(is_suppressed, winners[first] + before, -1)
-        overlap = torch.where(is_suppressed, overlaps.gather(1, first[:, None])[:, 0], 0.0)
-        labels = torch.full((len(order),), label)
-        votes, voted = torch.zeros(len(order), dtype=torch.int64), boxes.clone()
-        voted[is_kept], votes[is_kept] = _voted(
-            probabilities, regressed, label, candidates[is_kept], vote
-        )
-        verdicts = (is_kept, suppressed_by, overlap, votes, voted)
-        parts.append((candidates, labels, scores, boxes, *verdicts))
-        before += len(order)
-    return Decisions(*(torch.cat(column) for column in zip(*parts, strict=True)))
-
-
-def _by_class(
     probabilities: Tensor,
     regressed: Tensor,
-    score: float,
-    nms: float,
-    limit: int | None = PER_CLASS,
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Each class: its label, the proposals that reach the score, and which of them NMS keeps."""
-    for label in range(1, probabilities.shape[1]):
-        candidates = torch.nonzero(probabilities[:, label] >= score).squeeze(1)
-        kept = torchvision_ops.nms(
-            regressed[candidates, label], probabilities[candidates, label], nms
-        )
-        yield label, candidates, kept[:limit]
+    score_threshold: float,
+    nms_threshold: float,
+    vote_threshold: float | None = None,
+) -> Decisions:
+    """Score threshold, non-maximum suppression per class (paper, section 2.2), vote; with reasons.
 
-
-def _voted(
-    probabilities: Tensor, regressed: Tensor, label: int, kept: Tensor, vote: float | None
-) -> tuple[Tensor, Tensor]:
-    """Boxes (M, 4) of the proposals `kept` as `label`, and how many (M,) voted for each.
-
-    Every proposal's box for that class has a say, however low its score: the threshold, which is
-    for the eye, must not move boxes.
+    probabilities: (R, K). regressed: (R, K, 4). score_threshold: the least probability of a
+    candidate. nms_threshold: boxes of one class that overlap a better one by more than this IoU are
+    suppressed. vote_threshold: the least IoU with a kept box of one that has a say in where it is;
+    None for no vote. At most 100 a class are kept.
     """
-    boxes = regressed[:, label]
-    if vote is None:
-        return boxes[kept], torch.zeros(len(kept), dtype=torch.int64)
-    return box_ops.vote(boxes[kept], boxes, probabilities[:, label], vote)
+    reaches = probabilities.T[1:] >= score_threshold  # (K-1, R)
+    labels, proposals = reaches.nonzero(as_tuple=True)
+    labels = labels + 1
+    scores = probabilities[proposals, labels]
+    order = scores.argsort(descending=True, stable=True)
+    order = order[labels[order].argsort(stable=True)]
+    proposals, labels, scores = proposals[order], labels[order], scores[order]
+    boxes = regressed[proposals, labels]
+
+    kept = torch.zeros_like(labels, dtype=torch.bool)
+    suppressed_by, overlaps = torch.full_like(labels, -1), torch.zeros_like(scores)
+    votes, voted = torch.zeros_like(labels), boxes.clone()
+    first = 0
+    for label, count in enumerate(reaches.sum(dim=1).tolist(), start=1):
+        if not count:
+            continue
+        own = slice(first, first + count)
+        winners, suppressed_by[own], overlaps[own] = _suppress(
+            boxes[own], scores[own], nms_threshold, first
+        )
+        winners = winners[:PER_CLASS] + first
+        kept.index_fill_(0, winners, True)
+        if vote_threshold is not None:
+            # Every proposal's box for that class has a say, however low its score: the threshold,
+            # which is for the eye, must not move boxes.
+            voted[winners], votes[winners] = box_ops.vote(
+                boxes[winners], regressed[:, label], probabilities[:, label], vote_threshold
+            )
+        first += count
+    return Decisions(proposals, labels, scores, boxes, kept, suppressed_by, overlaps, votes, voted)
+
+
+def _suppress(
+    boxes: Tensor, scores: Tensor, nms_threshold: float, first: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Non-maximum suppression of one class's boxes (N, 4), best first.
+
+    Gives the boxes that win, and for each of the N the winner that suppressed it, counted from
+    `first`, or -1, and their IoU.
+    """
+    winners = torchvision_ops.nms(boxes, scores, nms_threshold)
+    overlaps = box_ops.iou(boxes, boxes[winners])
+    # The best winner that overlaps it too much is the one that suppressed it. In double, as
+    # torchvision compares: a float32 of 0.3 is above 0.3.
+    which = (overlaps.double() > nms_threshold).int().argmax(dim=1)
+    by = (winners[which] + first).index_fill_(0, winners, -1)
+    overlap = overlaps.gather(1, which[:, None])[:, 0].index_fill_(0, winners, 0)
+    return winners, by, overlap

@@ -19,7 +19,7 @@ from PIL import Image
 
 from fastrcnn.benchmarks.speed import Work, photograph, random_rois, shipped_detector
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.model import FastRCNN, Geometry, ModelConfig
+from fastrcnn.model import FastRCNN, ModelConfig, Resize
 from fastrcnn.training.loss import multi_task_loss
 
 _SIDES = (250, 500, 1000, 2000, 4000)
@@ -98,7 +98,7 @@ def _boxes() -> Mapping[int, Work]:
 def _batch() -> Mapping[int, Work]:
     """A training step of the whole network, from conv3_1 on as in the paper, by pictures."""
     torch.manual_seed(0)
-    config = ModelConfig(VOC_CLASSES, fc6=1024, fc7=1024, geometry=Geometry(square=_BATCH_SIDE))
+    config = ModelConfig(classes=VOC_CLASSES, fc6=1024, fc7=1024, resize=Resize(square=_BATCH_SIDE))
     model = FastRCNN(config).train()
     model.freeze("conv3_1")
     one = random_rois(_BATCH_SIDE, _BATCH_SIDE, _ROIS_A_PICTURE)

@@ -50,8 +50,10 @@ def compare_rounding(
     for annotation in progress(dataset.annotations):
         image = load_image(annotation.path)
         check_size(annotation, *image.shape[:2])
-        ours = exact.trace(image, score=score, nms=_NMS)
-        theirs = rounded.trace(image, score=score, nms=_NMS, boxes=ours.boxes.numpy())
+        ours = exact.trace(image, score_threshold=score, nms_threshold=_NMS)
+        theirs = rounded.trace(
+            image, score_threshold=score, nms_threshold=_NMS, boxes=ours.boxes.numpy()
+        )
         for name, trace in (("float32", ours), ("bfloat16", theirs)):
             found[name][annotation.image_id] = trace.detections
         before, after = _scores(ours, theirs, score)

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from fastrcnn.evaluation.recall import opencv_selective_search
 from fastrcnn.images import load_image
 from fastrcnn.model import (
     FastRCNN,
-    Geometry,
     Head,
+    Resize,
     RoIPool,
     build_backbone,
     walkthrough_roi_pool_reference,
@@ -47,6 +47,8 @@ from fastrcnn.training.records import Step
 from fastrcnn.training.trainer import Trainer, build_model
 
 _CPU = torch.device("cpu")
+_STEADY = 0.1  # a row is measured until its medians are known to this share of themselves
+_MOST_TURNS = 40
 _ROIS = 2000
 _PICTURE = (500, 375)  # width and height of the usual VOC photograph
 _ASSET = Path(__file__).parents[2] / "assets" / "cow.jpg"
@@ -118,7 +120,8 @@ def _processor() -> str:
 def measure(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[SpeedRow]:
     """The rows of these names, all by default, one as soon as it is measured.
 
-    turns: how often ours and the reference run by turns, after one that is not counted.
+    turns: how often ours and the reference run by turns at least, after one that is not counted.
+    They go on until both medians are steady to a tenth, for at most 40 turns.
     """
     for name, row in ROWS.items():
         if not names or name in names:
@@ -135,13 +138,24 @@ def _in_turns(
     floor: bool = False,
 ) -> SpeedRow:
     seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
+    for work in (ours, theirs):  # warms up
+        work()
+    while len(seconds[0]) < turns or (
+        len(seconds[0]) < _MOST_TURNS and not all(map(is_steady, seconds))
+    ):
         for work, taken in zip((ours, theirs), seconds, strict=True):
             start = time.perf_counter()
             work()
-            if turn:  # the first one warms up
-                taken.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
     return SpeedRow(name, reference, tuple(seconds[0]), tuple(seconds[1]), target, floor)
+
+
+def is_steady(seconds: list[float]) -> bool:
+    """Whether the median is known to a tenth: McGill et al.'s interval (1978) is no wider."""
+    if len(seconds) < 2:
+        return False
+    low, median, high = statistics.quantiles(seconds, method="inclusive")
+    return 1.57 * (high - low) / len(seconds) ** 0.5 <= _STEADY * median
 
 
 # What the rows share
@@ -183,7 +197,7 @@ def _proposals(name: str, turns: int) -> SpeedRow:
         lambda: selective_search(image, "fast"),
         lambda: opencv_selective_search(image),
         turns,
-        target=1.5,
+        target=5,
     )
 
 
@@ -219,15 +233,13 @@ def _fc_head(name: str, turns: int) -> SpeedRow:
             for part in pooled.split(128):
                 detector.model.head(part)
 
-    return _in_turns(name, "4096 wide, float32", ours, lambda: whole(pooled), turns, target=6)
+    return _in_turns(name, "4096 wide, float32", ours, lambda: whole(pooled), turns, target=20)
 
 
-def _whole_way(name: str, turns: int, square: int | None = None, target: float = 2.5) -> SpeedRow:
+def _whole_way(name: str, turns: int, square: int | None = None, target: float = 4) -> SpeedRow:
     detector = shipped_detector()
     if square is not None:
-        config = replace(
-            detector.model.config, geometry=Geometry(square=square), pool="walkthrough"
-        )
+        config = detector.model.config.but(resize=Resize(square=square), pooling="walkthrough")
         model = FastRCNN(config)
         model.load_state_dict(detector.model.state_dict())
         detector = Detector(model)
@@ -253,7 +265,7 @@ def _against_torchvision(name: str, turns: int) -> SpeedRow:
         lambda: detector.trace(image),
         lambda: network([pixels]),
         turns,
-        target=1.8,
+        target=4.5,
     )
 
 
@@ -336,7 +348,7 @@ def _convolutions(name: str, turns: int) -> SpeedRow:
             one @ one
 
     return _in_turns(
-        name, f"{str(dtype).split('.')[-1]} matrix products", ours, ceiling, turns, 1.5, floor=True
+        name, f"{str(dtype).split('.')[-1]} matrix products", ours, ceiling, turns, 1.35, floor=True
     )
 
 
@@ -356,7 +368,7 @@ ROWS: dict[str, Callable[[str, int], SpeedRow]] = {
     "roi-pooling": _roi_pooling,
     "fc-head": _fc_head,
     "whole-way": _whole_way,
-    "whole-way-224": partial(_whole_way, square=walkthrough.SIDE, target=4),
+    "whole-way-224": partial(_whole_way, square=walkthrough.SIDE, target=6),
     "against-torchvision": _against_torchvision,
     "second-box": _second_box,
     "training": _training,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -17,20 +17,20 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
-from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
+from fastrcnn.detector import NMS_THRESHOLD, PROPOSALS, VOTE_THRESHOLD, Detector, Trace
 from fastrcnn.evaluation.average_precision import Matches, average_precision, match
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head, LowRankLinear
-from fastrcnn.model.roi_pool import POOL_FORMS
+from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.postprocess import select
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.runtime import distributed
 
 _MOST = 4000  # proposals
 _COUNTS = (300, 1000, _MOST)
-_SCORE, _NMS = 0.01, 0.3
-_SCORES = (0.001, 0.05, 0.1, 0.5)
+_SCORE_THRESHOLD = 0.01
+_SCORE_THRESHOLDS = (0.001, 0.05, 0.1, 0.5)
 _RANK_SHARES = (1 / 2, 1 / 4)  # of the rank of fc6 as it is
 _DRAWS = 200
 _IOU = 0.5
@@ -89,11 +89,11 @@ def _changed_heads(detector: Detector) -> dict[tuple[str, str], Detector]:
     """The detector with another RoI pooling or a head of lower rank."""
     own = detector.model
     models = {}
-    for form in POOL_FORMS:
-        if form != own.config.pool:
-            model = FastRCNN(replace(own.config, pool=form), own.backbone)
+    for pooling in POOLINGS:
+        if pooling != own.config.pooling:
+            model = FastRCNN(own.config.but(pooling=pooling), own.backbone)
             model.head.load_state_dict(own.head.state_dict())
-            models["RoI pooling", form] = model
+            models["RoI pooling", pooling] = model
     for name in ("fc6", "fc7"):
         rank = _rank(own.head, name)
         for share in _RANK_SHARES:
@@ -121,12 +121,19 @@ def _variants(
     def chosen(
         of: Trace,
         count: int = PROPOSALS,
-        score: float = _SCORE,
-        vote: float | None = VOTE,
+        score_threshold: float = _SCORE_THRESHOLD,
+        vote_threshold: float | None = VOTE_THRESHOLD,
         regressed: Tensor | None = None,
     ) -> Detections:
         places = of.regressed if regressed is None else regressed
-        return select(of.probabilities[:count], places[:count], detector.classes, score, _NMS, vote)
+        return select(
+            of.probabilities[:count],
+            places[:count],
+            detector.classes,
+            score_threshold,
+            NMS_THRESHOLD,
+            vote_threshold,
+        )
 
     found = {("", "as it is"): chosen(trace)}
     for name, other in others.items():
@@ -135,12 +142,12 @@ def _variants(
         return found
     still = box_ops.clip(trace.boxes, *image.shape[:2])[:, None].expand_as(trace.regressed)
     found["box regression", "off"] = chosen(trace, regressed=still)
-    found["box voting", "off"] = chosen(trace, vote=None)
-    found["box regression and voting", "off"] = chosen(trace, vote=None, regressed=still)
+    found["box voting", "off"] = chosen(trace, vote_threshold=None)
+    found["box regression and voting", "off"] = chosen(trace, vote_threshold=None, regressed=still)
     for count in _COUNTS:
         found["proposals", f"at most {count}"] = chosen(trace, count)
-    for score in _SCORES:
-        found["lowest score", f"{score:g}"] = chosen(trace, score=score)
+    for least in _SCORE_THRESHOLDS:
+        found["score threshold", f"{least:g}"] = chosen(trace, score_threshold=least)
     known = trace.features, trace.scale
     for key, other in changed.items():
         found[key] = chosen(other.trace(image, boxes=boxes, features=known))

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import check_size
-from fastrcnn.errors import DataError
+from fastrcnn.errors import DataError, MissingPackageError
 from fastrcnn.evaluation.average_precision import exact_iou
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES, selective_search
@@ -81,8 +81,13 @@ def opencv_selective_search(image: np.ndarray) -> np.ndarray:
     """OpenCV's own "fast" selective search on a (H, W, 3) uint8 RGB picture -> (R, 4) float32.
 
     Run, as ours is, on a picture of at most 500 pixels, its boxes scaled back. Their order differs
-    from call to call, since OpenCV ranks with C's rand().
+    from call to call, since OpenCV ranks with C's rand(). Raises MissingPackageError where OpenCV
+    has no ximgproc, which only its contrib builds have.
     """
+    if not hasattr(cv2, "ximgproc"):
+        raise MissingPackageError(
+            "The comparison with OpenCV's selective search", "opencv-contrib-python-headless"
+        )
     height, width = image.shape[:2]
     shrink = min(1.0, MODES["fast"].work_size / max(height, width))
     size = (max(round(width * shrink), 1), max(round(height * shrink), 1))

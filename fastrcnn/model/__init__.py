@@ -1,26 +1,25 @@
 """The network: backbones, RoI pooling, head, truncated SVD and checkpoints."""
 
-from fastrcnn.model.backbone import Backbone
+from fastrcnn.model.backbone import Backbone, build_backbone
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
 from fastrcnn.model.head import Head, LowRankLinear
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
 from fastrcnn.model.roi_pool import (
     RoIPool,
     roi_pool_reference,
     walkthrough_roi_pool_reference,
 )
 from fastrcnn.model.svd import compress, truncated_svd
-from fastrcnn.model.weights import build_backbone
 
 __all__ = [
     "DEFAULT_CHECKPOINT",
     "Backbone",
     "FastRCNN",
-    "Geometry",
     "Head",
     "LowRankLinear",
     "ModelConfig",
+    "Resize",
     "RoIPool",
     "build_backbone",
     "compress",

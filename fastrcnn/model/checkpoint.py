@@ -38,7 +38,7 @@ def save_checkpoint(
     """
     path = Path(path)
     header = dict(metadata or {})
-    header |= {"format_version": _FORMAT_VERSION, "model": model.config.to_dict()}
+    header |= {"format_version": _FORMAT_VERSION, "model": model.config.model_dump()}
     text = json.dumps(header, allow_nan=False)
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
     try:
@@ -114,7 +114,10 @@ def _read_header(header: dict[str, str] | None) -> tuple[dict, ModelConfig]:
         raise _Unusable(
             f"it has format version {shown(version)}, and {_FORMAT_VERSION} is known here"
         )
-    return values, ModelConfig.from_dict(values.pop("model", None))
+    settings = values.pop("model", None)
+    if not isinstance(settings, dict):
+        raise _Unusable("it has no settings of a model")
+    return values, ModelConfig(**settings)
 
 
 def _read_tensors(file: safe_open, expected: dict[str, Tensor]) -> dict[str, Tensor]:

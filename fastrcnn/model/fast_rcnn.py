@@ -1,21 +1,24 @@
 """The network: one pass of the convolutions per image, one of the head per RoI (section 2).
 
-Shapes: B images, R RoIs, C channels, K classes with the background at 0.
+Shapes: B images, R RoIs of them all, C channels, K classes with the background at 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model.backbone import Backbone
+from fastrcnn.model.backbone import Backbone, empty_backbone
 from fastrcnn.model.head import Head
-from fastrcnn.model.resize import Geometry
-from fastrcnn.model.roi_pool import POOL_FORMS, RoIPool
+from fastrcnn.model.resize import Resize
+from fastrcnn.model.roi_pool import Pooling, RoIPool
+from fastrcnn.runtime.device import is_processor
+from fastrcnn.runtime.settings import Settings
 
 HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
 # The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
@@ -23,78 +26,57 @@ _ROIS_AT_A_TIME = 128
 # The probability from which on it matters exactly: half of the least that is ever counted.
 _MATTERS = 0.005
 
+_Units = Annotated[int, Field(ge=1, le=16384)]
+_Rank = Annotated[int, Field(ge=1)]
 
-@dataclass(frozen=True)
-class ModelConfig:
+
+class ModelConfig(Settings):
     """All that is needed to build a network and feed it; the weights fit no other.
-
-    classes: their names, without the background; a class's label is its place here plus 1.
-    backbone: ``vgg16``, ``vgg16_bn`` or ``small``. pool: ``paper``, ``walkthrough`` or ``align``.
-    fc6, fc7: units; fc6_rank, fc7_rank: ranks after truncated SVD, None for a layer left whole.
-    dropout: after fc6 and fc7. divisor: what pooled features are divided by.
-    geometry: how pictures are resized. bbox_reg: whether boxes are regressed at all.
 
     Raises RecipeError on a value that cannot work.
     """
 
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=10_000)]
+    """The class names, without the background; a class's label is its place here plus 1."""
+
     backbone: str = "vgg16"
-    pool: str = "paper"
-    pool_size: int = 7
-    fc6: int = 4096
-    fc7: int = 4096
-    fc6_rank: int | None = None
-    fc7_rank: int | None = None
-    dropout: float = 0.5
-    divisor: float = 1.0
-    geometry: Geometry = field(default_factory=Geometry)
+    """The convolutions: a name in `BACKBONES`, such as vgg16, vgg16_bn or small."""
+
+    pooling: Pooling = "paper"
+    """How RoI pooling rounds a box to cells of the map."""
+
+    pool_size: Annotated[int, Field(ge=1, le=32)] = 7
+    """RoI pooling gives this many bins a side (the paper's H and W)."""
+
+    fc6: _Units = 4096
+    """Units of the first fully connected layer."""
+
+    fc7: _Units = 4096
+    """Units of the second one."""
+
+    fc6_rank: _Rank | None = None
+    """The rank of fc6 after truncated SVD (section 3.1), None for a whole layer."""
+
+    fc7_rank: _Rank | None = None
+    """The rank of fc7, likewise."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.5
+    """The share of units that is left out after fc6 and fc7 in training."""
+
+    divisor: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
+    """Pooled features are divided by it before fc6."""
+
+    resize: Resize = Resize()
+    """How pictures are resized for the network."""
+
     bbox_reg: bool = True
+    """Whether boxes are regressed at all."""
 
-    def __post_init__(self) -> None:
-        names = self.classes
-        if not (
-            isinstance(names, tuple)
-            and all(isinstance(name, str) and name for name in names)
-            and 0 < len(names) == len(set(names)) <= 10_000
-        ):
-            raise RecipeError("classes must be a tuple of different names, at least one.")
-        if self.pool not in POOL_FORMS:
-            raise RecipeError(f"pool is {self.pool!r}; it must be one of {', '.join(POOL_FORMS)}.")
-        for name, limit in (("pool_size", 32), ("fc6", 16384), ("fc7", 16384)):
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= limit:
-                raise RecipeError(f"{name} is {value!r}; it must be a whole number, 1 to {limit}.")
-        for name in ("fc6_rank", "fc7_rank"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise RecipeError(f"{name} is {value!r}; it must be a whole number or None.")
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise RecipeError(
-                f"dropout is {self.dropout!r}; it must be a number from 0 to below 1."
-            )
-        if type(self.divisor) not in (int, float) or not 0 < self.divisor <= 1e6:
-            raise RecipeError(
-                f"divisor is {self.divisor!r}; it must be above 0, at most a million."
-            )
-        if not isinstance(self.geometry, Geometry) or type(self.bbox_reg) is not bool:
-            raise RecipeError("geometry must be a Geometry, and bbox_reg true or false.")
-
-    def to_dict(self) -> dict:
-        """Plain values, ready for JSON."""
-        return asdict(self) | {"classes": list(self.classes)}
-
-    @classmethod
-    def from_dict(cls, values: dict) -> ModelConfig:
-        """The inverse of `to_dict`. Raises RecipeError on a key that is unknown or missing."""
-        values = _only_fields(cls, values)
-        if isinstance(values.get("classes"), list):
-            values["classes"] = tuple(values["classes"])
-        try:
-            if "geometry" in values:
-                values["geometry"] = Geometry(**_only_fields(Geometry, values["geometry"]))
-            return cls(**values)
-        except TypeError as error:
-            raise RecipeError(f"The model's settings are not complete: {error}.") from error
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        if not 0 < len(self.classes) == len(set(self.classes)):
+            raise ValueError("classes must be different names, at least one.")
+        return self
 
 
 class FastRCNN(nn.Module):
@@ -108,8 +90,8 @@ class FastRCNN(nn.Module):
     def __init__(self, config: ModelConfig, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config.backbone) if backbone is None else backbone
-        self.roi_pool = RoIPool(config.pool, config.pool_size, self.backbone.stride)
+        self.backbone = empty_backbone(config.backbone) if backbone is None else backbone
+        self.roi_pool = RoIPool(config.pooling, config.pool_size, self.backbone.stride)
         self.head = Head(
             self.backbone.channels,
             config.pool_size,
@@ -132,59 +114,71 @@ class FastRCNN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """cls_score (R, K) and bbox_pred (R, K, 4), normalised, in the order of `rois`.
 
-        images: (B, 3, H, W), preprocessed and padded to one size. With `start`, the maps that this
-        backbone layer gave earlier, and the convolutions go on after it. rois: for each of the B
-        images (R_i, 4), corners in pixels of the network's input.
+        images: (B, 3, H, W), preprocessed and padded to one size; with `start`, the maps
+        (B, C, H', W') that this backbone layer gave, and the convolutions go on after it.
+        rois: for each image (R_i, 4), x1 y1 x2 y2 in pixels of the network's input.
+        Raises ValueError when there are not as many images as sets of RoIs.
         """
-        maps = self.backbone(images, start=start)
-        numbered = [
-            torch.cat([own.new_full((len(own), 1), number), own], dim=1)
-            for number, own in enumerate(rois)
-        ]
-        return self.head(self.roi_pool(maps, torch.cat(numbered)))
+        return self.score_rois(self.backbone(images, start=start), with_image_index(rois, images))
+
+    def score_rois(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half of `forward`: from the backbone's map (B, C, H', W') and (R, 5) RoIs.
+
+        rois: as `with_image_index` gives them.
+        """
+        device, count, fc6 = features.device, max(len(rois), 1), None
+        if not torch.is_grad_enabled():
+            count = _ROIS_AT_A_TIME
+            if self.config.pooling != "align":
+                if torch.is_autocast_enabled(device.type):
+                    # The head would round what is pooled. The largest of rounded values is the
+                    # same, and half as much to move.
+                    features = features.to(torch.get_autocast_dtype(device.type))
+                if is_processor(device) and len(rois) > (self.config.fc6_rank or self.config.fc6):
+                    fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
+        pooled = self.roi_pool.parts(features, rois, count)
+        cls_score, bbox_pred = zip(*(self.head(part, fc6) for part in pooled), strict=True)
+        return torch.cat(cls_score), torch.cat(bbox_pred)
+
+    def interpret(self, cls_score: Tensor, bbox_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, as probabilities (R, K) and deltas (R, K, 4), not normalised.
+
+        The deltas are zeros when the configuration has no box regression.
+        """
+        deltas = self.head.deltas(bbox_pred)
+        if not self.config.bbox_reg:
+            deltas = torch.zeros_like(deltas)
+        return cls_score.softmax(dim=1), deltas
 
     @torch.no_grad()
-    def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, features: Tensor, rois: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities (R, K) and deltas (R, K, 4), no longer normalised, for detection.
 
-        features (B, C, H', W'), rois (R, 5). RoIs that fall on the same cells are computed once.
-        In half precision (autocast) that is for a first look: what may be an object, at a
-        probability of 0.005 or more, goes through the head again in float32.
-        The deltas are zeros when the configuration has no box regression. Raises RuntimeError in
-        training mode, in which dropout would make each answer a different one.
+        features: the backbone's map, (B, C, H', W'). rois: as for `forward`. RoIs that fall on the
+        same cells are computed once. In half precision (autocast) that is for a first look: what
+        may be an object, at a probability of 0.005 or more, goes through the head again in float32.
+        Raises RuntimeError in training mode, in which dropout would make each answer a different
+        one.
         """
         if self.training:
             raise RuntimeError("The model is in training mode; call eval() before predict().")
-        rois, copies = self._distinct(features, rois)
-        probabilities, bbox_pred = self._look(features, rois)
+        distinct, copies = self._distinct(features, with_image_index(rois, features))
+        cls_score, bbox_pred = self.score_rois(features, distinct)
         device = features.device.type
         if torch.is_autocast_enabled(device):
             # Of two boxes nearly as good, rounding can let the other one win. Most boxes are clear
             # background, for which nothing depends on it.
-            again = (probabilities[:, 1:].amax(dim=1) >= _MATTERS).nonzero().flatten()
+            objects = cls_score.softmax(dim=1)[:, 1:]
+            again = (objects.amax(dim=1) >= _MATTERS).nonzero().flatten()
             with torch.autocast(device, enabled=False):
-                exact = self._look(features.float(), rois[again])
-            probabilities[again], bbox_pred[again] = exact
-        deltas = self.head.deltas(bbox_pred[copies])
-        return probabilities[copies], deltas if self.config.bbox_reg else torch.zeros_like(deltas)
-
-    def _look(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities (R, K) and bbox_pred (R, K, 4), still normalised, in what is autocast."""
-        device, fc6 = features.device.type, None
-        if self.config.pool != "align":
-            if torch.is_autocast_enabled(device):
-                # The head would round what is pooled. The largest of rounded values is the same,
-                # and half as much to move.
-                features = features.to(torch.get_autocast_dtype(device))
-            if device == "cpu" and len(rois) > (self.config.fc6_rank or self.config.fc6):
-                fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
-        pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
-        scores, bbox_pred = zip(*(self.head(part, fc6) for part in pooled), strict=True)
-        return torch.cat(scores).softmax(dim=1), torch.cat(bbox_pred)
+                exact = self.score_rois(features.float(), distinct[again])
+            cls_score[again], bbox_pred[again] = exact
+        probabilities, deltas = self.interpret(cls_score, bbox_pred)
+        return probabilities[copies], deltas[copies]
 
     def _distinct(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
         """One RoI for each set of cells, and which of them each of the R RoIs is."""
-        if self.config.pool == "align" or len(rois) == 0:
+        if self.config.pooling == "align" or len(rois) == 0:
             return rois, torch.arange(len(rois), device=rois.device)
         cells = self.roi_pool.cells(rois[:, 1:], *features.shape[2:])
         keys = torch.cat([rois[:, :1].long(), cells], dim=1)
@@ -210,11 +204,16 @@ class FastRCNN(nn.Module):
                 getattr(self.head, layer).requires_grad_(index >= first)
 
 
-def _only_fields(cls: type, values: object) -> dict:
-    if not isinstance(values, dict):
-        raise RecipeError(f"The settings of {cls.__name__} must be names and values.")
-    known = [field.name for field in fields(cls)]
-    for key in values:
-        if key not in known:
-            raise RecipeError(f"Unknown model setting {key!r}; there are {', '.join(known)}.")
-    return dict(values)
+def with_image_index(rois: Sequence[Tensor], images: Tensor) -> Tensor:
+    """(R_i, 4) for each of B images -> (R, 5), each box with its image's index before it.
+
+    Raises ValueError when there are not as many images as sets of RoIs.
+    """
+    if len(rois) != len(images):
+        raise ValueError(f"There are {len(images)} images, but RoIs of {len(rois)}.")
+    return torch.cat(
+        [
+            torch.cat([own.new_full((len(own), 1), index), own], dim=1)
+            for index, own in enumerate(rois)
+        ]
+    )

@@ -2,7 +2,7 @@
 
 Shapes: B images, R RoIs, C channels, a map of H' x W' cells, S x S bins (7 x 7).
 
-Both maximum forms of RoI pooling ask that R S^2 times. A sparse table answers it. It holds the
+Both maximum kinds of RoI pooling ask that R S^2 times. A sparse table answers it. It holds the
 maxima of all windows whose sides are powers of two; any rectangle is covered by at most four such
 windows, which may overlap, a maximum being none the worse for it. That beats one pass per RoI
 because the bins of 2,000 boxes are few different rectangles.

@@ -8,7 +8,7 @@ background at 0.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.errors import CheckpointError, MissingPackageError, reason
-from fastrcnn.model import FastRCNN, RoIPool
+from fastrcnn.model.fast_rcnn import FastRCNN
+from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.runtime.atomic_write import written_whole
 
 INPUTS = ("picture", "boxes")
@@ -26,14 +27,14 @@ OUTPUTS = ("probabilities", "deltas", "regressed")
 def export_onnx(model: FastRCNN, path: str | Path) -> None:
     """Write the network as one ONNX file, weights included.
 
-    In go ``picture``, (H, W, 3) uint8 RGB, resized as the file's metadata says under "geometry"
-    (see `Geometry`), and ``boxes``, (R, 4) float32 x1 y1 x2 y2 in pixels of that. Out come
+    In go ``picture``, (H, W, 3) uint8 RGB, resized as the file's metadata says under "resize"
+    (see `Resize`), and ``boxes``, (R, 4) float32 x1 y1 x2 y2 in pixels of that. Out come
     ``probabilities`` (R, K), ``deltas`` (R, K, 4) and ``regressed`` (R, K, 4), the boxes that the
     deltas lead to, in the same pixels and clipped to the picture. H, W and R are free; R may be 0.
     The metadata also has "classes", a JSON list of the K-1 names without the background.
 
-    RoI pooling becomes ONNX's MaxRoiPool, which rounds as the paper's form does, or its RoiAlign.
-    The walk-through's form is a MaxRoiPool of whole cells: equal but for crops 57 cells long, or
+    RoI pooling becomes ONNX's MaxRoiPool, which rounds as the paper does, or its RoiAlign.
+    The walk-through's way is a MaxRoiPool of whole cells: equal but for crops 57 cells long, or
     some longer ones, of which the last bin takes a cell more.
 
     The file's folder is made if need be. Raises MissingPackageError without onnxscript, which
@@ -68,62 +69,64 @@ def _program(model: FastRCNN) -> torch.onnx.ONNXProgram:
     assert program is not None
     program.model.metadata_props.update(
         classes=json.dumps(model.config.classes),
-        geometry=json.dumps(asdict(model.config.geometry)),
+        resize=model.config.resize.model_dump_json(),
     )
     return program
 
 
 class _Exported(nn.Module):
-    """`FastRCNN.predict` from a picture on, in operations that ONNX has."""
+    """`FastRCNN.forward` from a picture on, in operations that ONNX has."""
 
     def __init__(self, model: FastRCNN) -> None:
         super().__init__()
-        self.model = model
+        with torch.device("meta"):
+            self.model = FastRCNN(model.config, model.backbone)
+        self.model.head = model.head
+        own = model.roi_pool
+        self.model.roi_pool = _OnnxRoIPool(own.pooling, own.size, own.stride)
 
     def forward(self, picture: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         model = self.model
-        features = model.backbone(model.backbone.normalise(picture))
-        cls_score, bbox_pred = model.head(_pool(model.roi_pool, features, boxes))
-        deltas = model.head.deltas(bbox_pred)
-        if not model.config.bbox_reg:
-            deltas = torch.zeros_like(deltas)
+        scores = model(model.backbone.normalise(picture[None]), [boxes])
+        probabilities, deltas = model.interpret(*scores)
         height, width = picture.shape[:2]
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), height, width)
-        return cls_score.softmax(dim=1), deltas, regressed
+        return probabilities, deltas, regressed
 
 
-def _pool(pool: RoIPool, features: Tensor, boxes: Tensor) -> Tensor:
-    """(1, C, H', W') and (R, 4) -> (R, C, S, S)."""
-    scale = 1 / pool.stride
-    image = boxes.new_zeros(boxes.shape[0], 1)
-    if pool.form == "align":
-        return _onnx(
-            "RoiAlign",
-            (features, boxes, image[:, 0].long()),
-            {
-                "spatial_scale": scale,
-                "sampling_ratio": 2,
-                "output_height": pool.size,
-                "output_width": pool.size,
-                "coordinate_transformation_mode": "half_pixel",
-            },
-            pool.size,
+class _OnnxRoIPool(RoIPool):
+    def parts(self, features: Tensor, rois: Tensor, count: int) -> Iterator[Tensor]:
+        """(1, C, H', W') and (R, 5) -> (R, C, S, S), all of it at once."""
+        scale, boxes = 1 / self.stride, rois[:, 1:]
+        if self.pooling == "align":
+            yield _onnx(
+                "RoiAlign",
+                (features, boxes, rois[:, 0].long()),
+                {
+                    "spatial_scale": scale,
+                    "sampling_ratio": 2,
+                    "output_height": self.size,
+                    "output_width": self.size,
+                    "coordinate_transformation_mode": "half_pixel",
+                },
+                self.size,
+            )
+            return
+        if self.pooling == "walkthrough":
+            # As `RoIPool.cells`, but with the last cell in place of the one after it.
+            exact, scale = boxes * scale, 1.0
+            height, width = features.shape[2:]
+            x1 = exact[:, 0].floor().clamp(0, width - 1)
+            y1 = exact[:, 1].floor().clamp(0, height - 1)
+            x2 = exact[:, 2].ceil().clamp(max=width).maximum(x1 + 1) - 1
+            y2 = exact[:, 3].ceil().clamp(max=height).maximum(y1 + 1) - 1
+            rois = torch.stack([rois[:, 0], x1, y1, x2, y2], dim=1)
+        yield _onnx(
+            "MaxRoiPool",
+            (features, rois),
+            {"pooled_shape": [self.size, self.size], "spatial_scale": scale},
+            self.size,
         )
-    if pool.form == "walkthrough":
-        # As `RoIPool.cells`, but with the last cell in place of the one after it.
-        exact, scale = boxes * scale, 1.0
-        height, width = features.shape[2:]
-        x1 = exact[:, 0].floor().clamp(0, width - 1)
-        y1 = exact[:, 1].floor().clamp(0, height - 1)
-        x2 = exact[:, 2].ceil().clamp(max=width).maximum(x1 + 1) - 1
-        y2 = exact[:, 3].ceil().clamp(max=height).maximum(y1 + 1) - 1
-        boxes = torch.stack([x1, y1, x2, y2], dim=1)
-    return _onnx(
-        "MaxRoiPool",
-        (features, torch.cat([image, boxes], dim=1)),
-        {"pooled_shape": [pool.size, pool.size], "spatial_scale": scale},
-        pool.size,
-    )
 
 
 def _onnx(name: str, inputs: tuple[Tensor, ...], attributes: dict, size: int) -> Tensor:

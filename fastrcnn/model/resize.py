@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field, model_validator
 
-from fastrcnn.errors import RecipeError
+from fastrcnn.runtime.settings import Settings
+
+_Side = Annotated[int, Field(ge=16, le=4096)]
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a picture is resized for the network.
+class Resize(Settings):
+    """How a picture is resized for the network: by its shorter side, as in the paper, or square.
 
-    The paper's way: the shorter side becomes `shorter` pixels unless the longer one would pass
-    `longer`. With `square`, both sides become that many pixels and the aspect ratio is lost, as in
-    the walk-through (224).
+    Raises RecipeError for a side that is not 16 to 4096 pixels.
     """
 
-    shorter: int = 600
-    longer: int = 1000
-    square: int | None = None
+    shorter: _Side = 600
+    """What the shorter side becomes, in pixels, unless the longer one would pass its limit."""
 
-    def __post_init__(self) -> None:
-        for name in ("shorter", "longer", "square"):
-            value = getattr(self, name)
-            if name == "square" and value is None:
-                continue
-            if type(value) is not int or not 16 <= value <= 4096:
-                raise RecipeError(f"{name} is {value!r}; it must be a whole number, 16 to 4096.")
+    longer: _Side = 1000
+    """The limit of the longer side, in pixels."""
+
+    square: _Side | None = None
+    """Both sides become this many pixels and the aspect ratio is lost: the walk-through's 224."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Resize:
         if self.longer < self.shorter:
-            raise RecipeError(f"longer ({self.longer}) must be at least shorter ({self.shorter}).")
+            raise ValueError(f"longer ({self.longer}) must be at least shorter ({self.shorter}).")
+        return self
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network input for a picture of `height` x `width`.

@@ -2,7 +2,7 @@
 
 Shapes: B images, R RoIs, C channels, a map of H' x W' cells, S x S bins (7 x 7).
 
-Three forms, one switch:
+Three kinds of pooling, one switch:
 
 * ``paper``: corners rounded to the nearest cell, both ends kept; bins from floor to ceil, each
   giving its maximum; a bin that lies off the map gives 0. Equal to ``torchvision.ops.roi_pool``.
@@ -10,13 +10,14 @@ Three forms, one switch:
   that crop. A box off the map takes the nearest cell.
 * ``align``: RoIAlign (He et al. 2017), the mean of 2 x 2 interpolated samples a bin, no rounding.
 
-Both maximum forms are the same question, asked R S^2 times: the largest value in a rectangle of
+Both maximum kinds are the same question, asked R S^2 times: the largest value in a rectangle of
 cells. `max_table` answers it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,27 +25,29 @@ from torch import Tensor, nn
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.model.max_table import rectangle_max
+from fastrcnn.runtime.device import is_processor
 from fastrcnn.runtime.torchvision_ops import roi_align, roi_pool
 
-POOL_FORMS = ("paper", "walkthrough", "align")
+Pooling = Literal["paper", "walkthrough", "align"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 class RoIPool(nn.Module):
     """Pools each RoI to `size` x `size` from a map of one cell per `stride` input pixels.
 
-    Raises RecipeError when `form` is none of ``paper``, ``walkthrough`` and ``align``.
+    Raises RecipeError when `pooling` is none of ``paper``, ``walkthrough`` and ``align``.
     """
 
-    def __init__(self, form: str = "paper", size: int = 7, stride: int = 16) -> None:
+    def __init__(self, pooling: str = "paper", size: int = 7, stride: int = 16) -> None:
         super().__init__()
-        if form not in POOL_FORMS:
-            raise RecipeError(f"Unknown RoI pooling {form!r}; there are {', '.join(POOL_FORMS)}.")
-        self.form = form
+        if pooling not in POOLINGS:
+            raise RecipeError(f"Unknown RoI pooling {pooling!r}; there are {', '.join(POOLINGS)}.")
+        self.pooling = pooling
         self.size = size
         self.stride = stride
 
     def extra_repr(self) -> str:
-        return f"{self.form!r}, size={self.size}, stride={self.stride}"
+        return f"{self.pooling!r}, size={self.size}, stride={self.stride}"
 
     def forward(self, features: Tensor, rois: Tensor) -> Tensor:
         """(B, C, H', W') and (R, 5) -> (R, C, S, S), of the map's dtype.
@@ -52,22 +55,22 @@ class RoIPool(nn.Module):
         rois: image index, x1, y1, x2, y2 in pixels of the network input. Raises ValueError when
         they have another shape or name an image that is not there.
         """
+        check_rois(rois, len(features))
         return next(self.parts(features, rois, max(len(rois), 1)))
 
     def parts(self, features: Tensor, rois: Tensor, count: int) -> Iterator[Tensor]:
         """What `forward` gives, `count` RoIs at a time, at least once; for much less memory.
 
         2,000 RoIs pool to 200 MB, and to have the system hand out that much takes longer than to
-        fill it. Raises ValueError as `forward` does.
+        fill it. The RoIs are not checked, for which a GPU would have to be waited for.
         """
-        check_rois(rois, len(features))
         rois = _at_map_precision(rois, features)
         exact, scale = features.to(rois.dtype), 1 / self.stride
         differentiable = torch.is_grad_enabled() and features.requires_grad
-        if self.form == "align":
+        if self.pooling == "align":
             for part in rois.split(count):
                 yield roi_align(exact, part, self.size, scale).to(features.dtype)
-        elif self.form == "paper" and (differentiable or features.is_cuda):
+        elif self.pooling == "paper" and (differentiable or not is_processor(features.device)):
             # torchvision's own: it has a gradient, and on a GPU nothing is faster.
             for part in rois.split(count):
                 yield roi_pool(exact, part, self.size, scale)[0].to(features.dtype)
@@ -91,7 +94,7 @@ class RoIPool(nn.Module):
         """
         check_rois(rois, len(features))
         rois = _at_map_precision(rois, features)
-        if self.form == "paper":
+        if self.pooling == "paper":
             exact, scale = features.to(rois.dtype), 1 / self.stride
             largest, where = roi_pool(exact, rois, self.size, scale)
             return largest.to(features.dtype), where.long()
@@ -100,8 +103,8 @@ class RoIPool(nn.Module):
         channels, height, width = features.shape[1:]
         pooled = [features.new_zeros(0, channels, self.size, self.size)]
         argmax = [pooled[0].long()]
-        cells = self.cells(rois[:, 1:], height, width)
-        for image, (x1, y1, x2, y2) in zip(rois[:, 0].long(), cells.tolist(), strict=True):
+        cells = torch.cat([rois[:, :1].long(), self.cells(rois[:, 1:], height, width)], dim=1)
+        for image, x1, y1, x2, y2 in cells.tolist():
             crop = features[image, None, :, y1:y2, x1:x2]
             values, places = F.adaptive_max_pool2d(crop, self.size, return_indices=True)
             rows, columns = places // (x2 - x1), places % (x2 - x1)
@@ -112,19 +115,21 @@ class RoIPool(nn.Module):
     def cells(self, boxes: Tensor, height: int, width: int) -> Tensor:
         """(..., 4) boxes in input pixels -> (..., 4) int64 x1, y1, x2, y2 in cells of the map.
 
-        x2, y2 exclusive. Boxes with equal cells pool to equal values. In the ``paper`` form they
-        may reach outside the `height` x `width` map. Raises ValueError for ``align``.
+        x2, y2 exclusive. Boxes with equal cells pool to equal values. For ``paper`` they may reach
+        outside the `height` x `width` map. Raises ValueError for ``align``.
         """
         exact = boxes * (1 / self.stride)
-        if self.form == "walkthrough":
-            limit = torch.tensor([width, height], device=boxes.device)
-            low = exact[..., :2].floor().long().clamp(min=0).minimum(limit - 1)
-            high = exact[..., 2:].ceil().long().minimum(limit).maximum(low + 1)
-        elif self.form == "paper":
+        if self.pooling == "walkthrough":
+            x1, y1 = exact[..., :2].floor().long().unbind(-1)
+            x2, y2 = exact[..., 2:].ceil().long().unbind(-1)
+            low = torch.stack([x1.clamp(0, width - 1), y1.clamp(0, height - 1)], dim=-1)
+            high = torch.stack([x2.clamp(max=width), y2.clamp(max=height)], dim=-1)
+            high = high.maximum(low + 1)
+        elif self.pooling == "paper":
             low = _round_half_away(exact[..., :2])
             high = (_round_half_away(exact[..., 2:]) + 1).maximum(low + 1)
         else:
-            raise ValueError("RoIAlign samples between cells; only the maximum forms have cells.")
+            raise ValueError("RoIAlign samples between cells; only the maximum kinds have cells.")
         return torch.cat([low, high], dim=-1)
 
     def bins(self, boxes: Tensor, height: int, width: int) -> Tensor:
@@ -132,7 +137,7 @@ class RoIPool(nn.Module):
 
         x2, y2 exclusive. A bin is empty where x1 >= x2 or y1 >= y2. Neighbouring bins share cells
         when a side is no multiple of S. Boxes should have the dtype of the pooled map, since the
-        paper's form computes its bins in floating point. Raises ValueError for ``align``.
+        paper's way computes its bins in floating point. Raises ValueError for ``align``.
         """
         ys, xs = self._bins(boxes.reshape(-1, 4), height, width)
         count, size = len(ys), self.size
@@ -151,7 +156,7 @@ class RoIPool(nn.Module):
         """Cut cells `start` to `end` into S ranges: floor to ceil, (R,) -> (R, S, 2)."""
         index = torch.arange(self.size, device=start.device)
         length = (end - start)[:, None]
-        if self.form == "walkthrough":
+        if self.pooling == "walkthrough":
             low = index * length // self.size
             high = ((index + 1) * length + self.size - 1) // self.size
         else:
@@ -186,7 +191,7 @@ def _round_half_away(x: Tensor) -> Tensor:
 def roi_pool_reference(
     features: Tensor, rois: Tensor, size: int = 7, scale: float = 1 / 16
 ) -> Tensor:
-    """The ``paper`` form, bin by bin, to be read rather than run.
+    """``paper``, bin by bin, to be read rather than run.
 
     features (B, C, H', W'), rois (R, 5) of the same dtype -> (R, C, size, size).
     """
@@ -214,7 +219,7 @@ def roi_pool_reference(
 def walkthrough_roi_pool_reference(
     features: Tensor, rois: Tensor, size: int = 7, scale: float = 1 / 16
 ) -> Tensor:
-    """The ``walkthrough`` form as it is taught: crop each RoI, then adaptive max-pooling.
+    """``walkthrough`` as it is taught: crop each RoI, then adaptive max-pooling.
 
     features (B, C, H', W'), rois (R, 5) of the same dtype -> (R, C, size, size).
     """

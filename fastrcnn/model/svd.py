@@ -8,8 +8,6 @@ RoI goes through them.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -58,6 +56,5 @@ def compress(model: FastRCNN, fc6_rank: int | None, fc7_rank: int | None) -> Fas
             except RecipeError as error:
                 raise RecipeError(f"{layer} cannot be compressed: {error}") from error
             setattr(compressed.head, layer, low_rank)
-            setting: dict[str, Any] = {f"{layer}_rank": rank}
-            compressed.config = replace(compressed.config, **setting)
+            compressed.config = compressed.config.but(**{f"{layer}_rank": rank})
     return compressed.train(model.training)

@@ -6,6 +6,7 @@ VGG16's come as Caffe had them, from the file that ships with the project, or fr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fastrcnn.errors import CheckpointError, RecipeError
-from fastrcnn.model.backbone import BACKBONES, Backbone
+from fastrcnn.errors import CheckpointError
 from fastrcnn.model.vgg import CAFFE_MEAN_BGR, LAYERS, TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB
 
 IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_conv.safetensors"
@@ -23,35 +23,45 @@ IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_c
 _TORCHVISION_FEATURES_MEAN_RGB = (255 * 0.48235, 255 * 0.45882, 255 * 0.40784)
 
 
-def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone as training starts: VGG16 with ImageNet weights, another with random ones.
-
-    weights: a safetensors file of the original VGG16 convolutions (keys ``conv1_1.weight``, ...,
-    BGR order), "torchvision" to download torchvision's own, or None: the file that ships with the
-    project, or the download where there is no such file. Raises CheckpointError, and RecipeError
-    for weights that are to go into another backbone than VGG16.
-    """
-    backbone = Backbone(name)
-    if not BACKBONES[name].vgg16:
-        if weights is not None:
-            raise RecipeError(f"The {name} backbone starts at random; it takes no VGG16 weights.")
-        _start_at_random(backbone)
-        return backbone
-    if weights is None:
-        weights = IMAGENET_WEIGHTS if IMAGENET_WEIGHTS.exists() else "torchvision"
+def start_vgg16(backbone: nn.Module, weights: str | Path | None) -> None:
+    """Fill VGG16 for BGR minus the Caffe mean; see `build_backbone`."""
+    weights = weights or _default()
     if weights == "torchvision":
-        _load_torchvision(backbone)
+        _fill(backbone, _caffe_from_torchvision())
     else:
-        _load_caffe(backbone, _read_caffe(Path(weights)))
-    return backbone
+        _fill(backbone, _read_caffe(Path(weights)))
 
 
-def _start_at_random(backbone: Backbone) -> None:
+def start_vgg16_bn(backbone: nn.Module, weights: str | Path | None) -> None:
+    """Fill VGG16 with batch norms for torchvision's pixels; see `build_backbone`.
+
+    The original weights are carried over by rewriting conv1_1 and making each batch norm the
+    identity.
+    """
+    weights = weights or _default()
+    if weights == "torchvision":
+        from torchvision.models import VGG16_BN_Weights  # late, as in torchvision_ops.py
+
+        state = _download(VGG16_BN_Weights.IMAGENET1K_V1)
+        features = nn.Sequential(*(m for layer in LAYERS for m in getattr(backbone, layer)))
+        features.load_state_dict(state)
+    else:
+        _fill(backbone, _for_torchvision_pixels(_read_caffe(Path(weights))))
+
+
+def start_at_random(layers: Mapping[str, nn.Module]) -> None:
     """As He et al. (2015) start layers before a ReLU, which keeps the size of what goes through."""
-    for layer in backbone.layers:
-        convolution = getattr(backbone, layer)[0]
-        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        nn.init.zeros_(convolution.bias)
+    for layer in layers.values():
+        for module in layer.modules():
+            # On the meta device normal numbers are not drawn without torch's compiler.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+
+def _default() -> str | Path:
+    return IMAGENET_WEIGHTS if IMAGENET_WEIGHTS.exists() else "torchvision"
 
 
 def _read_caffe(path: Path) -> dict[str, Tensor]:
@@ -65,66 +75,46 @@ def _read_caffe(path: Path) -> dict[str, Tensor]:
     return {key: tensor.float() for key, tensor in tensors.items()}
 
 
-def _load_caffe(backbone: Backbone, tensors: dict[str, Tensor]) -> None:
-    """Put weights made for BGR minus the Caffe mean into either backbone."""
-    if backbone.name == "vgg16_bn":
-        std = torch.tensor(TORCHVISION_STD_RGB, dtype=torch.float64)
-        mean = torch.tensor(TORCHVISION_MEAN_RGB, dtype=torch.float64)
-        caffe_mean = torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float64).flip(0)
-        weight = tensors["conv1_1.weight"].double().flip(1)
-        # caffe input = 255 (std x + mean) - caffe mean, channel by channel.
-        offset = (255 * mean - caffe_mean).view(1, 3, 1, 1)
-        tensors = tensors | {
-            "conv1_1.bias": (tensors["conv1_1.bias"] + (weight * offset).sum((1, 2, 3))).float(),
-            "conv1_1.weight": (weight * 255 * std.view(1, 3, 1, 1)).float(),
-        }
-    with torch.no_grad():
-        for layer in LAYERS:
-            modules = getattr(backbone, layer)
-            for key, parameter in modules[0].named_parameters():
-                tensor = tensors[f"{layer}.{key}"]
-                if tensor.shape != parameter.shape:
-                    raise CheckpointError(
-                        f"{layer}.{key} has shape {tuple(tensor.shape)}; VGG16's is "
-                        f"{tuple(parameter.shape)}."
-                    )
-                parameter.copy_(tensor)
-            for module in modules:
-                if isinstance(module, nn.BatchNorm2d):
-                    module.weight.fill_(math.sqrt(1 + module.eps))
+def _for_torchvision_pixels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for BGR minus the Caffe mean, rewritten for torchvision's pixels."""
+    std = torch.tensor(TORCHVISION_STD_RGB, dtype=torch.float64)
+    mean = torch.tensor(TORCHVISION_MEAN_RGB, dtype=torch.float64)
+    caffe_mean = torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float64).flip(0)
+    weight = tensors["conv1_1.weight"].double().flip(1)
+    # caffe input = 255 (std x + mean) - caffe mean, channel by channel.
+    offset = (255 * mean - caffe_mean).view(1, 3, 1, 1)
+    return tensors | {
+        "conv1_1.bias": (tensors["conv1_1.bias"] + (weight * offset).sum((1, 2, 3))).float(),
+        "conv1_1.weight": (weight * 255 * std.view(1, 3, 1, 1)).float(),
+    }
 
 
-def _load_torchvision(backbone: Backbone) -> None:
-    from torchvision.models import (
-        VGG16_BN_Weights,
-        VGG16_Weights,
-    )  # late, as in torchvision_ops.py
+@torch.no_grad()
+def _fill(backbone: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copy the convolutions in; batch norms become the identity."""
+    for layer in LAYERS:
+        modules = getattr(backbone, layer)
+        for key, parameter in modules[0].named_parameters():
+            tensor = tensors[f"{layer}.{key}"]
+            if tensor.shape != parameter.shape:
+                raise CheckpointError(
+                    f"{layer}.{key} has shape {tuple(tensor.shape)}; VGG16's is "
+                    f"{tuple(parameter.shape)}."
+                )
+            parameter.copy_(tensor)
+        for module in modules:
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_(math.sqrt(1 + module.eps))
 
-    weights = (
-        VGG16_Weights.IMAGENET1K_FEATURES
-        if backbone.name == "vgg16"
-        else VGG16_BN_Weights.IMAGENET1K_V1
-    )
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"torchvision's {weights} could not be downloaded ({error}); connect to the internet, "
-            f"or give a file of VGG16 convolution weights."
-        ) from error
-    if backbone.name == "vgg16_bn":
-        features = nn.Sequential(*(m for layer in LAYERS for m in getattr(backbone, layer)))
-        features.load_state_dict(
-            {
-                key.removeprefix("features."): value
-                for key, value in state.items()
-                if key.startswith("features.")
-            }
-        )
-        return
-    convolutions = [key for key in state if key.startswith("features.") and key.endswith(".weight")]
+
+def _caffe_from_torchvision() -> dict[str, Tensor]:
+    """torchvision's copy of the Caffe weights, with BGR and the Caffe mean again."""
+    from torchvision.models import VGG16_Weights  # late, as in torchvision_ops.py
+
+    state = _download(VGG16_Weights.IMAGENET1K_FEATURES)
     tensors = {}
-    for layer, key in zip(LAYERS, convolutions, strict=True):
+    weights = [key for key in state if key.endswith(".weight")]
+    for layer, key in zip(LAYERS, weights, strict=True):
         tensors[f"{layer}.weight"] = state[key]
         tensors[f"{layer}.bias"] = state[key.removesuffix("weight") + "bias"]
     rgb_mean = torch.tensor(_TORCHVISION_FEATURES_MEAN_RGB)
@@ -132,4 +122,17 @@ def _load_torchvision(backbone: Backbone) -> None:
     weight = tensors["conv1_1.weight"]
     tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + (weight * offset).sum((1, 2, 3))
     tensors["conv1_1.weight"] = weight.flip(1)
-    _load_caffe(backbone, tensors)
+    return tensors
+
+
+def _download(weights: object) -> dict[str, Tensor]:
+    """torchvision's convolutions and batch norms, by their places: ``0.weight``, ..."""
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True)  # type: ignore[attr-defined]
+    except OSError as error:
+        raise CheckpointError(
+            f"torchvision's {weights} could not be downloaded ({error}); connect to the internet, "
+            f"or give a file of VGG16 convolution weights."
+        ) from error
+    start = "features."
+    return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}

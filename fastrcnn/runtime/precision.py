@@ -1,6 +1,9 @@
-"""In what precision the network computes: bfloat16 where the processor does, else float32."""
+"""In what precision the network computes: bfloat16 where the device does, else float32."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -8,10 +11,13 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor computes in bfloat16; others imitate it, slower than float32."""
+    """Whether the device computes in bfloat16; others imitate it, slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
 
 
 def is_bfloat16(precision: str, device: torch.device) -> bool:
@@ -19,6 +25,17 @@ def is_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context in which matrix products and convolutions run in this precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16(precision, device))
+@contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """The context in which matrix products and convolutions run in this precision.
+
+    What stays in float32 is float32 on a GPU too: by itself PyTorch lets convolutions there round
+    their inputs to 10 bits (TF32).
+    """
+    rounds = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16(precision, device)):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = rounds

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from fastrcnn.boxes import clip
-from fastrcnn.model.resize import Geometry, resize_to
+from fastrcnn.model.resize import Resize, resize_to
 from fastrcnn.runtime.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -55,7 +55,7 @@ class View:
         return (boxes - boxes.new_tensor([x1, y1] * 2)) * scale + boxes.new_tensor([left, top] * 2)
 
 
-def whole_view(resize: Geometry, height: int, width: int) -> View:
+def whole_view(resize: Resize, height: int, width: int) -> View:
     """All of a picture of this size, resized as it is for detection."""
     rows, columns = resize.size(height, width)
     return View((0, 0, width, height), (0, 0, columns, rows), (rows, columns))
@@ -105,14 +105,16 @@ class Augmentation(Settings):
     def _moves(self) -> bool:
         return self.zoom_out < 1 or self.zoom_in > 1 or self.aspect_jitter > 0
 
-    def at_scale(self, resize: Geometry, draw: np.random.Generator) -> Geometry:
+    def at_scale(self, resize: Resize, draw: np.random.Generator) -> Resize:
         """`resize` at a drawn scale; the limit of the longer side grows and shrinks with it."""
         if not self.scales:
             return resize
         shorter = int(draw.choice(self.scales))
-        return Geometry(shorter, round(resize.longer * shorter / resize.shorter))
+        return resize.but(
+            shorter=shorter, longer=round(resize.longer * shorter / resize.shorter)
+        )
 
-    def view(self, resize: Geometry, height: int, width: int, draw: np.random.Generator) -> View:
+    def view(self, resize: Resize, height: int, width: int, draw: np.random.Generator) -> View:
         """A view of a picture of `height` x `width` pixels."""
         whole = whole_view(resize, height, width)
         if not self._moves:

@@ -95,13 +95,13 @@ class BatchLoss(nn.Module):
         """What the network is fed: (B, 3, H, W) or maps, float32, channels last in memory."""
         if batch.places is None:
             return batch.images.float()
-        images = torch.zeros(batch.images.shape, device=batch.images.device)
-        for image, pixels, (x1, y1, x2, y2) in zip(
-            images, batch.images, batch.places, strict=True
-        ):
-            normalised = self.model.backbone.normalise(pixels[y1:y2, x1:x2])
-            image[y1:y2, x1:x2] = normalised[0].permute(1, 2, 0)
-        return images.permute(0, 3, 1, 2)
+        height, width = batch.images.shape[1:3]
+        x1, y1, x2, y2 = batch.places[:, :, None].unbind(1)  # (B, 1)
+        rows = torch.arange(height, device=batch.images.device)
+        columns = torch.arange(width, device=batch.images.device)
+        inside = ((rows >= y1) & (rows < y2))[:, :, None] & ((columns >= x1) & (columns < x2))[:, None]
+        # 0 is what a convolution sees beyond a border, and the mean colour.
+        return self.model.backbone.normalise(batch.images) * inside[:, None]
 
     def _losses(
         self, maps: Tensor, rois: Tensor, counts: tuple[int, ...], labels: Tensor, deltas: Tensor

@@ -67,8 +67,8 @@ class Batch:
 
     images: (B, H, W, 3) uint8, the resized pictures; where the frozen layers' maps are kept, those,
     (B, C, h, w) as floats. sizes: (B, 2) int64, the height and width of each within `images`, or
-    None where nothing is padded. places: x1, y1, x2, y2 of each picture's pixels within `images`,
-    since a view may leave some of it empty; None for maps.
+    None where nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels within
+    `images`, since a view may leave some of it empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, one picture's after another's. counts: how
     many each picture has. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
@@ -76,7 +76,7 @@ class Batch:
     samples: tuple[Sample, ...]
     images: Tensor
     sizes: Tensor | None
-    places: tuple[tuple[int, int, int, int], ...] | None
+    places: Tensor | None
     rois: Tensor
     counts: tuple[int, ...]
     labels: Tensor
@@ -91,10 +91,8 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        names = ["images", "rois", "labels", "deltas"]
-        if self.sizes is not None:
-            names.append("sizes")
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+        tensors = {name: item for name, item in vars(self).items() if isinstance(item, Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 class MiniBatches:
@@ -116,54 +114,28 @@ class MiniBatches:
         self.per_epoch = self._order.per_epoch
 
     def batch(self, iteration: int, first: int = 0, step: int = 1) -> Batch:
-        """The pictures ``first``, ``first + step``, ... of mini-batch `iteration`, from 0.
-
-        All are padded to the size of the largest of the mini-batch, whichever are asked for.
-        """
+        """The pictures ``first``, ``first + step``, ... of mini-batch `iteration`, from 0."""
         recipe = self._recipe
+        draw_scale = generator(recipe.seed, Stream.SCALE, iteration)
+        resize = recipe.at_scale(recipe.resize(), draw_scale)
         chosen = self._order.batch(iteration)
-        pictures = [self._train[index] for index, _ in chosen]
-        mine = range(first, len(chosen), step)
-        draws = [generator(recipe.seed, Stream.VIEW, iteration, slot) for slot in range(len(chosen))]
-        views = None
-        if self._features is None:
-            scale = generator(recipe.seed, Stream.SCALE, iteration)
-            resize = recipe.at_scale(recipe.resize(), scale)
-            views = [
-                recipe.view(resize, item.height, item.width, draw)
-                for item, draw in zip(pictures, draws, strict=True)
-            ]
-        samples = [
-            self._sample(
-                pictures[slot],
-                generator(recipe.seed, Stream.SAMPLING, iteration, slot),
-                flip=chosen[slot][1],
-                view=views[slot] if views else None,
-                candidates=recipe.candidates > 0,
-            )
-            for slot in mine
-        ]
-        if views is None:
-            return self._batch_of_maps(samples, pictures, mine)
-        pixels = []
-        for slot, sample in zip(mine, samples, strict=True):
-            image = load_annotated(pictures[slot])
-            image = views[slot].render(image[:, ::-1] if sample.flipped else image)
-            pixels.append(recipe.recolour(image, draws[slot]))
-        return self._batch_of_pictures(samples, pixels, views, mine)
+        parts = []
+        for slot in range(first, len(chosen), step):
+            annotation, flip = self._train[chosen[slot][0]], chosen[slot][1]
+            draw = generator(recipe.seed, Stream.SAMPLING, iteration, slot)
+            view, draw_view = None, generator(recipe.seed, Stream.VIEW, iteration, slot)
+            if self._features is None:
+                view = recipe.view(resize, annotation.height, annotation.width, draw_view)
+            sample = self._sample(annotation, draw, flip, view, recipe.candidates > 0)
+            parts.append(self._alone(annotation, sample, view, draw_view))
+        return _together(parts)
 
     def validation_picture(self, annotation: Annotation, index: int) -> Batch:
         """A validation picture; it gives the same RoIs every time, so that losses compare."""
-        recipe = self._recipe
-        draw = generator(recipe.seed, Stream.VALIDATION, index)
-        view = None
+        draw, view = generator(self._recipe.seed, Stream.VALIDATION, index), None
         if self._features is None:
-            view = whole_view(recipe.resize(), annotation.height, annotation.width)
-        sample = self._sample(annotation, draw, view=view)
-        if view is None:
-            return self._batch_of_maps([sample], [annotation], range(1))
-        pixels = [view.render(load_annotated(annotation))]
-        return self._batch_of_pictures([sample], pixels, [view], range(1))
+            view = whole_view(self._recipe.resize(), annotation.height, annotation.width)
+        return self._alone(annotation, self._sample(annotation, draw, view=view), view)
 
     def label(
         self, annotation: Annotation, flip: bool = False, view: View | None = None
@@ -227,58 +199,62 @@ class MiniBatches:
             overlaps=targets.overlaps[chosen].numpy(),
         )
 
-    def _batch_of_pictures(
+    def _alone(
         self,
-        samples: Sequence[Sample],
-        pixels: Sequence[np.ndarray],
-        views: Sequence[View],
-        mine: Sequence[int],
+        annotation: Annotation,
+        sample: Sample,
+        view: View | None,
+        colours: np.random.Generator | None = None,
     ) -> Batch:
-        height, width = (max(view.size[side] for view in views) for side in (0, 1))
-        images = torch.zeros((len(samples), height, width, 3), dtype=torch.uint8)
-        for image, slot, picture in zip(images, mine, pixels, strict=True):
-            x1, y1, x2, y2 = views[slot].place
-            image[y1:y2, x1:x2] = torch.from_numpy(np.ascontiguousarray(picture))
-        places = tuple(views[slot].place for slot in mine)
-        sizes = [views[slot].size for slot in mine]
-        rois = [
-            views[slot].to_input(torch.from_numpy(sample.boxes))
-            for slot, sample in zip(mine, samples, strict=True)
-        ]
-        return _batch(samples, images, sizes, (height, width), places, rois)
+        """A batch of one picture, as the view shows it, or of its maps where there is none."""
+        boxes = torch.from_numpy(sample.boxes)
+        places = None
+        if view is None:
+            assert self._features is not None
+            images, scale = self._features.get(annotation, sample.flipped)
+            rois = boxes * torch.tensor(scale * 2)
+        else:
+            image = load_annotated(annotation)
+            pixels = view.render(image[:, ::-1] if sample.flipped else image)
+            if colours is not None:
+                pixels = self._recipe.recolour(pixels, colours)
+            x1, y1, x2, y2 = view.place
+            images = torch.zeros((1, *view.size, 3), dtype=torch.uint8)
+            images[0, y1:y2, x1:x2] = torch.from_numpy(pixels)
+            places = torch.tensor([view.place])
+            rois = view.to_input(boxes)
+        return Batch(
+            samples=(sample,),
+            images=images,
+            sizes=None,
+            places=places,
+            rois=rois,
+            counts=(len(boxes),),
+            labels=torch.from_numpy(sample.labels),
+            deltas=torch.from_numpy(sample.deltas),
+        )
 
-    def _batch_of_maps(
-        self, samples: Sequence[Sample], pictures: Sequence[Annotation], mine: Sequence[int]
-    ) -> Batch:
-        assert self._features is not None
-        sizes = [self._features.size(item) for item in pictures]
-        height, width = (max(size[side] for size in sizes) for side in (0, 1))
-        maps, rois = [], []
-        for slot, sample in zip(mine, samples, strict=True):
-            own, scale = self._features.get(pictures[slot], sample.flipped)
-            maps.append(pad(own, (0, width - own.shape[3], 0, height - own.shape[2])))
-            rois.append(torch.from_numpy(sample.boxes) * torch.tensor(scale * 2))
-        own_sizes = [sizes[slot] for slot in mine]
-        return _batch(samples, torch.cat(maps), own_sizes, (height, width), None, rois)
 
-
-def _batch(
-    samples: Sequence[Sample],
-    images: Tensor,
-    sizes: Sequence[tuple[int, int]],
-    padded: tuple[int, int],
-    places: tuple[tuple[int, int, int, int], ...] | None,
-    rois: Sequence[Tensor],
-) -> Batch:
+def _together(parts: Sequence[Batch]) -> Batch:
+    """Batches of one picture as one batch, their images padded to one size."""
+    pictures = parts[0].places is not None
+    rows = 1 if pictures else 2  # where in the shape of `images` the height is
+    sizes = [part.images.shape[rows : rows + 2] for part in parts]
+    height, width = (max(size[side] for size in sizes) for side in (0, 1))
+    images = []
+    for part, size in zip(parts, sizes, strict=True):
+        missing = (0, width - size[1], 0, height - size[0])
+        images.append(pad(part.images, (0, 0, *missing) if pictures else missing))
+    places = [part.places for part in parts if part.places is not None]
     return Batch(
-        samples=tuple(samples),
-        images=images,
-        sizes=None if set(sizes) == {padded} else torch.tensor(sizes),
-        places=places,
-        rois=torch.cat(list(rois)),
-        counts=tuple(len(sample.boxes) for sample in samples),
-        labels=torch.cat([torch.from_numpy(sample.labels) for sample in samples]),
-        deltas=torch.cat([torch.from_numpy(sample.deltas) for sample in samples]),
+        samples=tuple(sample for part in parts for sample in part.samples),
+        images=torch.cat(images),
+        sizes=torch.tensor(sizes) if len(set(sizes)) > 1 else None,
+        places=torch.cat(places) if pictures else None,
+        rois=torch.cat([part.rois for part in parts]),
+        counts=tuple(count for part in parts for count in part.counts),
+        labels=torch.cat([part.labels for part in parts]),
+        deltas=torch.cat([part.deltas for part in parts]),
     )
 
 

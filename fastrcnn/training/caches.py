@@ -24,7 +24,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
     if recipe.augments or not can_keep(model.backbone):
         return None
     return FeatureCache(
-        model.backbone, model.config.geometry, root, recipe.flip_maps, recipe.precision
+        model.backbone, model.config.resize, root, recipe.flip_maps, recipe.precision
     )
 
 

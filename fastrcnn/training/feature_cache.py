@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from fastrcnn.data import Annotation
 from fastrcnn.data.pictures import load_annotated
-from fastrcnn.model import Backbone, Geometry
+from fastrcnn.model import Backbone, Resize
 from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 from fastrcnn.runtime.precision import autocast, is_bfloat16
 
@@ -34,10 +32,6 @@ class FeatureSource(Protocol):
 
         flip: of its mirror image.
         """
-        ...
-
-    def size(self, annotation: Annotation) -> tuple[int, int]:
-        """The h and w that `get` gives."""
         ...
 
     def mirror_width(self, annotation: Annotation) -> float:
@@ -66,7 +60,7 @@ class FeatureCache:
     def __init__(
         self,
         backbone: Backbone,
-        geometry: Geometry,
+        resize: Resize,
         root: Path | None = None,
         flip_maps: bool = False,
         precision: str = "auto",
@@ -76,14 +70,13 @@ class FeatureCache:
             raise ValueError(f"Maps from below {backbone.first_kept} are not kept.")
         self._precision = precision
         self._backbone = backbone
-        self._geometry = geometry
+        self._resize = resize
         self._flip_maps = flip_maps
         self._stride = backbone.stride_after(self.stop)
-        made_by = asdict(geometry) | {
+        made_by = resize.model_dump() | {
             "version": _FEATURES_VERSION,
-            "backbone": backbone.name,
+            "network": backbone.fingerprint(self.stop),
             "stop": self.stop,
-            "weights": _digest(backbone, self.stop),
             "bfloat16": is_bfloat16(precision, _device(backbone)),
         }
         self._arrays = ArrayFolder(root or default_cache(), "features", made_by)
@@ -92,7 +85,7 @@ class FeatureCache:
         self, annotation: Annotation, flip: bool = False
     ) -> tuple[Tensor, tuple[float, float]]:
         """(1, C, h, w) float16 and (sx, sy), network input pixels per picture pixel."""
-        height, width = self._geometry.size(annotation.height, annotation.width)
+        height, width = self._resize.size(annotation.height, annotation.width)
         scale = width / annotation.width, height / annotation.height
         if flip and self._flip_maps:
             return self.get(annotation)[0].flip(3), scale
@@ -101,16 +94,11 @@ class FeatureCache:
             self._arrays.get(path, lambda: self._compute(annotation, flip))
         ), scale
 
-    def size(self, annotation: Annotation) -> tuple[int, int]:
-        """See `FeatureSource`; each pool rounds down, as one division by all of them does."""
-        height, width = self._geometry.size(annotation.height, annotation.width)
-        return height // self._stride, width // self._stride
-
     def mirror_width(self, annotation: Annotation) -> float:
         """See `FeatureSource`; a mirrored map lacks the pixels on the right that fill no cell."""
         if not self._flip_maps:
             return annotation.width
-        width = self._geometry.size(annotation.height, annotation.width)[1]
+        width = self._resize.size(annotation.height, annotation.width)[1]
         return annotation.width * (width - width % self._stride) / width
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
@@ -126,20 +114,13 @@ class FeatureCache:
         image = load_annotated(annotation)
         if flip:
             image = image[:, ::-1]
-        pixels = self._backbone.preprocess(self._geometry.resize(image)[0])
+        pixels = self._backbone.preprocess(self._resize.resize(image)[0])
         device = _device(self._backbone)
         with torch.no_grad(), autocast(self._precision, device):
-            maps = self._backbone(pixels.to(device), stop=self.stop)
+            maps = self._backbone(pixels, stop=self.stop)
         return maps.half().cpu().numpy()
 
 
 def _device(backbone: Backbone) -> torch.device:
     return next(backbone.parameters()).device
 
-
-def _digest(backbone: Backbone, stop: str) -> str:
-    digest = hashlib.sha256()
-    for layer in backbone.layers[: backbone.layers.index(stop) + 1]:
-        for tensor in getattr(backbone, layer).state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -6,8 +6,6 @@ on with.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -94,7 +92,7 @@ class Solver:
         fc6 = self._model.head.fc6
         learns = next(fc6.parameters()).requires_grad
         self._model.head.fc6 = truncated_svd(fc6, rank).requires_grad_(learns)
-        self._model.config = replace(self._model.config, fc6_rank=rank)
+        self._model.config = self._model.config.but(fc6_rank=rank)
         before = self.optimizer.state
         self.trainable = _trainable(self._model)
         self.optimizer = build_optimizer(self._recipe, self.trainable)

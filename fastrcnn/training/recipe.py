@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbone import BACKBONES
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
+from fastrcnn.model.roi_pool import Pooling
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
 from fastrcnn.training.augment import Augmentation, Share
@@ -44,7 +45,7 @@ class Recipe(Augmentation):
 
     backbone: str = "vgg16"
     """The convolutions: vgg16, vgg16_bn or small."""
-    pooling: str = "paper"
+    pooling: Pooling = "paper"
     """How RoIs are pooled: paper, walkthrough or align."""
     fc6: int = 4096
     """Units of the first fully connected layer."""
@@ -244,22 +245,22 @@ class Recipe(Augmentation):
         """Whether the values that the convolutions started with are kept."""
         return self.start_decay > 0 or self.conv_share < 1
 
-    def resize(self) -> Geometry:
+    def resize(self) -> Resize:
         """How pictures are resized."""
-        return Geometry(self.shorter, self.longer, self.square)
+        return Resize(shorter=self.shorter, longer=self.longer, square=self.square)
 
     def network_config(self, classes: tuple[str, ...]) -> ModelConfig:
         """The network that training starts with, for these class names (without background)."""
         return ModelConfig(
             backbone=self.backbone,
             classes=classes,
-            pool=self.pooling,
+            pooling=self.pooling,
             fc6=self.fc6,
             fc7=self.fc7,
             fc6_rank=self.fc6_rank,
             dropout=self.dropout,
             divisor=self.divisor,
-            geometry=self.resize(),
+            resize=self.resize(),
             bbox_reg=self.bbox_reg,
         )
 

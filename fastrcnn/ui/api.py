@@ -15,7 +15,7 @@ import numpy as np
 from fastrcnn.detections import picture_record
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.model.roi_pool import POOL_FORMS
+from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.shared import inputs
@@ -40,7 +40,9 @@ def build(detector: Detector, limits: Limits) -> None:
         with _told():
             name, pixels = inputs.photograph(image, limits)
             trace = detector.trace(
-                pixels, score=inputs.share(score, "score"), nms=inputs.share(nms, "nms")
+                pixels,
+                score_threshold=inputs.share(score, "score"),
+                nms_threshold=inputs.share(nms, "nms"),
             )
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, trace.detections, trace.seconds)
@@ -94,7 +96,7 @@ def build(detector: Detector, limits: Limits) -> None:
         # Of any JSON Gradio says what MCP clients take for no schema at all.
         box.api_info = lambda: _FOUR_NUMBERS  # type: ignore[method-assign]
         channel = gr.Number(0, label="channel")
-        form = gr.Dropdown(list(POOL_FORMS), value="paper", label="form")
+        form = gr.Dropdown(list(POOLINGS), value="paper", label="form")
         answer, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
         boxes, pooled = gr.JSON(label="proposals"), gr.JSON(label="pooled values")
         for function, given, answered in (

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model import Geometry
+from fastrcnn.model import Resize
 from fastrcnn.training.augment import Augmentation, View, whole_view
 
 
@@ -20,7 +20,7 @@ def picture(seed: int = 0) -> np.ndarray:
 def test_without_anything_to_draw_nothing_changes():
     nothing = Augmentation()
     assert not nothing.augments
-    resize = Geometry(400, 667)
+    resize = Resize(shorter=400, longer=667)
     assert nothing.at_scale(resize, random()) == resize
     assert nothing.view(resize, 300, 500, random()) == whole_view(resize, 300, 500)
     assert nothing.recolour(picture(), random()).tolist() == picture().tolist()
@@ -36,15 +36,15 @@ def test_anything_to_draw_augments(setting):
 def test_every_scale_is_drawn_and_the_limit_of_the_longer_side_goes_with_it():
     draw = random()
     augmentation = Augmentation(scales=(200, 400, 600))
-    made = {augmentation.at_scale(Geometry(400, 668), draw) for _ in range(50)}
-    assert made == {Geometry(200, 334), Geometry(400, 668), Geometry(600, 1002)}
+    made = {augmentation.at_scale(Resize(shorter=400, longer=668), draw) for _ in range(50)}
+    assert made == {Resize(shorter=200, longer=334), Resize(shorter=400, longer=668), Resize(shorter=600, longer=1002)}
 
 
 # Views
 
 
 def test_a_whole_view_is_the_picture_as_it_is_resized_for_detection():
-    resize = Geometry(32, 64)
+    resize = Resize(shorter=32, longer=64)
     image = random().integers(0, 256, (40, 60, 3), np.uint8)
     view = whole_view(resize, 40, 60)
     expected, (sx, sy) = resize.resize(image)
@@ -79,7 +79,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_painted_rectangle_stays_in_its_box(kind: str):
     """Where the paint lies after rendering is where the box says, to a pixel of the input."""
-    augmentation, resize = Augmentation(**KINDS[kind]), Geometry(90, 160)
+    augmentation, resize = Augmentation(**KINDS[kind]), Resize(shorter=90, longer=160)
     checked = 0
     for seed in range(60):
         draw = random(seed)
@@ -108,7 +108,7 @@ def test_a_painted_rectangle_stays_in_its_box(kind: str):
 
 
 def test_zooms_and_stretches_are_as_drawn():
-    resize = Geometry(100, 200)
+    resize = Resize(shorter=100, longer=200)
 
     def scales(**settings) -> list[tuple[float, float]]:
         augmentation = Augmentation(**settings)

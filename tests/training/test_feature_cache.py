@@ -6,13 +6,13 @@ import torch
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
 from fastrcnn.model.backbone import Backbone
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
 from fastrcnn.training import LAPTOP, build_model
 from fastrcnn.training.caches import feature_cache
 from fastrcnn.training.feature_cache import FeatureCache, can_keep
 from tests.proposals.test_cache import annotation, files
 
-SMALL = Geometry(shorter=32, longer=64)
+SMALL = Resize(shorter=32, longer=64)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_weights_frozen_depth_and_geometry_each_change_the_key(tmp_path, backbon
         other.conv4_1[0].bias.add_(1)  # above the cut: nothing changes below
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 1
-    FeatureCache(other, Geometry(shorter=48, longer=64), tmp_path / "cache").get(one)
+    FeatureCache(other, Resize(shorter=48, longer=64), tmp_path / "cache").get(one)
     other.freeze("conv4_2")
     FeatureCache(other, SMALL, tmp_path / "cache").get(one)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_from_which_layer_on_maps_are_kept_is_the_backbones_to_say(
 
 def test_a_map_has_the_size_that_is_told_beforehand(tmp_path, backbone):
     one = annotation(tmp_path, "one", 1)
-    cache = FeatureCache(backbone, Geometry(shorter=45, longer=64), tmp_path / "cache")
+    cache = FeatureCache(backbone, Resize(shorter=45, longer=64), tmp_path / "cache")
     assert cache.size(one) == tuple(cache.get(one)[0].shape[2:]) == (5, 8)
 
 

@@ -74,8 +74,8 @@ def test_every_recipe_builds_its_network_settings():
         assert config.classes == ("cat", "dog")
         assert (config.fc6, config.fc6_rank) == (recipe.fc6, recipe.fc6_rank)
         assert config.divisor == recipe.divisor
-        assert config.geometry.shorter == recipe.shorter
-        assert config.geometry.square == recipe.square
+        assert config.resize.shorter == recipe.shorter
+        assert config.resize.square == recipe.square
 
 
 def test_one_cycle_rises_then_falls_to_nothing():

@@ -32,7 +32,7 @@ def cache(tmp_path_factory) -> Path:
 def trainer(out: Path, data: Dataset, cache: Path, *settings: str, resume: bool = False) -> Trainer:
     recipe = with_settings(SHAPES, [*QUICK, *settings])
     model = build_model(recipe, data.classes)
-    features = FeatureCache(model.backbone, model.config.geometry, cache)
+    features = FeatureCache(model.backbone, model.config.resize, cache)
     proposals = ProposalCache(MODES[recipe.proposals_mode], cache)
     return Trainer(
         recipe, model, data, out=out, features=features, proposals=proposals, resume=resume
@@ -91,7 +91,7 @@ def test_the_checkpoint_is_the_trained_detector(tmp_path, data, cache):
         torch.equal(state[name], value) for name, value in detector.model.state_dict().items()
     )
     trace = detector.trace(data[0].path)
-    height, width = run.model.config.geometry.size(data[0].height, data[0].width)
+    height, width = run.model.config.resize.size(data[0].height, data[0].width)
     assert trace.features.shape == (1, 64, height // 8, width // 8)
     inspection = detector.inspect(trace, torch.tensor(data[0].boxes[0]))
     assert inspection.pooled.shape == (64, 7, 7)

@@ -674,7 +674,7 @@ def test_vgg16_trains_from_cached_features_to_a_checkpoint(tmp_path: Path):
         iterations=3,
     )
     model = build_model(recipe, CLASSES)
-    features = FeatureCache(model.backbone, recipe.network_config(CLASSES).geometry, tmp_path)
+    features = FeatureCache(model.backbone, recipe.resize(), tmp_path)
     run = Trainer(
         recipe, model, train, out=tmp_path / "run", features=features, proposals=Proposals()
     )

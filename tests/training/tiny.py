@@ -85,9 +85,6 @@ class Features:
             "conv2": (1, 4, HEIGHT // 4, WIDTH // 2),
         }[stop]
 
-    def size(self, annotation: Annotation) -> tuple[int, int]:
-        return self._shape[2:]
-
     def get(
         self, annotation: Annotation, flip: bool = False
     ) -> tuple[Tensor, tuple[float, float]]:

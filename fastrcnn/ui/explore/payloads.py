@@ -47,12 +47,12 @@ def model(detector: Detector) -> dict:
             jump *= stride
     return {
         "classes": list(detector.classes),
-        "backbone": network.backbone.name,
+        "backbone": network.config.backbone,
         "convolutions": len(network.backbone.layers),
         "channels": network.backbone.channels,
         "stride": network.backbone.stride,
         "sees": sees,
-        "pool": network.roi_pool.form,
+        "pool": network.roi_pool.pooling,
         "trained": detector.metadata.get("iterations"),
     }
 
@@ -150,7 +150,7 @@ def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
 def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict:
     """The mean of all channels, and a cell's size in pixels of the picture (height x width)."""
     rows, columns = features.shape[2:]
-    input_height, input_width = model.config.geometry.size(height, width)
+    input_height, input_width = model.config.resize.size(height, width)
     stride = model.roi_pool.stride
     return {
         "map": numbers(features[0].mean(dim=0), 3),
@@ -175,7 +175,7 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
     if seen.cells is not None:
         moved = numbers((seen.cells - seen.exact) * torch.tensor(cell * 2), 1)
     return {
-        "form": seen.form,
+        "form": seen.pooling,
         "box": numbers(seen.box, 2),
         "exact": numbers(seen.exact, 3),
         "cells": None if seen.cells is None else seen.cells.tolist(),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import PROPOSALS, VOTE, Detector, Trace
+from fastrcnn.detector import PROPOSALS, VOTE_THRESHOLD, Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.postprocess import decide, select
@@ -224,7 +224,7 @@ class _Server:
         seen = detector.inspect(trace, box, asked.get("form"))
         pool = detector.model.roi_pool
         shown = payloads.inspection(seen, trace, pool.stride, channel) | {"index": index}
-        if index is not None and seen.form == pool.form:
+        if index is not None and seen.pooling == pool.pooling:
             shown |= payloads.scores(
                 trace.probabilities[index], trace.deltas[index], trace.regressed[index]
             )
@@ -281,7 +281,7 @@ class _Server:
 def _selection(asked: dict) -> tuple[float, float, float | None]:
     """Lowest score, most overlap, and the IoU from which on boxes vote, None where they do not."""
     score, nms = (inputs.share(asked.get(name), name) for name in ("score", "nms"))
-    return score, nms, VOTE if inputs.truth(asked.get("vote", True), "vote") else None
+    return score, nms, VOTE_THRESHOLD if inputs.truth(asked.get("vote", True), "vote") else None
 
 
 def _chosen(asked: dict, trace: Trace) -> tuple[int | None, Tensor]:

@@ -406,7 +406,7 @@ class Run:
     def _detect(self, trainer: Trainer, annotation: Annotation, image: np.ndarray) -> Detections:
         detector = Detector(trainer.model)
         boxes = self._proposals.get(annotation)
-        return detector.trace(image, score=_LEAST_SCORE, boxes=boxes).detections
+        return detector.trace(image, score_threshold=_LEAST_SCORE, boxes=boxes).detections
 
     def _look(self, trainer: Trainer) -> None:
         """Detect on the pictures that are shown."""
