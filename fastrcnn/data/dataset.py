@@ -93,9 +93,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         # labels[k] is what this set's class k is in the first one; 0 stays background.
         labels = np.array([0, *(first.classes.index(name) + 1 for name in dataset.classes)])
         annotations += [
-            replace(
-                item, image_id=f"{name}/{item.image_id}", labels=labels[item.labels], part=part
-            )
+            replace(item, image_id=f"{name}/{item.image_id}", labels=labels[item.labels], part=part)
             for item in dataset
         ]
     title = " + ".join(dataset.name for dataset in datasets)

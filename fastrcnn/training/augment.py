@@ -110,9 +110,7 @@ class Augmentation(Settings):
         if not self.scales:
             return resize
         shorter = int(draw.choice(self.scales))
-        return resize.but(
-            shorter=shorter, longer=round(resize.longer * shorter / resize.shorter)
-        )
+        return resize.but(shorter=shorter, longer=round(resize.longer * shorter / resize.shorter))
 
     def view(self, resize: Resize, height: int, width: int, draw: np.random.Generator) -> View:
         """A view of a picture of `height` x `width` pixels."""

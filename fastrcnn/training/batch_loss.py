@@ -68,8 +68,8 @@ class BatchLoss(nn.Module):
                 for part, filling in ((rois, 0), (labels, IGNORED), (deltas, 0))
             ]
             with torch.no_grad():
-                losses = self._losses(maps, rois, counts, labels, deltas).total
-            filled = list(losses.split(counts))
+                costs = self._losses(maps, rois, counts, labels, deltas).total
+            filled = list(costs.split(counts))
             table = pad_sequence(filled, batch_first=True, padding_value=-torch.inf)
             chosen, found = hardest_rois(table, padded[0], self._hardest)
             rois, labels, deltas = (_rows(part, chosen) for part in padded)
@@ -99,7 +99,9 @@ class BatchLoss(nn.Module):
         x1, y1, x2, y2 = batch.places[:, :, None].unbind(1)  # (B, 1)
         rows = torch.arange(height, device=batch.images.device)
         columns = torch.arange(width, device=batch.images.device)
-        inside = ((rows >= y1) & (rows < y2))[:, :, None] & ((columns >= x1) & (columns < x2))[:, None]
+        inside = ((rows >= y1) & (rows < y2))[:, :, None] & ((columns >= x1) & (columns < x2))[
+            :, None
+        ]
         # 0 is what a convolution sees beyond a border, and the mean colour.
         return self.model.backbone.normalise(batch.images) * inside[:, None]
 

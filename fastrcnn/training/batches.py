@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,8 +92,11 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = {name: item for name, item in vars(self).items() if isinstance(item, Tensor)}
-        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
+        items: dict[str, Any] = {
+            name: change(item) if isinstance(item, Tensor) else item
+            for name, item in vars(self).items()
+        }
+        return Batch(**items)
 
 
 class MiniBatches:

@@ -25,9 +25,7 @@ class FeatureSource(Protocol):
 
     stop: str | None
 
-    def get(
-        self, annotation: Annotation, flip: bool = False
-    ) -> tuple[Tensor, tuple[float, float]]:
+    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
         """Those of this picture, (1, C, h, w), and (sx, sy), input pixels per picture pixel.
 
         flip: of its mirror image.
@@ -81,9 +79,7 @@ class FeatureCache:
         }
         self._arrays = ArrayFolder(root or default_cache(), "features", made_by)
 
-    def get(
-        self, annotation: Annotation, flip: bool = False
-    ) -> tuple[Tensor, tuple[float, float]]:
+    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
         """(1, C, h, w) float16 and (sx, sy), network input pixels per picture pixel."""
         height, width = self._resize.size(annotation.height, annotation.width)
         scale = width / annotation.width, height / annotation.height
@@ -123,4 +119,3 @@ class FeatureCache:
 
 def _device(backbone: Backbone) -> torch.device:
     return next(backbone.parameters()).device
-

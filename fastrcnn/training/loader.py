@@ -52,7 +52,7 @@ def load(
 
     share: rank and number of the processes that train together. Raises as `MiniBatches.batch`.
     """
-    loader = DataLoader(
+    loader: DataLoader = DataLoader(
         _Maker(batches, val, share),  # type: ignore[arg-type]  # it needs no length
         sampler=keys,
         batch_size=None,

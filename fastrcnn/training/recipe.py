@@ -312,7 +312,8 @@ def _parse(key: str, field: FieldInfo, text: str) -> Any:
     if get_origin(field.annotation) is tuple:
         value = tuple(item.strip() for item in text.split(",") if item.strip())
     try:
-        return TypeAdapter(field.annotation).validate_python(value, strict=False)
+        kind: TypeAdapter[Any] = TypeAdapter(field.annotation)  # type: ignore[arg-type]
+        return kind.validate_python(value, strict=False)
     except ValidationError as error:
         wanted = error.errors(include_url=False)[0]["msg"].removeprefix("Input should be ")
         # What pydantic could not do with it follows the comma, and says no more.

@@ -189,5 +189,3 @@ RECIPES = {
     "shapes": SHAPES,
     "voc": VOC,
 }
-
-

@@ -37,7 +37,11 @@ def test_every_scale_is_drawn_and_the_limit_of_the_longer_side_goes_with_it():
     draw = random()
     augmentation = Augmentation(scales=(200, 400, 600))
     made = {augmentation.at_scale(Resize(shorter=400, longer=668), draw) for _ in range(50)}
-    assert made == {Resize(shorter=200, longer=334), Resize(shorter=400, longer=668), Resize(shorter=600, longer=1002)}
+    assert made == {
+        Resize(shorter=200, longer=334),
+        Resize(shorter=400, longer=668),
+        Resize(shorter=600, longer=1002),
+    }
 
 
 # Views

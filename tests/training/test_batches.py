@@ -125,7 +125,9 @@ def test_pictures_lie_where_their_boxes_are(tmp_path: Path, settings):
 
 
 def test_a_batch_of_pictures_is_padded_around_each_ones_place(tmp_path: Path):
-    made = pictures(tmp_path, "images_per_batch=4", "zoom_out=0.5", "zoom_out_share=1", "zoom_in_share=0")
+    made = pictures(
+        tmp_path, "images_per_batch=4", "zoom_out=0.5", "zoom_out_share=1", "zoom_in_share=0"
+    )
     for iteration in range(6):
         batch = made.batch(iteration)
         assert batch.images.dtype == torch.uint8 and batch.images.shape[0] == 4

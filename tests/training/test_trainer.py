@@ -605,7 +605,9 @@ def test_a_closed_run_leaves_no_process_no_thread_and_no_memory(tmp_path: Path):
     assert len(multiprocessing.active_children()) == 1
     held = [weakref.ref(parameter.grad) for parameter in run.model.head.parameters()]
     held += [weakref.ref(tensor) for tensor in run._solver.average.values()]
-    held += [weakref.ref(state["momentum_buffer"]) for state in run._solver.optimizer.state.values()]
+    held += [
+        weakref.ref(state["momentum_buffer"]) for state in run._solver.optimizer.state.values()
+    ]
     run.close()
     assert not multiprocessing.active_children()
     assert set(threading.enumerate()) == before

@@ -85,9 +85,7 @@ class Features:
             "conv2": (1, 4, HEIGHT // 4, WIDTH // 2),
         }[stop]
 
-    def get(
-        self, annotation: Annotation, flip: bool = False
-    ) -> tuple[Tensor, tuple[float, float]]:
+    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
         self.asked += 1
         random = np.random.default_rng(int(annotation.image_id))
         maps = torch.from_numpy(random.random(self._shape, np.float32)) / 4
