@@ -12,15 +12,15 @@ from PIL import Image
 from torch import nn
 
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.model import FastRCNN, Geometry, ModelConfig, save_checkpoint
+from fastrcnn.model import FastRCNN, ModelConfig, Resize, save_checkpoint
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
     """A Fast R-CNN that knows nothing but answers in no time, and differently for each box."""
     torch.manual_seed(0)
-    geometry = Geometry(shorter=64, longer=128)
-    config = ModelConfig(classes=VOC_CLASSES, fc6=16, fc7=16, geometry=geometry)
+    resize = Resize(shorter=64, longer=128)
+    config = ModelConfig(classes=VOC_CLASSES, fc6=16, fc7=16, resize=resize)
     model = FastRCNN(config)
     for module in model.backbone.modules():
         if isinstance(module, nn.Conv2d):

@@ -208,7 +208,7 @@ def test_evaluate_writes_the_ids_of_the_coco_file(tmp_path):
     found = Detector.from_checkpoint()
     for number, name in files.items():
         own = [item for item in results if item["image_id"] == number]
-        best = found(tmp_path / name, score=0.01).first(3)
+        best = found(tmp_path / name, score_threshold=0.01).first(3)
         assert labelled(own, categories, files)[:3] == [(name, label) for label in best.names]
     loaded = COCO(str(truth)).loadRes(str(target))
     assert len(loaded.getAnnIds()) == len(results)

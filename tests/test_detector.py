@@ -10,7 +10,7 @@ from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError, RecipeError
 from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
-from fastrcnn.model.resize import Geometry
+from fastrcnn.model.resize import Resize
 from fastrcnn.proposals import selective_search
 from tests.proposals.test_segments import picture
 
@@ -20,7 +20,7 @@ CLASSES = ("ball", "box", "cone")
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     torch.manual_seed(0)
-    config = ModelConfig(CLASSES, fc6=16, fc7=16, geometry=Geometry(shorter=96, longer=160))
+    config = ModelConfig(classes=CLASSES, fc6=16, fc7=16, resize=Resize(shorter=96, longer=160))
     model = FastRCNN(config)
     with torch.no_grad():  # the paper's initialisation is nearly indifferent: make it speak
         model.head.cls_score.weight.mul_(100 / model.head.cls_score.weight.std())
@@ -47,11 +47,11 @@ def slow_nms(boxes: torch.Tensor, scores: torch.Tensor, limit: float) -> list[in
 
 
 def test_the_trace_is_the_networks_own_way_told_slowly(detector, scene):
-    trace = detector.trace(scene, score=0.3, nms=0.4, vote=None)
+    trace = detector.trace(scene, score_threshold=0.3, nms_threshold=0.4, vote_threshold=None)
     assert torch.equal(trace.boxes, torch.from_numpy(selective_search(scene, "single").boxes))
 
     model = detector.model
-    resized, (sx, sy) = model.config.geometry.resize(scene)
+    resized, (sx, sy) = model.config.resize.resize(scene)
     with torch.no_grad():
         maps = model.backbone(model.backbone.preprocess(resized))
         rois = torch.cat(
@@ -104,7 +104,7 @@ def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
-    segments, proposals, features, detections = detector.stages(scene, score=0.3)
+    segments, proposals, features, detections = detector.stages(scene, score_threshold=0.3)
     assert [s.name for s in (segments, proposals, features, detections)] == [
         *("segments", "proposals", "features", "detections")
     ]
@@ -112,7 +112,7 @@ def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
     assert proposals.proposals is not None and proposals.features is None
     assert features.features is not None and features.trace is None
     assert not torch.is_inference_mode_enabled()
-    trace = detector.trace(scene, score=0.3)
+    trace = detector.trace(scene, score_threshold=0.3)
     assert detections.trace.detections.to_list() == trace.detections.to_list()
     assert detections.trace.proposals is proposals.proposals
     assert detections.trace.features is features.features
@@ -130,21 +130,21 @@ def test_ones_own_boxes_are_scored_as_proposals_are(detector, scene):
         torch.testing.assert_close(ours, theirs[3:7])
 
 
-@pytest.mark.parametrize("form", [None, "walkthrough", "align"])
-def test_a_box_looked_at_closely(detector, scene, form):
+@pytest.mark.parametrize("pooling", [None, "walkthrough", "align"])
+def test_a_box_looked_at_closely(detector, scene, pooling):
     trace = detector.trace(scene)
     for index in (0, len(trace.boxes) // 2, len(trace.boxes) - 1):
         box = trace.boxes[index]
-        seen = detector.inspect(trace, box, form)
+        seen = detector.inspect(trace, box, pooling)
         sx, sy = trace.scale
         scaled = box * torch.tensor([sx, sy, sx, sy])
         torch.testing.assert_close(seen.exact, scaled / 16)
-        if form is None:
-            assert seen.form == "paper"
+        if pooling is None:
+            assert seen.pooling == "paper"
             torch.testing.assert_close(seen.probabilities, trace.probabilities[index])
             torch.testing.assert_close(seen.deltas, trace.deltas[index])
             torch.testing.assert_close(seen.regressed, trace.regressed[index], atol=1e-3, rtol=0)
-        if form == "align":
+        if pooling == "align":
             assert seen.cells is None and seen.argmax is None
             corners = torch.cat([seen.bins[0, 0, :2], seen.bins[-1, -1, 2:]])
             torch.testing.assert_close(corners, seen.exact)
@@ -175,17 +175,17 @@ def test_one_box_in_half_precision_has_the_numbers_of_the_whole(tiny_checkpoint,
         torch.testing.assert_close(seen.deltas, trace.deltas[index])
 
 
-def test_an_unknown_form_of_pooling_is_refused(detector, scene):
+def test_an_unknown_pooling_is_refused(detector, scene):
     trace = detector.trace(scene)
     with pytest.raises(RecipeError, match="bilinear"):
         detector.inspect(trace, trace.boxes[0], "bilinear")
 
 
 def test_the_score_threshold_moves_no_box(detector, scene):
-    low, high = (detector(scene, score=score) for score in (0.3, 0.6))
+    low, high = (detector(scene, score_threshold=score) for score in (0.3, 0.6))
     assert 0 < len(high) < len(low)
     np.testing.assert_allclose(low.above(0.6).boxes, high.boxes, rtol=1e-5)
-    unvoted = detector(scene, score=0.6, vote=None)
+    unvoted = detector(scene, score_threshold=0.6, vote_threshold=None)
     assert unvoted.scores.tolist() == high.scores.tolist()
     assert unvoted.boxes.tolist() != high.boxes.tolist()
 
@@ -213,13 +213,13 @@ def test_no_proposals_give_no_detections(detector, scene, boxes):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (30, 30)])
 def test_degenerate_pictures_are_answered(detector, size):
-    trace = detector.trace(np.full((*size, 3), 200, np.uint8), score=0.0)
+    trace = detector.trace(np.full((*size, 3), 200, np.uint8), score_threshold=0.0)
     assert len(trace.boxes) == 1 and len(trace.detections) == 3
     assert np.isfinite(trace.detections.boxes).all()
 
 
 def test_boxes_stay_in_the_picture(detector, scene):
-    boxes = detector(scene, score=0.0).boxes
+    boxes = detector(scene, score_threshold=0.0).boxes
     assert boxes.min() >= 0
     assert boxes[:, [0, 2]].max() <= 160 and boxes[:, [1, 3]].max() <= 120
 
@@ -227,17 +227,18 @@ def test_boxes_stay_in_the_picture(detector, scene):
 def test_retry_keeps_the_single_best_when_nothing_passes(detector, scene):
     probabilities = detector.trace(scene).probabilities[:, 1:]
     best = probabilities.max().item()
-    assert len(detector(scene, score=1.01)) == 0
-    kept = detector(scene, score=1.01, retry=0.0)
+    assert len(detector(scene, score_threshold=1.01)) == 0
+    kept = detector(scene, score_threshold=1.01, retry=0.0)
     assert len(kept) == 1 and kept.scores[0] == pytest.approx(best)
-    assert len(detector(scene, score=1.01, retry=1.01)) == 0
+    assert len(detector(scene, score_threshold=1.01, retry=1.01)) == 0
 
 
 def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):
     save_checkpoint(tmp_path / "d.safetensors", detector.model, {"recipe": "test"})
     loaded = Detector.from_checkpoint(tmp_path / "d.safetensors", "single", "float32")
     assert loaded.classes == CLASSES and loaded.metadata["recipe"] == "test"
-    assert loaded(scene, score=0.1).to_list() == detector(scene, score=0.1).to_list()
+    ours, its = (one(scene, score_threshold=0.1) for one in (detector, loaded))
+    assert its.to_list() == ours.to_list()
 
 
 def test_a_file_that_is_no_picture(detector, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fastrcnn.boxes import iou
-from fastrcnn.detector import VOTE, Detector, Trace
+from fastrcnn.detector import VOTE_THRESHOLD, Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
 from fastrcnn.postprocess import select
 from fastrcnn.training import RECIPES
@@ -109,7 +109,7 @@ def test_how_many_boxes_are_left_at_each_setting(detector, traces):
                 detector.classes,
                 float(score),
                 float(nms),
-                VOTE,
+                VOTE_THRESHOLD,
             )
             assert len(found) == pytest.approx(int(count), abs=int(count) // 20), (name, score, nms)
     assert "Four of the boxes on the horses say cow" in TEXT

@@ -17,7 +17,7 @@ from PIL import Image
 from fastrcnn.__main__ import main
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.detector import Detector
-from fastrcnn.model import Geometry, load_checkpoint
+from fastrcnn.model import Resize, load_checkpoint
 from fastrcnn.proposals import selective_search
 
 COMMANDS = (
@@ -166,7 +166,7 @@ def test_compress_writes_a_smaller_detector_that_still_detects(photo, tmp_path, 
     assert main(["compress", "--fc6-rank", "99", "--fc7-rank", "2", "--out", str(out)]) == 1
     assert one_sentence(capsys.readouterr().err)
     assert main(["compress", "--shorter", "90", "--out", str(out)]) == 0
-    assert load_checkpoint(out)[0].config.geometry == Geometry(90, 150)
+    assert load_checkpoint(out)[0].config.resize == Resize(shorter=90, longer=150)
     assert main(["compress", "--shorter", "9", "--out", str(out)]) == 1
     assert one_sentence(capsys.readouterr().err)
 

@@ -18,7 +18,7 @@ CHECKS = """
 with torch.inference_mode():
     roi = torch.cat([torch.zeros(1), box * torch.tensor([*scale, *scale])])[None]
     assert torch.equal(model.roi_pool(features, roi)[0], pooled)
-    trace = detector.trace(PHOTO, vote=None)
+    trace = detector.trace(PHOTO, vote_threshold=None)
 torch.testing.assert_close(probability, trace.probabilities[chosen], atol=1e-4, rtol=0)
 label = 1 + int(probability[1:].argmax())
 assert names[label] == "cow"

@@ -47,7 +47,7 @@ def test_decisions_are_those_of_select_with_their_reasons(seed, score, nms):
 @pytest.mark.parametrize("seed", range(5))
 def test_every_box_of_the_class_votes_on_what_is_kept_however_low_its_score(seed):
     probabilities, regressed = random_candidates(seed, 40)
-    found = select(probabilities, regressed, CLASSES, 0.5, 0.3, vote=0.5)
+    found = select(probabilities, regressed, CLASSES, 0.5, 0.3, vote_threshold=0.5)
     before = select(probabilities, regressed, CLASSES, 0.5, 0.3)
     assert found.scores.tolist() == before.scores.tolist()
     for label, box, placed in zip(before.labels, before.boxes, found.boxes, strict=True):
@@ -57,7 +57,7 @@ def test_every_box_of_the_class_votes_on_what_is_kept_however_low_its_score(seed
                 total += other.numpy() * probability.item()
                 weights += probability.item()
         np.testing.assert_allclose(placed, total / weights, rtol=1e-5)
-    made = decide(probabilities, regressed, 0.5, 0.3, vote=0.5)
+    made = decide(probabilities, regressed, 0.5, 0.3, vote_threshold=0.5)
     order = torch.argsort(made.scores[made.kept], descending=True, stable=True)
     np.testing.assert_allclose(made.voted[made.kept][order], found.boxes, rtol=1e-5)
     assert torch.equal(made.voted[~made.kept], made.boxes[~made.kept])

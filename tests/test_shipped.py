@@ -30,7 +30,7 @@ def shipped() -> Detector:
     ],
 )
 def test_finds_what_the_photograph_shows(shipped, photo, name, count):
-    found = shipped(ASSETS / f"{photo}.jpg", score=0.6)
+    found = shipped(ASSETS / f"{photo}.jpg", score_threshold=0.6)
     assert found.names.count(name) >= count
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[1]
 AS_A_USER = """
 from fastrcnn import Detector
-found = Detector.from_checkpoint()("photo.jpg", score=0.6)
+found = Detector.from_checkpoint()("photo.jpg", score_threshold=0.6)
 reveal_type(found)
 found.scroes
 """

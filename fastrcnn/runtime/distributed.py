@@ -17,8 +17,10 @@ from fastrcnn.errors import RecipeError
 
 T = TypeVar("T")
 
+_PROCESSOR = torch.device("cpu")
 
-def init(device: torch.device = torch.device("cpu")) -> torch.device:
+
+def init(device: torch.device = _PROCESSOR) -> torch.device:
     """Join the other processes that ``torchrun`` started; nothing to do when there are none.
 
     Returns the device that this process is to compute on: of several that want CUDA, each has the

@@ -68,8 +68,8 @@ class Batch:
 
     images: (B, H, W, 3) uint8, the resized pictures; where the frozen layers' maps are kept, those,
     (B, C, h, w) as floats. sizes: (B, 2) int64, the height and width of each within `images`, or
-    None where nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels within
-    `images`, since a view may leave some of it empty; None for maps.
+    None where nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels
+    within `images`, since a view may leave some of it empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, one picture's after another's. counts: how
     many each picture has. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """

@@ -14,9 +14,9 @@ _SAME_LOSS_IOU = 0.7  # RoIs that overlap more than this are as hard as each oth
 def hardest_rois(losses: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` candidates of each picture with the largest loss, the hardest first.
 
-    losses: (B, n), n at least 1, -inf for a candidate that is not to be used. boxes: (B, n, 4). Of RoIs that
-    overlap by an IoU of more than 0.7 only the hardest is taken: their losses are one loss seen
-    twice (section 4.2). Returns indices (B, count) and whether there was one left to take,
+    losses: (B, n), n at least 1, -inf for a candidate that is not to be used. boxes: (B, n, 4). Of
+    RoIs that overlap by an IoU of more than 0.7 only the hardest is taken: their losses are one
+    loss seen twice (section 4.2). Returns indices (B, count) and whether there was one left to take,
     (B, count) bool.
 
     This is non-maximum suppression that stops at `count`, for all pictures at once. It reads

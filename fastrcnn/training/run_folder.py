@@ -49,6 +49,18 @@ class Position:
     epoch_steps: int = 0
     metrics_size: int = 0
 
+    def add(self, step: Step) -> None:
+        """Count a step's losses into the epoch's."""
+        for index, value in enumerate((step.loss, step.loss_cls, step.loss_loc)):
+            self.epoch_sums[index] += value
+        self.epoch_steps += 1
+
+    def end_epoch(self) -> tuple[float, ...]:
+        """The mean losses of the epoch's steps; the next epoch begins."""
+        means = tuple(value / self.epoch_steps for value in self.epoch_sums)
+        self.epoch_sums, self.epoch_steps = [0.0, 0.0, 0.0], 0
+        return means
+
 
 def identity(
     recipe: Recipe, train: Dataset, val: Dataset | None, start: Mapping[str, Tensor]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
+import torch
+
+# torch's random numbers, which dropout uses, are one stream per process. Whoever sets its seed
+# holds this until done, so that runs in several threads do not disturb each other.
+_RANDOM = threading.Lock()
 
 
 class Stream(IntEnum):
@@ -23,3 +31,12 @@ class Stream(IntEnum):
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
     """The random numbers of one place in a run."""
     return np.random.default_rng((seed, stream, *position))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """torch's random numbers from `seed` on, and afterwards where they were."""
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _RANDOM, torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

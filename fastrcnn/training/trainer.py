@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -25,7 +23,7 @@ from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.runtime import distributed
 from fastrcnn.training.batch_loss import BatchLoss, BatchSums
-from fastrcnn.training.batches import Batch, MiniBatches, Sample, split_validation
+from fastrcnn.training.batches import Batch, MiniBatches, split_validation
 from fastrcnn.training.feature_cache import FeatureSource
 from fastrcnn.training.loader import Key, load
 from fastrcnn.training.optimizer import Solver, restore_optimizer
@@ -36,32 +34,16 @@ from fastrcnn.training.records import (
     Finished,
     Progress,
     Record,
-    Step,
     Validation,
 )
 from fastrcnn.training.run_folder import Position, RunFolder, identity
-from fastrcnn.training.streams import Stream, generator
+from fastrcnn.training.step_reader import StepReader, Taken
+from fastrcnn.training.streams import Stream, generator, seeded
 from fastrcnn.training.targets import Targets, target_statistics
 
 _STATISTICS_PICTURES = 500  # enough for the mean and spread of four numbers
-_PACE = 0.05  # weight of the newest step in the running mean that the time left comes from
 # A read waits for the device, which then has nothing to do; a processor has nothing to wait for.
 _STEPS_A_READ = {"cpu": 1, "cuda": 10, "mps": 10}
-
-# torch's random numbers, which dropout uses, are one stream per process. Whoever sets its seed
-# holds this until done, so that runs in several threads do not disturb each other.
-_RANDOM = threading.Lock()
-
-
-@dataclass
-class _Taken:
-    """A step whose numbers are still on the device. values: the sums of all processes: class loss,
-    box loss, foreground, background."""
-
-    iteration: int
-    values: Tensor
-    samples: tuple[Sample, ...]
-    sums: BatchSums
 
 
 def build_model(
@@ -72,10 +54,10 @@ def build_model(
 
     weights: see `build_backbone`. The same recipe gives the same network.
     """
-    with _seeded(recipe.seed):
+    with seeded(recipe.seed):
         backbone = build_backbone(recipe.backbone, weights)
     # Anew, so that the head does not depend on what the backbone drew.
-    with _seeded(recipe.seed):
+    with seeded(recipe.seed):
         model = FastRCNN(recipe.network_config(classes), backbone)
     model.freeze(recipe.first_trainable)
     return model
@@ -146,7 +128,9 @@ class Trainer(Iterator[Record]):
         self._cut_at = round(recipe.svd_at * self.iterations) if recipe.svd_rank else None
         self._solver = Solver(recipe, model, self.iterations)
         self._at = Position()
-        self._pace: float | None = None
+        self._reader = StepReader(
+            recipe, self.iterations, self._batches.per_epoch, self._loss.loc_weight
+        )
         self._identity = identity(recipe, train, val, self._solver.start)
         self._folder = RunFolder(Path(out), writes=self._rank == 0)
         found = distributed.broadcast_object(self._folder.open(resume))
@@ -202,7 +186,8 @@ class Trainer(Iterator[Record]):
         while self._at.iteration < self.iterations:
             started = time.monotonic()
             taken = [self._step(next(batches)) for _ in range(self._steps_to_take())]
-            for step in self._read(taken, started):
+            for step in self._reader.read(taken, time.monotonic() - started):
+                self._at.add(step)
                 self._folder.write(step)
                 yield step
             last = self._at.iteration == self.iterations
@@ -252,16 +237,15 @@ class Trainer(Iterator[Record]):
         self.model.head.bbox_mean.copy_(mean)
         self.model.head.bbox_std.copy_(std)
 
-    def _step(self, batch: Batch) -> _Taken:
+    def _step(self, batch: Batch) -> Taken:
         """Learn a mini-batch. Nothing is read from the device, so that it never waits."""
         iteration = self._at.iteration
         if iteration == self._cut_at:
             self._cut_fc6()
-        self.model.train()
         self._loss.train()
         self._solver.zero_grad()
         dropout = generator(self.recipe.seed, Stream.DROPOUT, iteration, self._rank)
-        with _seeded(int(dropout.integers(2**63)), self._device):
+        with seeded(int(dropout.integers(2**63)), self._device):
             sums: BatchSums = self._learner(batch.to(self._device))
         parts = (sums.cls, sums.loc, sums.foreground, sums.background)
         values = distributed.add_up(torch.stack([part.detach().float() for part in parts]))
@@ -270,55 +254,13 @@ class Trainer(Iterator[Record]):
         (sums.total / (values[2:].sum().clamp(min=1) / self._world)).backward()
         self._solver.step(iteration)
         self._at.iteration += 1
-        return _Taken(iteration, values, batch.samples, sums)
-
-    def _read(self, taken: list[_Taken], started: float) -> Iterator[Step]:
-        """The records of steps that were taken since `started`."""
-        rows = torch.stack([step.values for step in taken]).double().tolist()
-        seconds = (time.monotonic() - started) / len(taken)
-        for step, (cls, loc, foreground, background) in zip(taken, rows, strict=True):
-            lr = self.recipe.learning_rate(step.iteration, self.iterations)
-            count = max(foreground + background, 1)
-            losses = self._total(cls / count, loc / count)
-            self._check_finite(losses[0], step.iteration, lr)
-            for index, value in enumerate(losses):
-                self._at.epoch_sums[index] += value
-            self._at.epoch_steps += 1
-            pace = seconds if self._pace is None else self._pace
-            self._pace = pace + _PACE * (seconds - pace)
-            done = step.iteration + 1
-            yield Step(
-                iteration=done,
-                iterations=self.iterations,
-                epoch=math.ceil(done / self._batches.per_epoch),
-                loss=losses[0],
-                loss_cls=losses[1],
-                loss_loc=losses[2],
-                lr=lr,
-                foreground=round(foreground),
-                background=round(background),
-                seconds=seconds,
-                seconds_left=self._pace * (self.iterations - done),
-                batch=_learned(step),
-            )
-
-    def _total(self, cls: float, loc: float) -> tuple[float, float, float]:
-        return cls + self._loss.loc_weight * loc, cls, loc
-
-    def _check_finite(self, loss: float, iteration: int, lr: float) -> None:
-        if not math.isfinite(loss):
-            raise RecipeError(
-                f"The loss is {loss} after {iteration} iterations: the training diverged; lower lr "
-                f"(now {lr:g}), or give a longer warmup or a larger divisor."
-            )
+        return Taken(iteration, values, batch.samples, sums)
 
     def _end_epoch(self, batches: Iterator[Batch]) -> Iterator[Record]:
         epoch = math.ceil(self._at.iteration / self._batches.per_epoch)
         if self.val is not None:
             yield from self._validate(self.val, batches, epoch)
-        means = [value / self._at.epoch_steps for value in self._at.epoch_sums]
-        self._at.epoch_sums, self._at.epoch_steps = [0.0, 0.0, 0.0], 0
-        record = EpochEnd(self._at.iteration, epoch, *means)
+        record = EpochEnd(self._at.iteration, epoch, *self._at.end_epoch())
         self._folder.write(record)
         self._folder.plot(last=self._at.iteration == self.iterations)
         yield record
@@ -327,16 +269,13 @@ class Trainer(Iterator[Record]):
         values = torch.zeros(3, device=self._device)
         for index in range(self._rank, len(val), self._world):
             batch = next(batches)
-            self.model.eval()
             self._loss.eval()
             with torch.no_grad():
                 sums: BatchSums = self._loss(batch.to(self._device))
             values += torch.stack([sums.cls, sums.loc, sums.foreground + sums.background])
             yield Progress("validation", index + 1, len(val))
         cls, loc, count = distributed.add_up(values).double().tolist()
-        losses = self._total(cls / max(count, 1), loc / max(count, 1))
-        lr = self.recipe.learning_rate(self._at.iteration - 1, self.iterations)
-        self._check_finite(losses[0], self._at.iteration, lr)
+        losses = self._reader.losses(self._at.iteration - 1, cls, loc, count)
         record = Validation(self._at.iteration, epoch, *losses)
         self._folder.write(record)
         yield record
@@ -379,17 +318,6 @@ class Trainer(Iterator[Record]):
         self._at = at
 
 
-def _learned(step: _Taken) -> tuple[Sample, ...]:
-    """The samples of a step, of hard examples only those that were."""
-    if step.sums.chosen is None or step.sums.found is None:
-        return step.samples
-    chosen, found = step.sums.chosen.cpu(), step.sums.found.cpu()
-    return tuple(
-        sample.only(own[there].numpy())
-        for sample, own, there in zip(step.samples, chosen, found, strict=True)
-    )
-
-
 def _workers(recipe: Recipe, device: torch.device) -> int:
     """How many processes make batches ready. On a processor the network has use for all of it."""
     if recipe.workers is not None:
@@ -397,12 +325,3 @@ def _workers(recipe: Recipe, device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     return max((os.cpu_count() or 1) // distributed.processes_here(), 1)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """torch's random numbers from `seed` on, and afterwards where they were."""
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with _RANDOM, torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield

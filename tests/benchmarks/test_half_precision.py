@@ -21,7 +21,7 @@ def test_every_detection_is_followed(tiny_checkpoint, voc):
     model, _ = load_checkpoint(tiny_checkpoint)
     found = compare_rounding(model, dataset, score=0.1)
     detector = Detector(model, precision="float32")
-    expected = [detector(annotation.path, score=0.1).scores for annotation in dataset]
+    expected = [detector(annotation.path, score_threshold=0.1).scores for annotation in dataset]
     assert sorted(found.scores) == sorted(np.concatenate(expected))
     assert 0 < found.moved.max() < 0.05
     assert found.float32.images == found.bfloat16.images == len(dataset)

@@ -12,7 +12,7 @@ from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
 from fastrcnn.evaluation.ablations import ablate, drawn_mean_ap
 from fastrcnn.evaluation.average_precision import match, score_detections
-from fastrcnn.model import FastRCNN, Geometry, ModelConfig, compress
+from fastrcnn.model import FastRCNN, ModelConfig, Resize, compress
 from tests.proposals.test_segments import picture
 
 CLASSES = ("cat", "dog")
@@ -49,7 +49,7 @@ def dataset(tmp_path_factory) -> Dataset:
 def model() -> FastRCNN:
     torch.manual_seed(0)
     config = ModelConfig(
-        CLASSES, backbone="small", fc6=16, fc7=16, geometry=Geometry(shorter=64, longer=96)
+        classes=CLASSES, backbone="small", fc6=16, fc7=16, resize=Resize(shorter=64, longer=96)
     )
     made = FastRCNN(config)
     with torch.no_grad():  # so that it has an opinion
@@ -75,14 +75,14 @@ def test_each_row_is_what_evaluating_that_detector_gives(dataset, model):
         other = Detector(network, precision="float32")
         found = {
             item.image_id: other.trace(
-                item.path, boxes=boxes.boxes[:count], **({"score": 0.01} | settings)
+                item.path, boxes=boxes.boxes[:count], **({"score_threshold": 0.01} | settings)
             ).detections
             for item in dataset
         }
         return score_detections(found, dataset).map_area
 
     def with_settings(**settings) -> FastRCNN:
-        changed = FastRCNN(replace(model.config, **settings))
+        changed = FastRCNN(model.config.but(**settings))
         changed.load_state_dict(model.state_dict())
         return changed
 
@@ -91,14 +91,19 @@ def test_each_row_is_what_evaluating_that_detector_gives(dataset, model):
         ("", "as it is"): standard,
         ("other detectors", "itself"): standard,
         ("box regression", "off"): score(with_settings(bbox_reg=False)),
-        ("box voting", "off"): score(vote=None),
-        ("box regression and voting", "off"): score(with_settings(bbox_reg=False), vote=None),
+        ("box voting", "off"): score(vote_threshold=None),
+        ("box regression and voting", "off"): score(
+            with_settings(bbox_reg=False), vote_threshold=None
+        ),
         ("proposals", "at most 300"): score(count=300),
         ("proposals", "at most 1000"): score(count=1000),
         ("proposals", "at most 4000"): standard,
-        **{("lowest score", f"{least:g}"): score(score=least) for least in (0.001, 0.05, 0.1, 0.5)},
-        ("RoI pooling", "walkthrough"): score(with_settings(pool="walkthrough")),
-        ("RoI pooling", "align"): score(with_settings(pool="align")),
+        **{
+            ("score threshold", f"{least:g}"): score(score_threshold=least)
+            for least in (0.001, 0.05, 0.1, 0.5)
+        },
+        ("RoI pooling", "walkthrough"): score(with_settings(pooling="walkthrough")),
+        ("RoI pooling", "align"): score(with_settings(pooling="align")),
         **{
             ("truncated SVD", f"{name} of rank {rank}"): score(
                 compress(model, **({"fc6_rank": None, "fc7_rank": None} | {f"{name}_rank": rank}))
@@ -115,7 +120,7 @@ def test_each_row_is_what_evaluating_that_detector_gives(dataset, model):
     for key in (("", "as it is"), ("other detectors", "itself")):
         assert rows[key].difference == rows[key].error == 0
     assert rows["proposals", "at most 300"].error > 0
-    assert rows["lowest score", "0.5"].boxes < rows["lowest score", "0.001"].boxes
+    assert rows["score threshold", "0.5"].boxes < rows["score threshold", "0.001"].boxes
 
 
 @pytest.mark.parametrize("times", [[1, 1, 1, 1], [2, 0, 1, 3], [0, 0, 4, 0]])

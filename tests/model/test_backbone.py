@@ -4,9 +4,9 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import vgg16
 
-from fastrcnn.model.backbone import BACKBONES, Backbone
+from fastrcnn.model.backbone import BACKBONES, Backbone, build_backbone, empty_backbone
 from fastrcnn.model.vgg import LAYERS
-from fastrcnn.model.weights import IMAGENET_WEIGHTS, build_backbone
+from fastrcnn.model.weights import IMAGENET_WEIGHTS
 from tests.model.tiny import noisy_ramp
 
 
@@ -74,7 +74,7 @@ def test_running_in_two_parts_equals_running_whole(backbone, photo):
     ],
 )
 def test_freezing_by_layer_name(first_trainable, last_frozen, trainable):
-    backbone = Backbone("vgg16_bn")
+    backbone = empty_backbone("vgg16_bn")
     backbone.freeze(first_trainable)
     assert backbone.last_frozen() == last_frozen
     learning = {name.split(".")[0] for name, p in backbone.named_parameters() if p.requires_grad}
@@ -131,7 +131,7 @@ def test_no_gradient_reaches_a_frozen_layer(photo):
 
 
 def test_batch_norms_keep_their_statistics_in_training():
-    backbone = Backbone("vgg16_bn").train()
+    backbone = empty_backbone("vgg16_bn").train()
     norm = backbone.conv1_1[1]
     before = norm.running_mean.clone()
     backbone(torch.randn(2, 3, 16, 16))

@@ -15,15 +15,15 @@ from safetensors.torch import load_file, save_file
 from fastrcnn.errors import CheckpointError
 from fastrcnn.model import (
     FastRCNN,
-    Geometry,
     ModelConfig,
+    Resize,
     checkpoint,
     compress,
-    fast_rcnn,
     load_checkpoint,
     save_checkpoint,
 )
-from tests.model.tiny import TinyBackbone, tiny_model
+from fastrcnn.model.backbone import BACKBONES
+from tests.model.tiny import tiny_backbone, tiny_model
 
 METADATA = {"recipe": {"lr": 0.001}, "metrics": {"map_area": 0.5, "ap": {"cat": None}}, "seed": 3}
 
@@ -31,7 +31,7 @@ METADATA = {"recipe": {"lr": 0.001}, "metrics": {"map_area": 0.5, "ap": {"cat": 
 @pytest.fixture(autouse=True)
 def tiny_backbones(monkeypatch):
     """Checkpoints hold a backbone's name; here it builds a tiny one."""
-    monkeypatch.setattr(fast_rcnn, "Backbone", TinyBackbone)
+    monkeypatch.setitem(BACKBONES, "vgg16", tiny_backbone)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def refused(path) -> str:
 
 class TestRoundTrip:
     def test_whole(self, tmp_path):
-        model = tiny_model(pool="walkthrough", divisor=10.0, geometry=Geometry(square=224))
+        model = tiny_model(pooling="walkthrough", divisor=10.0, resize=Resize(square=224))
         model.head.bbox_std.fill_(0.2)
         path = tmp_path / "new" / "model.safetensors"
         save_checkpoint(path, model, METADATA)
@@ -222,7 +222,7 @@ class TestHostileFiles:
     def test_description_that_is_huge(self, saved):
         rewrite(saved, change_header=lambda header: header.update(notes="x" * 3_000_000))
         assert len(load_checkpoint(saved)[1]["notes"]) == 3_000_000
-        for model in ({"pool": "x" * 3_000_000}, {"x" * 3_000_000: 1}, {"fc6": 10**4000}):
+        for model in ({"pooling": "x" * 3_000_000}, {"x" * 3_000_000: 1}, {"fc6": 10**4000}):
             rewrite(saved, change_header=lambda header, model=model: header["model"].update(model))
             refused(saved)
 
@@ -279,9 +279,11 @@ class TestHostileFiles:
             ({"fc6": 10**12}, "fc6"),
             ({"fc6_rank": 24}, "rank"),
             ({"fc7_rank": 10**12}, "rank"),
-            ({"geometry": {"shorter": -1}}, "shorter"),
-            ({"geometry": {"square": 1e9}}, "square"),
-            ({"geometry": {"shorter": None}}, "settings"),
+            ({"resize": {"shorter": -1}}, "shorter"),
+            ({"resize": {"square": 1e9}}, "square"),
+            ({"resize": {"shorter": None}}, "settings"),
+            ({"resize": [600]}, "resize"),
+            ({"self": 1}, "self"),
             ({"dropout": "half"}, "dropout"),
         ],
     )

@@ -9,12 +9,30 @@ import pytest
 import torch
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model import Backbone, FastRCNN, Geometry, ModelConfig, compress
-from tests.model.tiny import TinyBackbone, tiny_config, tiny_model
+from fastrcnn.model import Backbone, FastRCNN, ModelConfig, Resize, compress
+from fastrcnn.model.fast_rcnn import with_image_index
+from tests.model.tiny import tiny_backbone, tiny_config, tiny_model
 
-ROIS = torch.tensor(
-    [[1.0, 3, 4, 60, 50], [0, 10, 10, 33, 47], [1, 0, 0, 79, 63], [0, 5, 5, 70, 60]]
-)
+ROIS = [
+    torch.tensor([[10.0, 10, 33, 47], [5, 5, 70, 60]]),
+    torch.tensor([[3.0, 4, 60, 50], [0, 0, 79, 63], [20, 10, 31, 60]]),
+]
+COUNT = 5
+
+
+def moved(by: torch.Tensor) -> list[torch.Tensor]:
+    return [rois + by for rois in ROIS]
+
+
+def both(first: list[torch.Tensor], *others: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The RoIs of each picture, one set after another."""
+    return [torch.cat(own) for own in zip(first, *others, strict=True)]
+
+
+def grown() -> list[torch.Tensor]:
+    """Forty RoIs that fall on different cells, twenty a picture."""
+    grow = torch.arange(20.0)[:, None] * torch.tensor([0.0, 0, 1, 1])
+    return [rois[:1] + grow for rois in ROIS]
 
 
 class TestModelConfig:
@@ -22,13 +40,13 @@ class TestModelConfig:
         config = ModelConfig(
             classes=("cat", "dog"),
             backbone="vgg16_bn",
-            pool="walkthrough",
+            pooling="walkthrough",
             fc6=1024,
             fc6_rank=64,
-            geometry=Geometry(square=224),
+            resize=Resize(square=224),
             bbox_reg=False,
         )
-        assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        assert ModelConfig(**json.loads(json.dumps(config.model_dump()))) == config
 
     @pytest.mark.parametrize(
         "wrong",
@@ -37,8 +55,9 @@ class TestModelConfig:
             {"classes": ("cat", "cat")},
             {"classes": ("cat", 3)},
             {"classes": "cat"},
-            {"classes": ["cat"]},
-            {"pool": "mean"},
+            {"classes": ("cat", "")},
+            {"classes": {"cat": 1}},
+            {"pooling": "mean"},
             {"pool_size": 0},
             {"fc6": 10**9},
             {"fc6": 4096.0},
@@ -49,7 +68,8 @@ class TestModelConfig:
             {"dropout": float("nan")},
             {"divisor": 0},
             {"divisor": "10"},
-            {"geometry": None},
+            {"resize": None},
+            {"resize": 600},
             {"bbox_reg": 1},
         ],
     )
@@ -60,19 +80,22 @@ class TestModelConfig:
     @pytest.mark.parametrize(
         "wrong, words",
         [
-            ({"fc8": 1}, "Unknown model setting 'fc8'"),
-            ({"geometry": {"short": 1}}, "Unknown model setting 'short'"),
-            ({"geometry": 600}, "names and values"),
-            ({"classes": {"cat": 1}}, "classes"),
+            ({"fc8": 1}, "Unknown setting 'fc8'"),
+            ({"self": 1}, "Unknown setting 'self'"),
+            ({"resize": {"short": 1}}, "Unknown setting 'short'"),
         ],
     )
-    def test_from_dict_refuses(self, wrong, words):
+    def test_refuses_settings_that_are_none(self, wrong, words):
         with pytest.raises(RecipeError, match=words):
-            ModelConfig.from_dict({"classes": ["cat"]} | wrong)
+            ModelConfig(**{"classes": ["cat"]} | wrong)
 
-    def test_from_dict_needs_classes(self):
-        with pytest.raises(RecipeError, match="classes"):
-            ModelConfig.from_dict({})
+    def test_needs_classes(self):
+        with pytest.raises(RecipeError, match="classes is missing"):
+            ModelConfig()
+
+    def test_each_setting_is_described(self):
+        for settings in (ModelConfig, Resize):
+            assert all(field.description for field in settings.model_fields.values())
 
     def test_refuses_an_unknown_backbone_when_built(self):
         with pytest.raises(RecipeError, match="resnet"):
@@ -82,18 +105,23 @@ class TestModelConfig:
 class TestForward:
     def test_shapes(self):
         scores, deltas = tiny_model()(torch.rand(2, 3, 64, 80), ROIS)
-        assert scores.shape == (4, 4)
-        assert deltas.shape == (4, 4, 4)
+        assert scores.shape == (COUNT, 4)
+        assert deltas.shape == (COUNT, 4, 4)
 
-    def test_images_of_different_sizes_keep_the_order_of_the_rois(self):
+    def test_each_picture_of_a_batch_is_answered_as_alone_one_after_another(self):
         model = tiny_model().eval()
-        images = [torch.rand(1, 3, 64, 80), torch.rand(1, 3, 96, 112)]
-        scores, deltas = model(images, ROIS)
-        for r, roi in enumerate(ROIS):
-            alone = roi * torch.tensor([0.0, 1, 1, 1, 1])
-            one = model(images[int(roi[0])], alone[None])
-            torch.testing.assert_close(scores[r], one[0][0])
-            torch.testing.assert_close(deltas[r], one[1][0])
+        images = torch.rand(2, 3, 64, 80)
+        together = model(images, ROIS)
+        alone = [model(image, [rois]) for image, rois in zip(images.split(1), ROIS, strict=True)]
+        for ours, parts in zip(together, zip(*alone, strict=True), strict=True):
+            torch.testing.assert_close(ours, torch.cat(parts))
+
+    def test_padding_below_and_to_the_right_changes_nothing_away_from_the_edge(self):
+        model = tiny_model().eval()
+        image, inside = torch.rand(1, 3, 64, 80), [torch.tensor([[10.0, 10, 33, 47]])]
+        padded = torch.nn.functional.pad(image, (0, 32, 0, 16))
+        for ours, theirs in zip(model(padded, inside), model(image, inside), strict=True):
+            torch.testing.assert_close(ours, theirs)
 
     def test_cached_activations_go_on_where_they_stopped(self):
         model = tiny_model().eval()
@@ -101,13 +129,17 @@ class TestForward:
         expected = model(images, ROIS)
         cached = model.backbone(images, stop="conv1")
         torch.testing.assert_close(model(cached, ROIS, start="conv1"), expected)
-        torch.testing.assert_close(model(list(cached.split(1)), ROIS, start="conv1"), expected)
-        features = model.backbone(images)
-        torch.testing.assert_close(model.forward_rois(features, ROIS), expected)
+        maps = model.backbone(images)
+        torch.testing.assert_close(model(maps, ROIS, start="conv2"), expected)
+
+    def test_no_rois_in_a_picture(self):
+        rois = [ROIS[0], torch.zeros(0, 4)]
+        scores, deltas = tiny_model()(torch.rand(2, 3, 64, 80), rois)
+        assert scores.shape == (2, 4) and deltas.shape == (2, 4, 4)
 
     def test_refuses_rois_of_images_that_are_not_there(self):
-        with pytest.raises(ValueError, match="0 to 0"):
-            tiny_model()([torch.rand(1, 3, 64, 80)], ROIS)
+        with pytest.raises(ValueError, match="1 images, but RoIs of 2"):
+            tiny_model()(torch.rand(1, 3, 64, 80), ROIS)
 
     def test_every_learning_layer_gets_a_gradient(self):
         model = tiny_model()
@@ -118,12 +150,12 @@ class TestForward:
 
 
 class TestPredict:
-    @pytest.mark.parametrize("pool", ["paper", "walkthrough", "align"])
-    def test_is_softmax_and_undone_normalisation(self, pool):
-        model = tiny_model(pool=pool).eval()
+    @pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+    def test_is_softmax_and_undone_normalisation(self, pooling):
+        model = tiny_model(pooling=pooling).eval()
         model.head.bbox_std.fill_(0.5)
         features = model.backbone(torch.rand(2, 3, 64, 80))
-        scores, bbox_pred = model.forward_rois(features, ROIS)
+        scores, bbox_pred = model(features, ROIS, start="conv2")
         probabilities, deltas = model.predict(features, ROIS)
         torch.testing.assert_close(probabilities, scores.softmax(1))
         torch.testing.assert_close(deltas, bbox_pred * 0.5)
@@ -132,13 +164,13 @@ class TestPredict:
     def test_rois_on_the_same_cells_are_computed_once(self):
         model = tiny_model().eval()
         features = torch.rand(2, 8, 4, 5)
-        nudged = ROIS + torch.tensor([0.0, 0.3, -0.2, 0.1, 0.2])
-        rois = torch.cat([ROIS, nudged, ROIS.flip(0)])
+        nudged = moved(torch.tensor([0.3, -0.2, 0.1, 0.2]))
+        rois = both(ROIS, nudged, [own.flip(0) for own in ROIS])
         seen = []
         model.head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
         probabilities, deltas = model.predict(features, rois)
-        assert sum(seen) == len(ROIS)
-        scores, bbox_pred = model.forward_rois(features, rois)
+        assert sum(seen) == COUNT
+        scores, bbox_pred = model(features, rois, start="conv2")
         torch.testing.assert_close(probabilities, scores.softmax(1))
         torch.testing.assert_close(deltas, bbox_pred)
 
@@ -146,27 +178,25 @@ class TestPredict:
         model = tiny_model().eval()
         features = torch.rand(1, 8, 20, 20)
         corners = torch.rand(700, 2) * 200
-        rois = torch.cat([torch.zeros(700, 1), corners, corners + 120 * torch.rand(700, 2)], dim=1)
-        scores, _ = model.forward_rois(features, rois)
+        rois = [torch.cat([corners, corners + 120 * torch.rand(700, 2)], dim=1)]
+        scores, _ = model(features, rois, start="conv2")
         torch.testing.assert_close(model.predict(features, rois)[0], scores.softmax(1))
 
-    @pytest.mark.parametrize("pool", ["paper", "walkthrough", "align"])
-    def test_half_precision_pools_rounded_values(self, pool):
-        model = tiny_model(pool=pool).eval()
-        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), ROIS.repeat(10, 1)
-        rois[:, 3:] += torch.arange(40.0)[:, None]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            scores, _ = model.forward_rois(features, rois)
+    @pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+    def test_half_precision_pools_rounded_values(self, pooling):
+        model = tiny_model(pooling=pooling).eval()
+        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), grown()
+        with torch.autocast("cpu", torch.bfloat16):
+            scores, _ = model(features, rois, start="conv2")
             probabilities, _ = model.predict(features, rois)
         assert probabilities.dtype == torch.float32
         torch.testing.assert_close(probabilities, scores.float().softmax(1), atol=2e-3, rtol=0)
 
-    @pytest.mark.parametrize("pool", ["paper", "align"])
-    def test_what_may_be_an_object_is_not_rounded(self, pool):
-        model = tiny_model(pool=pool).eval()
+    @pytest.mark.parametrize("pooling", ["paper", "align"])
+    def test_what_may_be_an_object_is_not_rounded(self, pooling):
+        model = tiny_model(pooling=pooling).eval()
         model.head.cls_score.weight.data *= 10
-        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), ROIS.repeat(10, 1)
-        rois[:, 3:] += torch.arange(40.0)[:, None]
+        features, rois = torch.rand(2, 8, 4, 5).bfloat16().float(), grown()
         # Half of them are background for sure.
         odds = model.predict(features, rois)[0].log()
         most = (odds[:, 1:].amax(dim=1) - odds[:, 0]).median()
@@ -175,7 +205,8 @@ class TestPredict:
         with torch.autocast("cpu", torch.bfloat16):
             found = model.predict(features, rois)
             with torch.no_grad():
-                rounded = model._look(features, rois)
+                scores = model.score_rois(features, with_image_index(rois, features))
+                rounded = model.interpret(*scores)
         may_be = rounded[0][:, 1:].amax(dim=1) >= 0.005
         assert may_be.any() and not may_be.all()
         for ours, ideal, first in zip(found, exact, rounded, strict=True):
@@ -183,10 +214,10 @@ class TestPredict:
             assert not torch.allclose(first[may_be], ideal[may_be])
             torch.testing.assert_close(ours[~may_be], first[~may_be])
 
-    @pytest.mark.parametrize("pool", ["paper", "align"])
-    def test_no_rois(self, pool):
-        model = tiny_model(pool=pool).eval()
-        probabilities, deltas = model.predict(torch.rand(1, 8, 4, 5), torch.zeros(0, 5))
+    @pytest.mark.parametrize("pooling", ["paper", "align"])
+    def test_no_rois(self, pooling):
+        model = tiny_model(pooling=pooling).eval()
+        probabilities, deltas = model.predict(torch.rand(1, 8, 4, 5), [torch.zeros(0, 4)])
         assert probabilities.shape == (0, 4)
         assert deltas.shape == (0, 4, 4)
 
@@ -256,7 +287,7 @@ class TestCompress:
 
     def test_its_configuration_builds_the_same_network(self):
         smaller = compress(tiny_model(), 6, None)
-        rebuilt = FastRCNN(smaller.config, TinyBackbone())
+        rebuilt = FastRCNN(smaller.config, tiny_backbone())
         rebuilt.load_state_dict(smaller.state_dict())
         assert rebuilt.config.fc7_rank is None
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from fastrcnn.detector import Detector
 from fastrcnn.errors import CheckpointError, MissingPackageError
-from fastrcnn.model import FastRCNN, Geometry, ModelConfig
+from fastrcnn.model import FastRCNN, ModelConfig, Resize
 from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx
 
 # Both compute in float32 and add up in an order of their own.
@@ -29,8 +29,8 @@ def untrained(**settings) -> FastRCNN:
     """One that knows nothing, but answers differently for each box."""
     torch.manual_seed(0)
     config = {"classes": ("cat", "dog"), "backbone": "small", "fc6": 16, "fc7": 16}
-    geometry = Geometry(shorter=150, longer=300)
-    model = FastRCNN(ModelConfig(**config | {"geometry": geometry} | settings)).eval()
+    resize = Resize(shorter=150, longer=300)
+    model = FastRCNN(ModelConfig(**config | {"resize": resize} | settings)).eval()
     for module in model.backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -42,9 +42,9 @@ def untrained(**settings) -> FastRCNN:
 
 
 MODELS = {
-    "paper": {"pool": "paper"},
-    "walkthrough": {"pool": "walkthrough", "geometry": Geometry(square=224)},
-    "align": {"pool": "align", "pool_size": 5},
+    "paper": {"pooling": "paper"},
+    "walkthrough": {"pooling": "walkthrough", "resize": Resize(square=224)},
+    "align": {"pooling": "align", "pool_size": 5},
     "vgg16": {"backbone": "vgg16", "fc6_rank": 4, "bbox_reg": False, "divisor": 10.0},
 }
 
@@ -78,7 +78,7 @@ def test_onnxruntime_gives_the_detectors_probabilities_and_boxes(exported, size,
     boxes = some_boxes(count, height, width)
     trace = Detector(model, precision="float32").trace(image, boxes=boxes)
 
-    resized, scale = model.config.geometry.resize(image)
+    resized, scale = model.config.resize.resize(image)
     scale = np.array([*scale, *scale], np.float32)
     probabilities, deltas, regressed = run(path, resized, boxes * scale)
     assert probabilities.shape == (count, 3) and regressed.shape == (count, 3, 4)
@@ -90,7 +90,7 @@ def test_onnxruntime_gives_the_detectors_probabilities_and_boxes(exported, size,
 def test_no_two_boxes_are_answered_alike(exported):
     # Else the test above would say little.
     model, path = exported
-    resized, _ = model.config.geometry.resize(np.zeros((120, 160, 3), np.uint8) + 100)
+    resized, _ = model.config.resize.resize(np.zeros((120, 160, 3), np.uint8) + 100)
     resized[30:60, 40:90] = 200
     boxes = np.array([[0, 0, 60, 60], [30, 30, 140, 110]], np.float32)
     probabilities, _, _ = run(path, resized, boxes)
@@ -102,7 +102,7 @@ def test_the_file_says_how_to_feed_it_and_what_comes_out(exported):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["classes"]) == ["cat", "dog"]
-    assert Geometry(**json.loads(told["geometry"])) == model.config.geometry
+    assert Resize(**json.loads(told["resize"])) == model.config.resize
     assert {item.name: item.shape for item in session.get_inputs()} == {
         "picture": ["H", "W", 3],
         "boxes": ["R", 4],

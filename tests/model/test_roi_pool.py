@@ -51,8 +51,8 @@ def random_map(*shape: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=dtype).relu()
 
 
-def reference(form: str):
-    return {"paper": roi_pool_reference, "walkthrough": walkthrough_roi_pool_reference}[form]
+def reference(pooling: str):
+    return {"paper": roi_pool_reference, "walkthrough": walkthrough_roi_pool_reference}[pooling]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -77,14 +77,14 @@ def test_walkthrough_form_equals_its_loop(shape):
     assert torch.equal(learning, expected)
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough"])
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
 @pytest.mark.parametrize("size, stride", [(1, 16), (6, 16), (7, 8), (3, 10)])
-def test_other_sizes_and_strides(form, size, stride):
+def test_other_sizes_and_strides(pooling, size, stride):
     features = random_map(2, 3, 12, 15)
     rois = random_rois(30, 2, 12, 15)
-    pooled = RoIPool(form, size, stride)(features, rois)
-    assert torch.equal(pooled, reference(form)(features, rois, size, 1 / stride))
-    if form == "paper":
+    pooled = RoIPool(pooling, size, stride)(features, rois)
+    assert torch.equal(pooled, reference(pooling)(features, rois, size, 1 / stride))
+    if pooling == "paper":
         expected = torchvision.ops.roi_pool(features, rois, size, 1 / stride)
         assert torch.equal(pooled, expected)
 
@@ -121,31 +121,31 @@ def test_rounding_worked_by_hand():
     assert RoIPool("walkthrough", size=2)(features, rois)[0, 0, 0].tolist() == [2, 4]
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
-def test_no_rois(form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+def test_no_rois(pooling):
     features = torch.rand(1, 4, 5, 5)
-    assert RoIPool(form)(features, torch.zeros(0, 5)).shape == (0, 4, 7, 7)
-    learning = RoIPool(form)(features.requires_grad_(), torch.zeros(0, 5))
+    assert RoIPool(pooling)(features, torch.zeros(0, 5)).shape == (0, 4, 7, 7)
+    learning = RoIPool(pooling)(features.requires_grad_(), torch.zeros(0, 5))
     assert learning.shape == (0, 4, 7, 7)
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
-def test_gradient_in_double_precision(form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+def test_gradient_in_double_precision(pooling):
     # Values far enough apart for gradcheck's step not to change a winner.
     values = torch.randperm(2 * 2 * 5 * 6, generator=torch.Generator().manual_seed(0))
     features = values.double().view(2, 2, 5, 6).requires_grad_()
     rois = torch.tensor(
         [[0, 0, 0, 70, 60], [1, 20, 10, 60, 50], [0, -90, -90, -50, -50], [1, 33, 33, 33, 33]]
     ).double()
-    assert torch.autograd.gradcheck(lambda x: RoIPool(form, size=3)(x, rois), features)
+    assert torch.autograd.gradcheck(lambda x: RoIPool(pooling, size=3)(x, rois), features)
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough"])
-def test_gradient_goes_where_the_reference_sends_it(form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
+def test_gradient_goes_where_the_reference_sends_it(pooling):
     rois = random_rois(20, 2, 9, 11)
     weights = torch.randn(20, 3, 7, 7, generator=torch.Generator().manual_seed(1)).double()
     gradients = []
-    for pool in (RoIPool(form), torchvision_or_loop(form)):
+    for pool in (RoIPool(pooling), torchvision_or_loop(pooling)):
         features = random_map(2, 3, 9, 11, dtype=torch.float64).requires_grad_()
         (pool(features, rois.double()) * weights).sum().backward()
         gradients.append(features.grad)
@@ -153,24 +153,24 @@ def test_gradient_goes_where_the_reference_sends_it(form):
     assert gradients[0].abs().sum() > 0
 
 
-def torchvision_or_loop(form: str):
-    if form == "walkthrough":
+def torchvision_or_loop(pooling: str):
+    if pooling == "walkthrough":
         return walkthrough_roi_pool_reference
     return lambda features, rois: torchvision.ops.roi_pool(features, rois, 7, 1 / 16)
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough"])
-def test_argmax_names_the_winning_cell(form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
+def test_argmax_names_the_winning_cell(pooling):
     features = random_map(2, 3, 9, 11)
     rois = torch.cat([random_rois(20, 2, 9, 11), torch.tensor(DEGENERATE)])
-    pool = RoIPool(form)
+    pool = RoIPool(pooling)
     pooled, argmax = pool.argmax(features, rois)
     assert torch.equal(pooled, pool(features, rois))
     empty = argmax < 0
     maps = features[rois[:, 0].long()].flatten(2)
     won = maps.gather(2, argmax.clamp(min=0).flatten(2)).view_as(pooled)
     assert torch.equal(won.masked_fill(empty, 0), pooled)
-    if form == "paper":
+    if pooling == "paper":
         _, expected = torch.ops.torchvision.roi_pool(features, rois, 1 / 16, 7, 7)
         assert torch.equal(argmax, expected.long())
         assert empty.any()
@@ -178,12 +178,12 @@ def test_argmax_names_the_winning_cell(form):
         assert not empty.any()
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough"])
-def test_bins_are_the_cells_whose_maximum_is_pooled(form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
+def test_bins_are_the_cells_whose_maximum_is_pooled(pooling):
     features = random_map(1, 2, 9, 11)
     rois = torch.cat([random_rois(12, 1, 9, 11), torch.tensor(DEGENERATE) * torch.ones(5)])
     rois[:, 0] = 0
-    pool = RoIPool(form)
+    pool = RoIPool(pooling)
     pooled = pool(features, rois)
     bins = pool.bins(rois[:, 1:], 9, 11)
     assert bins.shape == (len(rois), 7, 7, 4)
@@ -210,22 +210,22 @@ def test_cells_of_a_box():
         align.argmax(torch.rand(1, 2, 9, 11), torch.zeros(0, 5))
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_maps_keep_the_boxes_exact(form, dtype):
+def test_half_precision_maps_keep_the_boxes_exact(pooling, dtype):
     features = random_map(1, 2, 60, 60).to(dtype)
     rois = torch.tensor([[0.0, 519, 519, 807, 937]])  # 519 is no bfloat16
-    pooled = RoIPool(form)(features, rois)
+    pooled = RoIPool(pooling)(features, rois)
     assert pooled.dtype == dtype
-    assert torch.equal(pooled, RoIPool(form)(features.float(), rois).to(dtype))
+    assert torch.equal(pooled, RoIPool(pooling)(features.float(), rois).to(dtype))
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
 @pytest.mark.parametrize("learning", [False, True])
-def test_parts_make_up_the_whole(form, learning):
+def test_parts_make_up_the_whole(pooling, learning):
     features = random_map(2, 3, 9, 11).requires_grad_(learning)
     rois = random_rois(20, 2, 9, 11)
-    pool = RoIPool(form)
+    pool = RoIPool(pooling)
     parts = list(pool.parts(features, rois, 8))
     assert [len(part) for part in parts] == [8, 8, 4]
     assert torch.equal(torch.cat(parts), pool(features, rois))

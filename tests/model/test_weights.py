@@ -5,7 +5,8 @@ from safetensors.torch import load_file, save_file
 from torchvision.models import vgg16, vgg16_bn
 
 from fastrcnn.errors import CheckpointError, RecipeError
-from fastrcnn.model.weights import IMAGENET_WEIGHTS, build_backbone
+from fastrcnn.model.backbone import build_backbone
+from fastrcnn.model.weights import IMAGENET_WEIGHTS
 from tests.model.tiny import noisy_ramp
 
 

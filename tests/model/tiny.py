@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fastrcnn.model import FastRCNN, ModelConfig
+from fastrcnn.model import Backbone, FastRCNN, ModelConfig
+from fastrcnn.model.vgg import torchvision_pixels
 
 
-class TinyBackbone(nn.Module):
-    """Two strided convolutions with the interface of Backbone."""
-
-    name = "vgg16"
-    layers = ("conv1", "conv2")
-    channels = 8
-    stride = 16
-
-    def __init__(self, name: str = "vgg16") -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 4, stride=4)
-        self.conv2 = nn.Conv2d(4, 8, 4, stride=4)
-
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
-        if start is None:
-            x = self.conv1(x).relu()
-        if stop == "conv1":
-            return x
-        return self.conv2(x).relu()
-
-    def freeze(self, first_trainable: str | None) -> None:
-        self.conv1.requires_grad_(first_trainable in (None, "conv1"))
-        self.conv2.requires_grad_(first_trainable in (None, *self.layers))
+def tiny_backbone() -> Backbone:
+    """Two strided convolutions, one cell of 8 channels per 16 pixels."""
+    layers = {
+        "conv1": nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.ReLU()),
+        "conv2": nn.Sequential(nn.Conv2d(4, 8, 4, stride=4), nn.ReLU()),
+    }
+    return Backbone(
+        layers, strides=(4, 16), channels=8, first_kept="conv1", pixels=torchvision_pixels
+    )
 
 
 def tiny_config(**settings) -> ModelConfig:
@@ -42,7 +29,7 @@ def tiny_config(**settings) -> ModelConfig:
 def tiny_model(**settings) -> FastRCNN:
     """The same weights at every call."""
     torch.manual_seed(0)
-    return FastRCNN(tiny_config(**settings), TinyBackbone())
+    return FastRCNN(tiny_config(**settings), tiny_backbone())
 
 
 def noisy_ramp() -> np.ndarray:

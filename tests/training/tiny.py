@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from PIL import Image
+from torch import Tensor, nn
 
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.model import FastRCNN

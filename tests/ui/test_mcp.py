@@ -95,7 +95,7 @@ def test_detect_gives_the_detectors_detections_and_a_picture(ask, detector, phot
     answer = ask("detect", watching=True, image=picture, score=0.05)
     assert not answer.isError
     found = literal_eval(answer.content[0].text)
-    assert found["detections"] == detector(photo, score=0.05).to_list()
+    assert found["detections"] == detector(photo, score_threshold=0.05).to_list()
     assert [item.type for item in answer.content] == ["text", "image", "text"]
 
 

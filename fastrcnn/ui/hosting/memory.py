@@ -85,7 +85,7 @@ def _weigh(held: object, sizes: dict[int, int]) -> None:
 
 @lru_cache(maxsize=32)
 def training_size(recipe: Recipe) -> int:
-    """The bytes of a training's weights, their gradients and averages, starts, and the optimizer's."""
+    """The bytes of a training's weights, gradients, averages and starts, and the optimizer's."""
     with torch.device("meta"):
         model = FastRCNN(recipe.network_config(VOC_CLASSES))
     model.freeze(recipe.first_trainable)

@@ -218,7 +218,7 @@ def test_the_mosaic_is_that_of_the_box(ask, detector, trace):
 
 def test_decisions_come_with_each_proposals_best_class(ask, trace):
     shown = ask("decisions", score=0.1, nms=0.4)
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote=0.5)
+    made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote_threshold=0.5)
     assert shown == shown | payloads.decisions(made) and shown["scores"]
     for row, score, label in zip(
         trace.probabilities.tolist(), shown["best_scores"], shown["best_labels"], strict=True

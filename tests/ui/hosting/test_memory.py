@@ -197,7 +197,7 @@ def test_the_trainer_keeps_what_was_counted(tmp_path):
         train,
         val,
         out=tmp_path / "run",
-        features=FeatureCache(model.backbone, model.config.geometry, tmp_path),
+        features=FeatureCache(model.backbone, model.config.resize, tmp_path),
         proposals=ProposalCache(MODES[recipe.proposals_mode], tmp_path),
     )
     list(trainer)

@@ -115,7 +115,7 @@ def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
         train,
         val,
         out=tmp_path / "alone",
-        features=FeatureCache(model.backbone, model.config.geometry, cache),
+        features=FeatureCache(model.backbone, model.config.resize, cache),
         proposals=ProposalCache(MODES[RECIPE.proposals_mode], cache),
     )
     steps = [record for record in alone if isinstance(record, Step)]
