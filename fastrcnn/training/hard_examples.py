@@ -16,8 +16,8 @@ def hardest_rois(losses: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Ten
 
     losses: (B, n), n at least 1, -inf for a candidate that is not to be used. boxes: (B, n, 4). Of
     RoIs that overlap by an IoU of more than 0.7 only the hardest is taken: their losses are one
-    loss seen twice (section 4.2). Returns indices (B, count) and whether there was one left to take,
-    (B, count) bool.
+    loss seen twice (section 4.2). Returns indices (B, count), and whether there was one left to
+    take, (B, count) bool.
 
     This is non-maximum suppression that stops at `count`, for all pictures at once. It reads
     nothing back from the device, which torchvision's would wait for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,13 +43,13 @@ class StepReader:
         self._loc_weight = loc_weight
         self._pace: float | None = None
 
-    def read(self, taken: Sequence[Taken], seconds: float) -> Iterator[Step]:
-        """The records of steps that took so many seconds together.
+    def read(self, taken: Sequence[Taken], started: float) -> Iterator[Step]:
+        """The records of steps that were begun at this ``time.monotonic``.
 
         Raises RecipeError where a loss is not finite.
         """
         rows = torch.stack([step.values for step in taken]).double().tolist()
-        each = seconds / len(taken)
+        each = (time.monotonic() - started) / len(taken)  # after the device was waited for
         for step, (cls, loc, foreground, background) in zip(taken, rows, strict=True):
             losses = self.losses(step.iteration, cls, loc, foreground + background)
             pace = each if self._pace is None else self._pace

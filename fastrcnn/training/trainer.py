@@ -125,7 +125,7 @@ class Trainer(Iterator[Record]):
         self._batches = MiniBatches(recipe, train, features, proposals)
         self._workers = _workers(recipe, self._device) if features is None else 0
         self.iterations = recipe.iterations or (recipe.epochs or 0) * self._batches.per_epoch
-        self._cut_at = round(recipe.svd_at * self.iterations) if recipe.svd_rank else None
+        self._cut_at = round(recipe.svd_at * self.iterations)
         self._solver = Solver(recipe, model, self.iterations)
         self._at = Position()
         self._reader = StepReader(
@@ -186,7 +186,7 @@ class Trainer(Iterator[Record]):
         while self._at.iteration < self.iterations:
             started = time.monotonic()
             taken = [self._step(next(batches)) for _ in range(self._steps_to_take())]
-            for step in self._reader.read(taken, time.monotonic() - started):
+            for step in self._reader.read(taken, started):
                 self._at.add(step)
                 self._folder.write(step)
                 yield step
@@ -240,8 +240,9 @@ class Trainer(Iterator[Record]):
     def _step(self, batch: Batch) -> Taken:
         """Learn a mini-batch. Nothing is read from the device, so that it never waits."""
         iteration = self._at.iteration
-        if iteration == self._cut_at:
-            self._cut_fc6()
+        if self.recipe.svd_rank is not None and iteration == self._cut_at:
+            self._solver.cut_fc6(self.recipe.svd_rank)
+            self._learner = self._shared()
         self._loss.train()
         self._solver.zero_grad()
         dropout = generator(self.recipe.seed, Stream.DROPOUT, iteration, self._rank)
@@ -280,11 +281,6 @@ class Trainer(Iterator[Record]):
         self._folder.write(record)
         yield record
 
-    def _cut_fc6(self) -> None:
-        assert self.recipe.svd_rank is not None
-        self._solver.cut_fc6(self.recipe.svd_rank)
-        self._learner = self._shared()
-
     def _shared(self) -> nn.Module:
         """What a step calls: the loss, with gradients shared where several processes train."""
         if self._world == 1:
@@ -300,8 +296,8 @@ class Trainer(Iterator[Record]):
     def _restore(self, tensors: dict[str, Tensor], header: dict) -> None:
         folder, solver = self._folder, self._solver
         at = folder.check(header, self._identity, self.iterations)
-        if self._cut_at is not None and at.iteration > self._cut_at:
-            self._cut_fc6()
+        if self.recipe.svd_rank is not None and at.iteration > self._cut_at:
+            solver.cut_fc6(self.recipe.svd_rank)
         weights = folder.part("model", tensors, self.model.state_dict())
         average = folder.part("average", tensors, solver.trainable if at.averaged else {})
         for name, tensor in self.model.backbone.named_parameters(prefix="backbone"):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -5,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fastrcnn.boxes import flip_boxes
+from fastrcnn.data import open_dataset
 from fastrcnn.errors import RecipeError
 from fastrcnn.training import with_settings
 from fastrcnn.training.augment import View
@@ -285,3 +288,49 @@ def test_a_split_leaves_both_parts_something():
     assert [len(part) for part in split_validation(dataset(2), 0.99, 0)] == [1, 1]
     with pytest.raises(RecipeError, match="one picture"):
         split_validation(dataset(1), 0.2, 0)
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_a_picture_without_annotations_gives_background_whatever_form_it_came_in(
+    tmp_path: Path, form: str
+):
+    made = painted(tmp_path / "pictures", 2)
+    size = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (tmp_path / "voc" / folder).mkdir(parents=True)
+    for item in made:
+        Image.open(item.path).save(tmp_path / "voc" / "JPEGImages" / f"{item.image_id}.jpg")
+        objects = ""
+        if item.image_id == "0":
+            objects = (
+                "<object><name>cat</name><bndbox><xmin>11</xmin><ymin>11</ymin>"
+                "<xmax>40</xmax><ymax>40</ymax></bndbox></object>"
+            )
+        xml = f"<annotation>{size.format(item.width, item.height)}{objects}</annotation>"
+        (tmp_path / "voc" / "Annotations" / f"{item.image_id}.xml").write_text(xml)
+    (tmp_path / "voc" / "ImageSets/Main/train.txt").write_text("0\n1\n")
+    document = {
+        "images": [
+            {
+                "id": int(item.image_id),
+                "file_name": item.path.name,
+                "width": item.width,
+                "height": item.height,
+            }
+            for item in made
+        ],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [10, 10, 30, 30]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "pictures" / "train.json").write_text(json.dumps(document))
+    dataset = open_dataset(tmp_path / ("voc" if form == "voc" else "pictures"), "train")
+    assert [len(item.boxes) for item in dataset] == [1, 0]
+    boxes = np.array([[9, 9, 40, 41], [0, 0, 20, 20], [12, 20, 47, 47]], np.float32)
+    proposals = SimpleNamespace(get=lambda item: boxes)
+    recipe = with_settings(PICTURES, ["flip=false", "bg_iou_low=0.1"])
+    samples = MiniBatches(recipe, dataset, None, proposals).batch(0).samples
+    empty, full = sorted(samples, key=lambda sample: sample.labels.any())
+    assert empty.image_id == dataset[1].image_id
+    assert sorted(empty.boxes.tolist()) == sorted(boxes.tolist())
+    assert empty.labels.tolist() == [0, 0, 0] and not empty.deltas.any()
+    assert full.labels.any()

@@ -4,13 +4,13 @@ import torch
 from fastrcnn.model import FastRCNN
 from fastrcnn.training import Recipe, with_settings
 from fastrcnn.training.optimizer import Solver
-from tests.training.tiny import CLASSES, RECIPE, Backbone
+from tests.training.tiny import CLASSES, RECIPE, tiny_backbone
 
 
 def solver(*settings: str, iterations: int = 10) -> tuple[Solver, FastRCNN]:
     recipe: Recipe = with_settings(RECIPE, settings)
     torch.manual_seed(0)
-    model = FastRCNN(recipe.network_config(CLASSES), Backbone())
+    model = FastRCNN(recipe.network_config(CLASSES), tiny_backbone())
     model.freeze(recipe.first_trainable)
     return Solver(recipe, model, iterations), model
 

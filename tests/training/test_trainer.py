@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastrcnn.boxes import iou
 from fastrcnn.data import Dataset
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
-from fastrcnn.model import load_checkpoint
+from fastrcnn.model import fast_rcnn, load_checkpoint, roi_pool
 from fastrcnn.training import (
     CheckpointSaved,
     EpochEnd,
@@ -194,9 +194,7 @@ def test_only_layers_from_first_trainable_on_learn(tmp_path: Path):
 def test_with_the_convolutions_frozen_no_graph_is_built_below_the_head(tmp_path: Path):
     run = trainer(tmp_path, "iterations=2", "first_trainable=fc6")
     seen = []
-    run.model.roi_pool.register_forward_hook(
-        lambda module, inputs, output: seen.append(output.grad_fn)
-    )
+    run.model.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].grad_fn))
     list(run)
     assert seen == [None, None]
 
@@ -474,9 +472,13 @@ class Reads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("settings", [(), ("foreground_candidates=8", "background_candidates=24")])
-def test_a_step_reads_nothing_from_the_device(tmp_path: Path, settings):
+def test_a_step_reads_nothing_from_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
+):
+    # On the paths that a GPU takes.
+    for module in (roi_pool, fast_rcnn):
+        monkeypatch.setattr(module, "is_processor", lambda device: False)
     run = picture_trainer(tmp_path, *settings, "images_per_batch=4", "clip_norm=1")
-    # What RoI pooling asks of its RoIs, and whether torch has two devices at hand, is not ours.
     while not isinstance(next(run), Step):
         pass
     batch = run._batches.batch(1)

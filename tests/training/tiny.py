@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.model import FastRCNN
+from fastrcnn.model import Backbone, FastRCNN
+from fastrcnn.model.vgg import torchvision_pixels
 from fastrcnn.runtime import distributed
 from fastrcnn.training import Recipe, Trainer, build_model, with_settings
 
@@ -34,39 +35,16 @@ RECIPE = Recipe(
 )
 
 
-class Backbone(nn.Module):
-    name = "tiny"
-    layers = ("conv1", "conv2")
-    channels = 4
-    stride = 4
+class _Layer(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 3, 2, 1)
-        self.conv2 = nn.Conv2d(4, 4, 3, 2, 1)
 
-    def forward(
-        self,
-        x: Tensor,
-        start: str | None = None,
-        stop: str | None = None,
-        sizes: Tensor | None = None,
-    ) -> Tensor:
-        first = 0 if start is None else self.layers.index(start) + 1
-        last = len(self.layers) if stop is None else self.layers.index(stop) + 1
-        for layer in self.layers[first:last]:
-            x = getattr(self, layer)(x).relu()
-        return x
-
-    def freeze(self, first_trainable: str | None) -> None:
-        learns = first_trainable is None
-        for layer in self.layers:
-            learns = learns or layer == first_trainable
-            getattr(self, layer).requires_grad_(learns)
-
-    def last_frozen(self) -> str | None:
-        frozen = [name for name in self.layers if not getattr(self, name).weight.requires_grad]
-        return frozen[-1] if frozen else None
+def tiny_backbone() -> Backbone:
+    layers = {"conv1": _Layer(3, 4, 3, 2, 1), "conv2": _Layer(4, 4, 3, 2, 1)}
+    return Backbone(
+        layers, strides=(2, 4), channels=4, first_kept="conv1", pixels=torchvision_pixels
+    )
 
 
 class Features:
@@ -139,7 +117,7 @@ def trainer(
     recipe = with_settings(RECIPE, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = FastRCNN(recipe.network_config(CLASSES), Backbone())
+        model = FastRCNN(recipe.network_config(CLASSES), tiny_backbone())
     model.freeze(recipe.first_trainable)
     features = Features(model.backbone.last_frozen())
     return Trainer(
