@@ -105,12 +105,11 @@ def _batch() -> Mapping[int, Work]:
 
     def step(count: int) -> None:
         pixels = torch.rand(count, 3, _BATCH_SIDE, _BATCH_SIDE)
-        rois = one.repeat(count, 1)
-        rois[:, 0] = torch.arange(count).repeat_interleave(len(one))
-        labels = torch.arange(len(rois)) % (len(VOC_CLASSES) + 1)
+        rois = [one[:, 1:]] * count
+        labels = torch.arange(count * len(one)) % (len(VOC_CLASSES) + 1)
         model.zero_grad(set_to_none=True)
         cls_score, bbox_pred = model(pixels, rois)
-        targets = torch.zeros(len(rois), 4)
+        targets = torch.zeros(len(labels), 4)
         multi_task_loss(cls_score, bbox_pred, labels, targets).total.backward()
 
     return {count: partial(step, count) for count in _PICTURES}

@@ -40,9 +40,9 @@ from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime.precision import autocast, has_bfloat16
 from fastrcnn.training.batches import MiniBatches
-from fastrcnn.training.caches import fill_caches
-from fastrcnn.training.feature_cache import FeatureCache
-from fastrcnn.training.recipes import WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training.caches import feature_cache, fill_caches
+from fastrcnn.training.recipe import Recipe, with_settings
+from fastrcnn.training.recipes import WALKTHROUGH
 from fastrcnn.training.records import Step
 from fastrcnn.training.trainer import Trainer, build_model
 
@@ -314,23 +314,18 @@ def _training_parts(
 ) -> tuple[Trainer, tuple[Tensor, ...]]:
     """Our trainer, and the first mini-batch in the walk-through's form."""
     model = build_model(recipe, dataset.classes)
-    features = FeatureCache(model.backbone, model.config.resize, folder / "cache")
+    features = feature_cache(recipe, model, folder / "cache")
     proposals = ProposalCache(MODES[recipe.proposals_mode], folder / "cache")
     trainer = Trainer(
-        recipe, model, dataset, out=folder / "run", features=features, proposals=proposals
+        recipe, model, dataset, out=folder / "run", proposals=proposals, features=features
     )
     for _ in fill_caches(trainer, features, proposals):
         pass
-    pictures = MiniBatches(recipe, dataset, features, proposals).batch(0)
-    images = torch.cat([walkthrough.preprocess(load_image(p.sample.path)) for p in pictures])
-    rois = torch.cat(
-        [
-            torch.cat([torch.full((len(p.rois), 1), float(i)), p.rois[:, 1:]], dim=1)
-            for i, p in enumerate(pictures)
-        ]
-    )
-    labels = torch.cat([p.labels for p in pictures])
-    return trainer, (images, rois, labels, torch.cat([p.deltas for p in pictures]))
+    batch = MiniBatches(recipe, dataset, features, proposals).batch(0)
+    images = torch.cat([walkthrough.preprocess(load_image(s.path)) for s in batch.samples])
+    numbers = torch.arange(len(batch.counts)).repeat_interleave(torch.tensor(batch.counts))
+    rois = torch.cat([numbers[:, None], batch.rois], dim=1)
+    return trainer, (images, rois, batch.labels, batch.deltas)
 
 
 @torch.no_grad()

@@ -85,7 +85,8 @@ def train(
     from fastrcnn.proposals.cache import ProposalCache
     from fastrcnn.runtime.device import choose
     from fastrcnn.training.caches import feature_cache, fill_caches
-    from fastrcnn.training.recipes import RECIPES, with_settings
+    from fastrcnn.training.recipe import with_settings
+    from fastrcnn.training.recipes import RECIPES
     from fastrcnn.training.trainer import Trainer, build_model
 
     if recipe not in RECIPES:

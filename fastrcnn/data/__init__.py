@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastrcnn.data.coco import read_coco
-from fastrcnn.data.dataset import Annotation, Dataset
+from fastrcnn.data.dataset import Annotation, Dataset, join
 from fastrcnn.data.pictures import OnBad, without_bad_pictures
 from fastrcnn.data.shapes import draw_shapes, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
@@ -21,6 +21,7 @@ __all__ = [
     "Reader",
     "download_voc2007",
     "draw_shapes",
+    "join",
     "open_dataset",
     "open_datasets",
     "read_coco",

@@ -22,6 +22,7 @@ class Annotation:
     boxes: (G, 4) float32 xyxy in pixels of the picture, x2 and y2 exclusive, inside the picture.
     labels: (G,) int64, 1 ... K-1; ``classes[label - 1]`` of the data set is the name.
     difficult: (G,) bool, objects that scoring neither asks for nor counts against a detector.
+    part: which of several joined data sets the picture comes from, counted from 0.
     """
 
     image_id: str
@@ -31,6 +32,7 @@ class Annotation:
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    part: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,3 +67,34 @@ class Dataset(Sequence[Annotation]):
         if isinstance(index, slice):
             return replace(self, annotations=self.annotations[index])
         return self.annotations[index]
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """Several data sets as one, such as VOC2007 and VOC2012; a single one stays as it is.
+
+    The classes keep the order of the first one. A picture's id gets the name of its data set in
+    front, or where names are equal a number, so that two of one name are told apart. Raises
+    DataError where the sets do not name the same classes: an object that only some of them annotate
+    would be background in the others.
+    """
+    first = datasets[0]
+    if len(datasets) == 1:
+        return first
+    names = [dataset.name for dataset in datasets]
+    if len(set(names)) < len(names):
+        names = [str(number) for number in range(1, len(names) + 1)]
+    annotations: list[Annotation] = []
+    for part, (name, dataset) in enumerate(zip(names, datasets, strict=True)):
+        if odd := sorted(set(dataset.classes) ^ set(first.classes)):
+            raise DataError(
+                f"{first.name} and {dataset.name} cannot be joined: only one of them has the class "
+                f"{odd[0]!r}."
+            )
+        # labels[k] is what this set's class k is in the first one; 0 stays background.
+        labels = np.array([0, *(first.classes.index(name) + 1 for name in dataset.classes)])
+        annotations += [
+            replace(item, image_id=f"{name}/{item.image_id}", labels=labels[item.labels], part=part)
+            for item in dataset
+        ]
+    title = " + ".join(dataset.name for dataset in datasets)
+    return Dataset(title, first.classes, tuple(annotations), first.category_ids)

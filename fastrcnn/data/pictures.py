@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fastrcnn.data.dataset import Annotation, Dataset
 from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.images import load_image
@@ -63,7 +65,7 @@ def without_bad_pictures(
     mine = {}
     for annotation in progress(dataset.annotations[share]):
         try:
-            check_picture(annotation)
+            load_annotated(annotation)
         except FastRCNNError as error:
             mine[annotation.image_id] = error
     bad: dict[str, FastRCNNError] = {}
@@ -79,9 +81,14 @@ def without_bad_pictures(
     return replace(dataset, annotations=good)
 
 
-def check_picture(annotation: Annotation) -> None:
-    """Raises ImageError or DataError where a picture is not what its annotation says."""
-    check_size(annotation, *load_image(annotation.path).shape[:2])
+def load_annotated(annotation: Annotation) -> np.ndarray:
+    """The picture, (H, W, 3) uint8 RGB.
+
+    Raises ImageError or DataError where it is not what its annotation says.
+    """
+    image = load_image(annotation.path)
+    check_size(annotation, *image.shape[:2])
+    return image
 
 
 def check_size(annotation: Annotation, height: int, width: int) -> None:

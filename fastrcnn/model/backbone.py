@@ -72,24 +72,35 @@ class Backbone(nn.Module):
         """What `preprocess` does, from a tensor: (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
         return self._pixels(images.permute(0, 3, 1, 2).float())
 
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        start: str | None = None,
+        stop: str | None = None,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
         """Run the layers after `start` up to and including `stop`; by default all of them.
 
-        x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call. Gives
-        float32, in whatever precision it was computed.
+        x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call. sizes:
+        (B, 2), the height and width of each image within `x`, where they are padded with zeros to
+        one size. What lies outside is made 0 again after every layer, as a convolution sees it
+        beyond a border, so that each image gives what it gives alone. Gives float32, in whatever
+        precision it was computed.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         layers = self.layers[first:last]
+        before = 1 if start is None else self._strides[start]
         if start is None and torch.is_autocast_enabled(x.device.type):
             # The first layer is a hundredth of the work, and rounding the pixels would move the
             # scores more than all other rounding together: what is rounded is the same over every
             # even surface.
             with torch.autocast(x.device.type, enabled=False):
                 x = getattr(self, layers[0])(x.to(memory_format=torch.channels_last))
+            x = _only_inside(x, sizes, self._strides[layers[0]])
             layers = layers[1:]
         for layer in layers:
-            x = getattr(self, layer)(x)
+            x = _only_inside(getattr(self, layer)(x), sizes, self._strides[layer] // before)
         return x.float().contiguous()
 
     def train(self, mode: bool = True) -> Backbone:
@@ -133,6 +144,15 @@ class Backbone(nn.Module):
                 break
             frozen = layer
         return frozen
+
+
+def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
+    """x (B, C, H, W) with zeros outside of its images; of `sizes` (B, 2) before `stride`."""
+    if sizes is None:
+        return x
+    heights, widths = (sizes // stride)[:, :, None].unbind(1)  # (B, 1)
+    rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
+    return x * ((rows < heights)[:, :, None] & (columns < widths)[:, None])[:, None]
 
 
 def vgg16() -> Backbone:

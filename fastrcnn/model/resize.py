@@ -48,8 +48,13 @@ class Resize(Settings):
         """(H, W, 3) uint8 -> the resized picture and (sx, sy), input pixels per picture pixel."""
         height, width = image.shape[:2]
         new_height, new_width = self.size(height, width)
-        # Averaging the pixels that fall together keeps a shrunk photograph free of aliasing.
-        shrinks = new_height < height and new_width < width
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(image, (new_width, new_height), interpolation=method)
+        resized = resize_to(image, new_height, new_width)
         return resized, (new_width / width, new_height / height)
+
+
+def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3)."""
+    # Averaging the pixels that fall together keeps a shrunk photograph free of aliasing.
+    shrinks = height < image.shape[0] and width < image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)

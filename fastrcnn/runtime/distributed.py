@@ -1,7 +1,7 @@
 """Several processes, one run: what ``torchrun`` starts shares out its work through here.
 
-Without ``torchrun`` there is one process, of rank 0, and every call below is still right. Gloo
-carries the messages, on one machine or several, with or without a GPU.
+Without ``torchrun`` there is one process, of rank 0, and every call below is still right. NCCL
+carries what lies on GPUs, one for each process of a machine, and gloo the rest.
 """
 
 from __future__ import annotations
@@ -9,16 +9,38 @@ from __future__ import annotations
 import os
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fastrcnn.errors import RecipeError
+
 T = TypeVar("T")
 
+_PROCESSOR = torch.device("cpu")
 
-def init() -> None:
-    """Join the other processes that ``torchrun`` started; nothing to do when there are none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _joined():
+
+def init(device: torch.device = _PROCESSOR) -> torch.device:
+    """Join the other processes that ``torchrun`` started; nothing to do when there are none.
+
+    Returns the device that this process is to compute on: of several that want CUDA, each has the
+    GPU of its own number. Raises RecipeError where a machine has more processes than GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or _joined():
+        return device
+    if device.type != "cuda":
         dist.init_process_group("gloo")
+        return device
+    own = int(os.environ["LOCAL_RANK"])
+    if own >= torch.cuda.device_count():
+        raise RecipeError(
+            f"This machine has {torch.cuda.device_count()} GPUs; start no more processes on it, or "
+            f"compute on the processor with --device cpu."
+        )
+    device = torch.device("cuda", own)
+    torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl")
+    return device
 
 
 def shutdown() -> None:
@@ -35,6 +57,11 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes share the work."""
     return dist.get_world_size() if _joined() else 1
+
+
+def processes_here() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _joined() else 1
 
 
 def gather_objects(item: T) -> list[T]:

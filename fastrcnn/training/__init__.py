@@ -1,17 +1,18 @@
 """Training: recipes, targets, sampling, the multi-task loss, the trainer (paper, section 2.3)."""
 
 from fastrcnn.training.batches import Sample
-from fastrcnn.training.loss import Loss, multi_task_loss, smooth_l1
+from fastrcnn.training.hard_examples import hardest_rois
+from fastrcnn.training.loss import Loss, multi_task_loss, roi_losses, smooth_l1
 from fastrcnn.training.plots import plot_losses, read_metrics
+from fastrcnn.training.recipe import Recipe, with_settings
 from fastrcnn.training.recipes import (
     LAPTOP,
     LAPTOP_CONV5,
     PAPER,
     RECIPES,
     SHAPES,
+    VOC,
     WALKTHROUGH,
-    Recipe,
-    with_settings,
 )
 from fastrcnn.training.records import (
     CheckpointSaved,
@@ -32,6 +33,7 @@ __all__ = [
     "PAPER",
     "RECIPES",
     "SHAPES",
+    "VOC",
     "WALKTHROUGH",
     "CheckpointSaved",
     "EpochEnd",
@@ -46,10 +48,12 @@ __all__ = [
     "Trainer",
     "Validation",
     "build_model",
+    "hardest_rois",
     "label_proposals",
     "multi_task_loss",
     "plot_losses",
     "read_metrics",
+    "roi_losses",
     "sample_rois",
     "smooth_l1",
     "target_statistics",

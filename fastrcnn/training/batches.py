@@ -2,44 +2,40 @@
 
 What a mini-batch holds depends on the recipe's seed and on its number alone, never on what was
 drawn before. So a run can be resumed at any iteration, its pictures can be shared out among
-processes, and the next batch can be made ready in another thread, without a change in any number.
+processes, and batches can be made ready by workers, without a change in any number.
+
+Pictures of a mini-batch are padded at the right and below to one size, so that they go through the
+convolutions together. The padding is 0 after preprocessing and after every layer, as is what a
+convolution sees beyond a border: each picture gives the map that it gives alone, and zeros around
+it, which a RoI at the border does not see, since all else is 0 or more. (The pooling forms
+walkthrough and align also split or weigh by how many cells there are, and so take in one cell of
+zeros there.) Pictures of one orientation go together, so that little is padded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fastrcnn.boxes import flip_boxes
 from fastrcnn.data import Annotation, Dataset
+from fastrcnn.data.pictures import load_annotated
 from fastrcnn.errors import RecipeError
 from fastrcnn.proposals.cache import ProposalSource
+from fastrcnn.training.augment import View, whole_view
 from fastrcnn.training.feature_cache import FeatureSource
-from fastrcnn.training.recipes import Recipe
+from fastrcnn.training.order import Order
+from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.sampling import sample_rois
+from fastrcnn.training.streams import Stream, generator
 from fastrcnn.training.targets import Targets, label_proposals
-
-
-class Stream(IntEnum):
-    """What random numbers are drawn for; each use has its own, independent of the others."""
-
-    SPLIT = 0
-    STATISTICS = 1
-    ORDER = 2
-    SAMPLING = 3
-    VALIDATION = 4
-    DROPOUT = 5
-
-
-def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
-    """The random numbers of one place in a run."""
-    return np.random.default_rng((seed, stream, *position))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,31 +63,40 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A sample made ready for the network.
+class Batch:
+    """Samples made ready for the network, padded to one size.
 
-    features: (1, C, h, w) from the feature source. rois: (r, 5), batch index 0 and the box in
-    pixels of the network input. labels: (r,). deltas: (r, 4), not normalised.
-    pooled: (r, C, 7, 7) where everything up to RoI pooling is frozen, else None.
+    images: (B, H, W, 3) uint8, the resized pictures; where the frozen layers' maps are kept, those,
+    (B, C, h, w) as floats. sizes: (B, 2) int64, the height and width of each within `images`, or
+    None where nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels
+    within `images`, since a view may leave some of it empty; None for maps.
+    rois: (R, 4) xyxy in pixels of the network's input, one picture's after another's. counts: how
+    many each picture has. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
 
-    sample: Sample
-    features: Tensor
+    samples: tuple[Sample, ...]
+    images: Tensor
+    sizes: Tensor | None
+    places: Tensor | None
     rois: Tensor
+    counts: tuple[int, ...]
     labels: Tensor
     deltas: Tensor
-    pooled: Tensor | None = None
 
-    def only(self, chosen: Tensor) -> Picture:
-        """The RoIs with these indices."""
-        return Picture(
-            self.sample.only(chosen.numpy()),
-            self.features,
-            self.rois[chosen],
-            self.labels[chosen],
-            self.deltas[chosen],
-            None if self.pooled is None else self.pooled[chosen],
-        )
+    def pin_memory(self) -> Batch:
+        """In memory that a GPU reads from while the processor goes on."""
+        return self._each(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        """On this device; nothing waits for the copy."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        items: dict[str, Any] = {
+            name: change(item) if isinstance(item, Tensor) else item
+            for name, item in vars(self).items()
+        }
+        return Batch(**items)
 
 
 class MiniBatches:
@@ -101,80 +106,93 @@ class MiniBatches:
         self,
         recipe: Recipe,
         train: Dataset,
-        features: FeatureSource,
+        features: FeatureSource | None,
         proposals: ProposalSource,
-        pool: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        """pool: features and RoIs to pooled RoIs, where that needs no gradient."""
+        """features: where maps come from in place of pictures."""
         self._recipe = recipe
         self._train = train
         self._features = features
         self._proposals = proposals
-        self._pool = pool
-        self._entries = len(train) * (2 if recipe.flip else 1)
-        self.per_epoch = self._entries // recipe.images_per_batch
-        if not self.per_epoch:
-            raise RecipeError(
-                f"images_per_batch is {recipe.images_per_batch}, but {train.name} has only "
-                f"{self._entries} pictures, mirrored ones included; lower it."
-            )
+        self._order = Order(recipe, train)
+        self.per_epoch = self._order.per_epoch
 
-    def batch(self, iteration: int, first: int = 0, step: int = 1) -> list[Picture]:
-        """The pictures ``first``, ``first + step``, ... of mini-batch `iteration`, from 0.
-
-        Every epoch goes through the pictures (and their mirror images) in another order; what
-        does not fill a last mini-batch is left out.
-        """
-        seed, count = self._recipe.seed, self._recipe.images_per_batch
-        epoch, position = divmod(iteration, self.per_epoch)
-        order = generator(seed, Stream.ORDER, epoch).permutation(self._entries)
-        pictures = []
-        for slot in range(first, count, step):
-            flip, index = divmod(int(order[position * count + slot]), len(self._train))
-            draw = generator(seed, Stream.SAMPLING, iteration, slot)
-            pictures.append(self._training_picture(self._train[index], bool(flip), draw))
-        return pictures
-
-    def validation_picture(self, annotation: Annotation, index: int) -> Picture:
-        """A validation picture; it gives the same RoIs every time, so that losses compare."""
-        draw = generator(self._recipe.seed, Stream.VALIDATION, index)
-        count = self._recipe.rois_per_batch // self._recipe.images_per_batch
-        sample = self._sample(annotation, False, count, draw)
-        return self._ready(sample, *self._features.get(annotation))
-
-    def label(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, Targets]:
-        """All proposals (R, 4) of a picture and what each should be told."""
+    def batch(self, iteration: int, first: int = 0, step: int = 1) -> Batch:
+        """The pictures ``first``, ``first + step``, ... of mini-batch `iteration`, from 0."""
         recipe = self._recipe
-        used = np.ones(len(annotation.boxes), bool)
-        if not recipe.use_difficult:
-            used = ~annotation.difficult
-        gt_boxes = torch.from_numpy(annotation.boxes[used])
-        gt_labels = torch.from_numpy(annotation.labels[used])
+        draw_scale = generator(recipe.seed, Stream.SCALE, iteration)
+        resize = recipe.at_scale(recipe.resize(), draw_scale)
+        chosen = self._order.batch(iteration)
+        parts = []
+        for slot in range(first, len(chosen), step):
+            annotation, flip = self._train[chosen[slot][0]], chosen[slot][1]
+            draw = generator(recipe.seed, Stream.SAMPLING, iteration, slot)
+            view, draw_view = None, generator(recipe.seed, Stream.VIEW, iteration, slot)
+            if self._features is None:
+                view = recipe.view(resize, annotation.height, annotation.width, draw_view)
+            sample = self._sample(annotation, draw, flip, view, recipe.candidates > 0)
+            parts.append(self._alone(annotation, sample, view, draw_view))
+        return _together(parts)
+
+    def validation_picture(self, annotation: Annotation, index: int) -> Batch:
+        """A validation picture; it gives the same RoIs every time, so that losses compare."""
+        draw, view = generator(self._recipe.seed, Stream.VALIDATION, index), None
+        if self._features is None:
+            view = whole_view(self._recipe.resize(), annotation.height, annotation.width)
+        return self._alone(annotation, self._sample(annotation, draw, view=view), view)
+
+    def label(
+        self, annotation: Annotation, flip: bool = False, view: View | None = None
+    ) -> tuple[Tensor, Targets]:
+        """All proposals (R, 4) of a picture and what each should be told.
+
+        With a view, proposals and objects are cut to what is seen of the picture, and those of
+        which too little is seen are left out.
+        """
+        recipe = self._recipe
+        objects = torch.from_numpy(annotation.boxes)
         boxes = torch.from_numpy(self._proposals.get(annotation)[: recipe.max_proposals])
-        if recipe.add_ground_truth:
-            boxes = torch.cat([gt_boxes, boxes])
         if flip:
-            width = self._features.mirror_width(annotation)
-            boxes, gt_boxes = flip_boxes(boxes, width), flip_boxes(gt_boxes, width)
+            width: float = annotation.width
+            if self._features is not None:
+                width = self._features.mirror_width(annotation)
+            boxes, objects = flip_boxes(boxes, width), flip_boxes(objects, width)
+        used = torch.ones(len(objects), dtype=torch.bool)
+        if not recipe.use_difficult:
+            used = torch.from_numpy(~annotation.difficult)
+        if view is not None:
+            boxes, share = view.cut(boxes)
+            boxes = boxes[share >= recipe.visible_share]
+            objects, share = view.cut(objects)
+            used = used & (share >= recipe.visible_share)
+        if recipe.add_ground_truth:
+            boxes = torch.cat([objects[used], boxes])
         targets = label_proposals(
-            boxes, gt_boxes, gt_labels, recipe.fg_iou, recipe.bg_iou_low, recipe.bg_iou_high
+            boxes,
+            objects[used],
+            torch.from_numpy(annotation.labels)[used],
+            recipe.fg_iou,
+            recipe.bg_iou_low,
+            recipe.bg_iou_high,
+            objects[~used],
         )
         return boxes, targets
 
-    def _training_picture(
-        self, annotation: Annotation, flip: bool, draw: np.random.Generator
-    ) -> Picture:
-        recipe = self._recipe
-        count = (recipe.candidates_per_batch or recipe.rois_per_batch) // recipe.images_per_batch
-        sample = self._sample(annotation, flip, count, draw)
-        return self._ready(sample, *self._features.get(annotation, flip, draw))
-
     def _sample(
-        self, annotation: Annotation, flip: bool, count: int, draw: np.random.Generator
+        self,
+        annotation: Annotation,
+        draw: np.random.Generator,
+        flip: bool = False,
+        view: View | None = None,
+        candidates: bool = False,
     ) -> Sample:
+        """candidates: as many RoIs as hard examples are looked for among."""
         recipe = self._recipe
-        boxes, targets = self.label(annotation, flip)
-        chosen = sample_rois(targets.labels, count, recipe.fg_fraction, draw, recipe.replacement)
+        boxes, targets = self.label(annotation, flip, view)
+        count, fraction = recipe.rois_per_picture, recipe.fg_fraction
+        if candidates:
+            count, fraction = recipe.candidates, recipe.foreground_candidates / recipe.candidates
+        chosen = sample_rois(targets.labels, count, fraction, draw, recipe.replacement)
         return Sample(
             image_id=annotation.image_id,
             path=annotation.path,
@@ -185,15 +203,63 @@ class MiniBatches:
             overlaps=targets.overlaps[chosen].numpy(),
         )
 
-    def _ready(self, sample: Sample, features: Tensor, scale: tuple[float, float]) -> Picture:
+    def _alone(
+        self,
+        annotation: Annotation,
+        sample: Sample,
+        view: View | None,
+        colours: np.random.Generator | None = None,
+    ) -> Batch:
+        """A batch of one picture, as the view shows it, or of its maps where there is none."""
         boxes = torch.from_numpy(sample.boxes)
-        rois = torch.cat([boxes.new_zeros((len(boxes), 1)), boxes * torch.tensor(scale * 2)], dim=1)
-        pooled = None
-        if self._pool is not None:
-            with torch.no_grad():
-                pooled = self._pool(features, rois)
-        labels, deltas = torch.from_numpy(sample.labels), torch.from_numpy(sample.deltas)
-        return Picture(sample, features, rois, labels, deltas, pooled)
+        places = None
+        if view is None:
+            assert self._features is not None
+            images, scale = self._features.get(annotation, sample.flipped)
+            rois = boxes * torch.tensor(scale * 2)
+        else:
+            image = load_annotated(annotation)
+            pixels = view.render(image[:, ::-1] if sample.flipped else image)
+            if colours is not None:
+                pixels = self._recipe.recolour(pixels, colours)
+            x1, y1, x2, y2 = view.place
+            images = torch.zeros((1, *view.size, 3), dtype=torch.uint8)
+            images[0, y1:y2, x1:x2] = torch.from_numpy(pixels)
+            places = torch.tensor([view.place])
+            rois = view.to_input(boxes)
+        return Batch(
+            samples=(sample,),
+            images=images,
+            sizes=None,
+            places=places,
+            rois=rois,
+            counts=(len(boxes),),
+            labels=torch.from_numpy(sample.labels),
+            deltas=torch.from_numpy(sample.deltas),
+        )
+
+
+def _together(parts: Sequence[Batch]) -> Batch:
+    """Batches of one picture as one batch, their images padded to one size."""
+    pictures = parts[0].places is not None
+    rows = 1 if pictures else 2  # where in the shape of `images` the height is
+    sizes = [part.images.shape[rows : rows + 2] for part in parts]
+    height, width = (max(size[side] for size in sizes) for side in (0, 1))
+    images = []
+    for part, size in zip(parts, sizes, strict=True):
+        missing = (0, width - size[1], 0, height - size[0])
+        images.append(pad(part.images, (0, 0, *missing) if pictures else missing))
+    places = [part.places for part in parts if part.places is not None]
+    return Batch(
+        samples=tuple(sample for part in parts for sample in part.samples),
+        images=torch.cat(images),
+        sizes=torch.tensor(sizes) if len(set(sizes)) > 1 else None,
+        places=torch.cat(places) if pictures else None,
+        rois=torch.cat([part.rois for part in parts]),
+        counts=tuple(count for part in parts for count in part.counts),
+        labels=torch.cat([part.labels for part in parts]),
+        deltas=torch.cat([part.deltas for part in parts]),
+    )
 
 
 def split_validation(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -9,26 +9,27 @@ from pathlib import Path
 from fastrcnn.model import FastRCNN
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime import distributed
-from fastrcnn.training.feature_cache import FeatureCache
-from fastrcnn.training.recipes import Recipe
+from fastrcnn.training.feature_cache import FeatureCache, can_keep
+from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.records import Progress
 from fastrcnn.training.trainer import Trainer
 
 
-def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> FeatureCache:
-    """The features that `recipe` trains `model` on, which is frozen already; kept under `root`."""
+def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> FeatureCache | None:
+    """The kept features that `recipe` trains `model` on, which is frozen already; under `root`.
+
+    None where the pictures themselves are used: too few layers are frozen, or the pictures change
+    from one look to the next.
+    """
+    if recipe.augments or not can_keep(model.backbone):
+        return None
     return FeatureCache(
-        model.backbone,
-        model.config.resize,
-        root,
-        recipe.flip_maps,
-        recipe.precision,
-        recipe.augmentation(),
+        model.backbone, model.config.resize, root, recipe.flip_maps, recipe.precision
     )
 
 
 def fill_caches(
-    trainer: Trainer, features: FeatureCache, proposals: ProposalCache
+    trainer: Trainer, features: FeatureCache | None, proposals: ProposalCache
 ) -> Iterator[Progress]:
     """Make the proposals and frozen features of all pictures that are not on disk yet.
 
@@ -41,11 +42,9 @@ def fill_caches(
     making = proposals.fill([*train, *val], workers)
     for done, _ in enumerate(making, start=1):
         yield Progress("proposals", done, len(train) + len(val))
-    if features.keeps:
-        # A training picture that is another each time has no map to keep.
-        kept = [] if features.augmentation else train
-        for done, _ in enumerate(features.fill(kept, trainer.recipe.flip), start=1):
-            yield Progress("features", done, len(kept) + len(val))
-        for done, _ in enumerate(features.fill(val), start=1 + len(kept)):
-            yield Progress("features", done, len(kept) + len(val))
+    if features is not None:
+        for done, _ in enumerate(features.fill(train, trainer.recipe.flip), start=1):
+            yield Progress("features", done, len(train) + len(val))
+        for done, _ in enumerate(features.fill(val), start=1 + len(train)):
+            yield Progress("features", done, len(train) + len(val))
     distributed.gather_objects(None)

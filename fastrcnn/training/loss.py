@@ -11,25 +11,52 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fastrcnn.training.targets import IGNORED
+
 
 class Loss(NamedTuple):
-    """total = cls + lambda loc; scalars, of which `total` is the one to differentiate."""
+    """total = cls + lambda loc; of all RoIs, or of each, as the function says that gives it."""
 
     total: Tensor
     cls: Tensor
     loc: Tensor
 
 
-def smooth_l1(x: Tensor) -> Tensor:
-    """Element by element (equation 3):
+def smooth_l1(x: Tensor, beta: float = 1.0) -> Tensor:
+    """Element by element (equation 3, where beta is 1):
 
-        0.5 x^2      where |x| < 1
-        |x| - 0.5    elsewhere
+        0.5 x^2 / beta      where |x| < beta
+        |x| - 0.5 beta      elsewhere
 
     which, unlike a square, does not let one far-off target drown the others.
     """
     size = x.abs()
-    return torch.where(size < 1, 0.5 * x * x, size - 0.5)
+    return torch.where(size < beta, 0.5 * x * x / beta, size - 0.5 * beta)
+
+
+def roi_losses(
+    cls_score: Tensor,
+    bbox_pred: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    loc_weight: float = 1.0,
+    beta: float = 1.0,
+) -> Loss:
+    """L = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v) of each RoI, (R,) each.
+
+    cls_score: (R, K) before the softmax. bbox_pred: (R, K, 4). labels: (R,) int64, the classes u;
+    a RoI of -1 is not used and costs nothing. targets: (R, 4), v. loc_weight: lambda. beta: see
+    `smooth_l1`.
+
+    L_cls is the log loss of the true class. L_loc sums smooth L1 over the four numbers that were
+    predicted for the true class. Nothing here waits for the device to count RoIs of a kind.
+    """
+    cls = F.cross_entropy(cls_score, labels, reduction="none", ignore_index=IGNORED)
+    rows = torch.arange(len(labels), device=labels.device)
+    predicted = bbox_pred[rows, labels.clamp(min=0)]  # (R, 4)
+    loc = smooth_l1(predicted - targets, beta).sum(dim=1)
+    loc = torch.where(labels > 0, loc, 0)
+    return Loss(cls + loc_weight * loc, cls, loc)
 
 
 def multi_task_loss(
@@ -38,22 +65,13 @@ def multi_task_loss(
     labels: Tensor,
     targets: Tensor,
     loc_weight: float = 1.0,
-    count: float | None = None,
+    beta: float = 1.0,
 ) -> Loss:
-    """L = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v), averaged over the R sampled RoIs.
+    """The mean of `roi_losses` over the R RoIs that are used: scalars, `total` to differentiate.
 
-    cls_score: (R, K) before the softmax. bbox_pred: (R, K, 4). labels: (R,) int64, the classes u.
-    targets: (R, 4), v. loc_weight: lambda. count: the number of RoIs to divide by where these R
-    are only some of the batch's.
-
-    L_cls is the log loss of the true class. L_loc sums smooth L1 over the four numbers that were
-    predicted for the true class. Background rows add nothing to it but are counted in R, as in the
-    paper; the walk-through also averages over the four numbers, which makes its box loss a quarter
-    of this one.
+    Background rows add nothing to L_loc but are counted in R, as in the paper; the walk-through
+    also averages over the four numbers, which makes its box loss a quarter of this one.
     """
-    count = max(len(labels), 1) if count is None else count
-    cls = F.cross_entropy(cls_score, labels, reduction="sum") / count
-    foreground = torch.nonzero(labels > 0).squeeze(1)
-    predicted = bbox_pred[foreground, labels[foreground]]  # (F, 4)
-    loc = smooth_l1(predicted - targets[foreground]).sum() / count
-    return Loss(cls + loc_weight * loc, cls, loc)
+    losses = roi_losses(cls_score, bbox_pred, labels, targets, loc_weight, beta)
+    count = (labels != IGNORED).sum().clamp(min=1)
+    return Loss(*(part.sum() / count for part in losses))

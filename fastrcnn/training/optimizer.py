@@ -1,15 +1,158 @@
-"""An optimizer's state as tensors with names, and back."""
+"""What changes the weights: the optimizer, the pull towards the start, the averages.
+
+Everything here that training cannot do without is a tensor with a name, so that a run can be gone
+on with.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from fastrcnn.model import FastRCNN
+from fastrcnn.model.svd import truncated_svd
+from fastrcnn.training.recipe import Recipe
 
 _OPTIMIZER_KEYS = {
     torch.optim.SGD: {"momentum_buffer"},
     torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
 }
+
+
+class Solver:
+    """Learns a model's weights from their gradients, as the recipe says.
+
+    trainable: the parameters that learn, by name. averaged: of how many iterations `average` holds
+    the weights.
+    """
+
+    def __init__(self, recipe: Recipe, model: FastRCNN, iterations: int) -> None:
+        self._recipe = recipe
+        self._model = model
+        self._iterations = iterations
+        self.trainable = _trainable(model)
+        self.optimizer = build_optimizer(recipe, self.trainable)
+        self.average: dict[str, Tensor] = {}
+        self.averaged = 0
+        # What the convolutions are pulled to, or moved back to in the end.
+        self.start: dict[str, Tensor] = {}
+        if recipe.needs_start:
+            self.start = {
+                name: parameter.detach().clone()
+                for name, parameter in self.trainable.items()
+                if name.startswith("backbone.")
+            }
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the step before."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def step(self, iteration: int) -> None:
+        """Change the weights by the gradients of `iteration`, from 0."""
+        recipe = self._recipe
+        lr = recipe.learning_rate(iteration, self._iterations)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_factor"]
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.trainable.values(), recipe.clip_norm)
+        self.optimizer.step()
+        if recipe.start_decay:
+            # Apart from the gradients, as AdamW decays weights towards zero.
+            share = min(lr * recipe.conv_lr_factor * recipe.start_decay, 1.0)
+            for name, start in self.start.items():
+                self.trainable[name].lerp_(start, share)
+        self._update_average(iteration + 1)
+
+    def _update_average(self, done: int) -> None:
+        """The mean of the weights over iterations, which is steadier than the last ones are."""
+        last = round(self._recipe.average_last * self._iterations)
+        if self._recipe.average_decay:
+            # At the start the average must follow quickly, or it would hold random weights.
+            keeps = min(self._recipe.average_decay, (1 + self.averaged) / (10 + self.averaged))
+        elif done > self._iterations - last:
+            keeps = self.averaged / (self.averaged + 1)
+        else:
+            return
+        for name, parameter in self.trainable.items():
+            if self.averaged == 0:
+                self.average[name] = parameter.detach().clone()
+            else:
+                self.average[name].lerp_(parameter, 1 - keeps)
+        self.averaged += 1
+
+    @torch.no_grad()
+    def cut_fc6(self, rank: int) -> None:
+        """Truncated SVD of fc6 (paper, section 3.1), from the averaged weights where there are any.
+
+        The optimizer goes on with what it knows of all other layers; the average begins anew.
+        """
+        self._take_average()
+        fc6 = self._model.head.fc6
+        learns = next(fc6.parameters()).requires_grad
+        self._model.head.fc6 = truncated_svd(fc6, rank).requires_grad_(learns)
+        self._model.config = self._model.config.but(fc6_rank=rank)
+        before = self.optimizer.state
+        self.trainable = _trainable(self._model)
+        self.optimizer = build_optimizer(self._recipe, self.trainable)
+        for parameter in self.trainable.values():
+            if parameter in before:
+                self.optimizer.state[parameter] = before[parameter]
+            elif isinstance(self.optimizer, torch.optim.SGD):
+                # It wants momentum of all parameters or of none; 0 is what the first step has.
+                still = {"momentum_buffer": torch.zeros_like(parameter)}
+                self.optimizer.state[parameter] = still
+        self.average, self.averaged = {}, 0
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Put the averages in place, and the convolutions on the line to where they started."""
+        self._take_average()
+        if self._recipe.conv_share < 1:
+            for name, start in self.start.items():
+                parameter = self.trainable[name]
+                parameter.copy_(start.lerp(parameter, self._recipe.conv_share))
+
+    def _take_average(self) -> None:
+        for name, average in self.average.items():
+            self.trainable[name].copy_(average)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What going on needs, beside the model's weights."""
+        state = {f"optimizer.{name}": t for name, t in flatten_optimizer(self.optimizer).items()}
+        return state | {f"average.{name}": tensor for name, tensor in self.average.items()}
+
+    def close(self) -> None:
+        """Free all memory but the model's; gradients and an optimizer's own are three times it."""
+        self.zero_grad()
+        self.optimizer.state.clear()
+        self.average.clear()
+        self.start.clear()
+
+
+def _trainable(model: FastRCNN) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def build_optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """Weights and biases of convolutions and head in groups; `lr_factor` is theirs on top of lr."""
+    groups: dict[tuple[bool, bool], dict] = {}
+    for name, parameter in trainable.items():
+        is_conv, is_bias = name.startswith("backbone."), name.endswith(".bias")
+        group = groups.setdefault((is_conv, is_bias), {"params": []})
+        group["params"].append(parameter)
+        group["lr_factor"] = (recipe.conv_lr_factor if is_conv else 1.0) * (
+            recipe.bias_lr_factor if is_bias else 1.0
+        )
+        decays = (recipe.bias_decay or not is_bias) and not (is_conv and recipe.start_decay)
+        group["weight_decay"] = recipe.weight_decay if decays else 0.0
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            list(groups.values()), recipe.lr, momentum=recipe.momentum, fused=True
+        )
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(list(groups.values()), recipe.lr, fused=True)
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -35,19 +35,28 @@ def label_proposals(
     fg_iou: float = 0.5,
     bg_iou_low: float = 0.1,
     bg_iou_high: float = 0.5,
+    ignored: Tensor | None = None,
 ) -> Targets:
     """Give each proposal (R, 4) the object (G, 4) that it overlaps most.
 
     Foreground is an IoU of at least fg_iou; background lies in [bg_iou_low, bg_iou_high): what
     overlaps a little teaches more than what overlaps nothing. Of equal overlaps the first object
-    counts. Without objects every IoU is 0.
+    counts. Without objects every IoU is 0, and every proposal is background: such a picture has
+    nothing else to teach.
+
+    ignored: (I, 4), objects that are not learned. What overlaps one by bg_iou_high or more is no
+    background.
     """
     labels = torch.full((len(proposals),), IGNORED, dtype=torch.int64)
     deltas = proposals.new_zeros((len(proposals), 4))
     overlaps = proposals.new_zeros(len(proposals))
     if len(gt_boxes):
         overlaps, nearest = iou(proposals, gt_boxes).max(dim=1)
+    else:
+        bg_iou_low = 0.0
     labels[(overlaps >= bg_iou_low) & (overlaps < bg_iou_high)] = 0
+    if ignored is not None and len(ignored):
+        labels[(iou(proposals, ignored) >= bg_iou_high).any(dim=1)] = IGNORED
     foreground = torch.nonzero(overlaps >= fg_iou).squeeze(1)
     if len(foreground):
         objects = nearest[foreground]

@@ -32,17 +32,17 @@ def test_one_process_needs_no_group():
     distributed.shutdown()
 
 
-def torchrun(out: Path, *options: str) -> subprocess.Popen:
+def torchrun(out: Path, *options: str, settings: tuple[str, ...] = ()) -> subprocess.Popen:
     command = (sys.executable, "-m", "torch.distributed.run", *options)
     return subprocess.Popen(
-        [*command, "-m", "tests.training.tiny", out, "9", *SETTINGS],
+        [*command, "-m", "tests.training.tiny", out, "9", *SETTINGS, *settings],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
-def check_that_it_is_one_run(two: Path, one: Path) -> None:
-    list(trainer(one, *SETTINGS, pictures=9))
+def check_that_it_is_one_run(two: Path, one: Path, settings: tuple[str, ...] = ()) -> None:
+    list(trainer(one, *SETTINGS, *settings, pictures=9))
     alone, shared = (read_metrics(out / "metrics.jsonl") for out in (one, two))
     assert [line["event"] for line in shared] == [line["event"] for line in alone]
     for line, other in zip(alone, shared, strict=True):
@@ -57,6 +57,17 @@ def test_two_processes_train_as_one_does(tmp_path: Path):
     run = torchrun(tmp_path / "two", "--standalone", "--nproc-per-node", "2")
     assert run.wait(timeout=600) == 0
     check_that_it_is_one_run(tmp_path / "two", tmp_path / "one")
+
+
+def test_two_processes_cut_fc6_and_find_hard_examples_as_one_does(tmp_path: Path):
+    settings = (
+        *("average_last=0", "average_decay=0.9", "fc6=24", "svd_rank=4", "svd_at=0.5"),
+        *("foreground_candidates=8", "background_candidates=24", "conv_share=0.5", "clip_norm=1"),
+    )
+    options = ("--standalone", "--nproc-per-node", "2")
+    run = torchrun(tmp_path / "two", *options, settings=settings)
+    assert run.wait(timeout=600) == 0
+    check_that_it_is_one_run(tmp_path / "two", tmp_path / "one", settings)
 
 
 def test_two_machines_train_as_one_does(tmp_path: Path):

@@ -1,14 +1,28 @@
-from collections import Counter
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fastrcnn.boxes import flip_boxes
+from fastrcnn.data import open_dataset
 from fastrcnn.errors import RecipeError
 from fastrcnn.training import with_settings
-from fastrcnn.training.batches import MiniBatches, split_validation
-from tests.training.tiny import RECIPE, WIDTH, Features, Proposals, dataset
+from fastrcnn.training.augment import View
+from fastrcnn.training.batches import Batch, MiniBatches, split_validation
+from tests.training.tiny import (
+    PICTURES,
+    RECIPE,
+    WIDTH,
+    Features,
+    Proposals,
+    dataset,
+    painted,
+)
 
 
 def batches(*settings: str, pictures: int = 7) -> MiniBatches:
@@ -16,39 +30,12 @@ def batches(*settings: str, pictures: int = 7) -> MiniBatches:
     return MiniBatches(recipe, dataset(pictures), Features("conv2"), Proposals())
 
 
-def numbers(pictures) -> list:
+def numbers(batch: Batch) -> list:
+    rois = batch.rois.split(batch.counts)
     return [
-        (picture.sample.image_id, picture.sample.flipped, picture.rois.tolist())
-        for picture in pictures
+        (sample.image_id, sample.flipped, own.tolist())
+        for sample, own in zip(batch.samples, rois, strict=True)
     ]
-
-
-def test_an_epoch_uses_every_picture_and_its_mirror_image_once():
-    made = batches()
-    assert made.per_epoch == 7
-    for epoch in (0, 1):
-        seen = [
-            (picture.sample.image_id, picture.sample.flipped)
-            for iteration in range(7 * epoch, 7 * epoch + 7)
-            for picture in made.batch(iteration)
-        ]
-        assert Counter(seen) == Counter((str(i), f) for i in range(7) for f in (False, True))
-
-
-def test_what_does_not_fill_a_batch_is_left_out():
-    made = batches("flip=false", "images_per_batch=4")
-    assert made.per_epoch == 1
-    assert len({picture.sample.image_id for picture in made.batch(0)}) == 4
-
-
-def test_epochs_differ_in_order_and_seeds_in_everything():
-    made = batches("flip=false")
-    orders = [
-        [p.sample.image_id for i in range(3) for p in made.batch(3 * epoch + i)]
-        for epoch in range(3)
-    ]
-    assert orders[0] != orders[1] != orders[2]
-    assert numbers(made.batch(0)) != numbers(batches("flip=false", "seed=1").batch(0))
 
 
 def test_a_batch_depends_on_its_number_alone():
@@ -58,6 +45,12 @@ def test_a_batch_depends_on_its_number_alone():
     assert [numbers(second.batch(i)) for i in reversed(range(9))] == expected[::-1]
 
 
+def test_seeds_differ_in_everything():
+    assert numbers(batches("flip=false").batch(0)) != numbers(
+        batches("flip=false", "seed=1").batch(0)
+    )
+
+
 def test_processes_share_out_a_batchs_pictures():
     made = batches("images_per_batch=4")
     whole = numbers(made.batch(1))
@@ -65,16 +58,154 @@ def test_processes_share_out_a_batchs_pictures():
 
 
 def test_rois_are_the_samples_boxes_in_input_pixels():
-    for picture in batches().batch(0):
-        sample = picture.sample
-        assert len(sample.boxes) == 8
+    batch = batches().batch(0)
+    assert batch.counts == (8, 8)
+    for part, name in ((batch.labels, "labels"), (batch.deltas, "deltas")):
+        own = np.concatenate([getattr(sample, name) for sample in batch.samples])
+        assert part.tolist() == own.tolist()
+    for sample, rois in zip(batch.samples, batch.rois.split(batch.counts), strict=True):
         assert np.sum(sample.labels > 0) == 2
-        assert picture.rois[:, 0].eq(0).all()
         # The fake network input is twice as wide as the picture and as high.
-        assert np.allclose(picture.rois[:, 1:], sample.boxes * [2, 1, 2, 1])
-        assert picture.deltas.tolist() == sample.deltas.tolist()
+        assert np.allclose(rois, sample.boxes * [2, 1, 2, 1])
         assert (sample.overlaps[sample.labels > 0] >= 0.5).all()
         assert (sample.overlaps[sample.labels == 0] < 0.5).all()
+
+
+def test_maps_of_several_sizes_are_padded_with_nothing():
+    made = batches("images_per_batch=4")
+    large = made._features._shape
+    sizes = {str(i): (large[2] - i % 3, large[3] - 2 * (i % 2)) for i in range(7)}
+    get = made._features.get
+
+    def smaller(item, flip):
+        maps, scale = get(item, flip)
+        height, width = sizes[item.image_id]
+        return maps[:, :, :height, :width], scale
+
+    made._features.get = smaller
+    batch = made.batch(0)
+    own = [sizes[sample.image_id] for sample in batch.samples]
+    assert batch.places is None and batch.sizes.tolist() == [list(size) for size in own]
+    assert batch.images.shape[2:] == (max(h for h, _ in own), max(w for _, w in own))
+    assert len(set(own)) > 1
+    for maps, (height, width) in zip(batch.images, own, strict=True):
+        assert maps[:, :height, :width].min() > 0
+        assert maps[:, height:].abs().sum() == maps[:, :, width:].abs().sum() == 0
+
+
+# Pictures
+
+
+def pictures(folder: Path, *settings: str) -> MiniBatches:
+    return MiniBatches(with_settings(PICTURES, settings), painted(folder), None, Proposals())
+
+
+def colours_of_objects(batch: Batch) -> list[tuple[int, float, float]]:
+    """Of each object, as its own box was sampled: its class, and how red and blue its middle is."""
+    found = []
+    parts = (batch.rois.split(batch.counts), batch.labels.split(batch.counts))
+    for image, rois, labels, sample in zip(batch.images, *parts, batch.samples, strict=True):
+        for (x1, y1, x2, y2), label, iou in zip(
+            rois.tolist(), labels.tolist(), sample.overlaps, strict=True
+        ):
+            if iou > 0.99:
+                middle = image[round(y1 + y2) // 2, round(x1 + x2) // 2].tolist()
+                found.append((label, middle[0], middle[2]))
+    return found
+
+
+AUGMENTED = ("scales=40,48", "zoom_out=0.5", "zoom_in=2", "aspect_jitter=0.4", "colour_jitter=0.05")
+
+
+@pytest.mark.parametrize("settings", [(), AUGMENTED])
+def test_pictures_lie_where_their_boxes_are(tmp_path: Path, settings):
+    made = pictures(tmp_path, *settings, "rois_per_batch=128")
+    found = [object_ for i in range(30) for object_ in colours_of_objects(made.batch(i))]
+    assert len(found) > 40
+    # Where two objects overlap the later one hides the other.
+    right = [(label == 1) == (red > blue) for label, red, blue in found]
+    assert np.mean(right) > 0.9
+
+
+def test_a_batch_of_pictures_is_padded_around_each_ones_place(tmp_path: Path):
+    made = pictures(
+        tmp_path, "images_per_batch=4", "zoom_out=0.5", "zoom_out_share=1", "zoom_in_share=0"
+    )
+    for iteration in range(6):
+        batch = made.batch(iteration)
+        assert batch.images.dtype == torch.uint8 and batch.images.shape[0] == 4
+        for image, (x1, y1, x2, y2) in zip(batch.images, batch.places.tolist(), strict=True):
+            inside = image[y1:y2, x1:x2]
+            assert inside.amin() > 0
+            assert image.sum() == inside.sum()
+
+
+def test_parts_of_a_batch_of_pictures_hold_the_same_pictures(tmp_path: Path):
+    made = pictures(tmp_path, "images_per_batch=4", *AUGMENTED)
+    for iteration in range(4):
+        whole = made.batch(iteration)
+        for rank in (0, 1):
+            part = made.batch(iteration, rank, 2)
+            height, width = part.images.shape[1:3]
+            assert torch.equal(part.images, whole.images[rank::2, :height, :width])
+            assert not whole.images[rank::2, height:].any()
+            assert torch.equal(part.places, whole.places[rank::2])
+
+
+def test_what_is_mostly_cut_away_is_not_used(tmp_path: Path):
+    made = pictures(tmp_path)
+    annotation = replace(
+        made._train[0],
+        boxes=np.array([[0, 0, 20, 20], [30, 0, 50, 20]], np.float32),
+        labels=np.array([1, 2]),
+        difficult=np.array([False, False]),
+    )
+    # The first object keeps 0.3 of itself, the second 0.8.
+    view = View((14, 0, 46, 48), (0, 0, 32, 48), (48, 32))
+    proposals = np.array(
+        [
+            [14, 0, 20, 20],  # what is left of the first one
+            [30, 0, 46, 20],  # what is left of the second one
+            [0, 0, 17, 20],  # mostly cut away
+            [22, 24, 40, 44],  # nothing
+            [10, 0, 20, 20],  # cut to what is left of the first one
+        ],
+        np.float32,
+    )
+    made._proposals = SimpleNamespace(get=lambda item: proposals)
+    boxes, targets = made.label(annotation, view=view)
+    assert boxes.tolist() == [
+        *([30, 0, 46, 20], [14, 0, 20, 20], [30, 0, 46, 20], [22, 24, 40, 44], [14, 0, 20, 20]),
+    ]
+    # The objects' own box, then: unused, found, too far from anything, unused.
+    assert targets.labels.tolist() == [2, -1, 2, -1, -1]
+    only_difficult = replace(annotation, difficult=np.array([True, True]))
+    made._recipe = made._recipe.but(use_difficult=False)
+    assert made.label(only_difficult, view=view)[1].labels.tolist() == [-1, -1, 0, -1]
+
+
+def test_a_picture_without_objects_gives_background(tmp_path: Path):
+    made = pictures(tmp_path, "flip=false", "images_per_batch=6", "rois_per_batch=48")
+    empty = [
+        replace(
+            item,
+            boxes=np.zeros((0, 4), np.float32),
+            labels=np.zeros(0, np.int64),
+            difficult=np.zeros(0, bool),
+        )
+        if item.image_id == "3"
+        else item
+        for item in made._train
+    ]
+    proposals = {item.image_id: Proposals().get(item) for item in made._train}
+    made._proposals = SimpleNamespace(get=lambda item: proposals[item.image_id])
+    made._train = replace(made._train, annotations=tuple(empty))
+    for sample in made.batch(0).samples:
+        if sample.image_id == "3":
+            assert len(sample.boxes) == 8
+            assert not sample.labels.any() and not sample.overlaps.any()
+        else:
+            assert sample.labels.any()
 
 
 def test_a_mirrored_picture_has_mirrored_boxes_and_targets():
@@ -106,46 +237,38 @@ def test_difficult_objects_can_be_left_out():
 
 
 def test_with_candidates_training_pictures_bring_more_rois_and_validation_as_many():
-    made = batches("candidates_per_batch=32")
-    for picture in made.batch(0):
-        assert len(picture.rois) == 16
-        assert np.sum(picture.sample.labels > 0) == 4
-    assert len(made.validation_picture(dataset()[3], 3).rois) == 8
+    made = batches("foreground_candidates=4", "background_candidates=12")
+    batch = made.batch(0)
+    assert batch.counts == (16, 16)
+    for sample in batch.samples:
+        assert np.sum(sample.labels > 0) == 4
+    assert made.validation_picture(dataset()[3], 3).counts == (8,)
 
 
-def test_a_picture_with_only_some_of_its_rois():
-    picture = batches().batch(0)[0]
-    few = picture.only(torch.tensor([6, 1]))
-    assert few.rois.tolist() == picture.rois[[6, 1]].tolist()
-    assert few.labels.tolist() == few.sample.labels.tolist() == picture.labels[[6, 1]].tolist()
-    assert few.deltas.tolist() == few.sample.deltas.tolist() == picture.deltas[[6, 1]].tolist()
-    assert few.sample.boxes.tolist() == picture.sample.boxes[[6, 1]].tolist()
-    assert few.sample.overlaps.tolist() == picture.sample.overlaps[[6, 1]].tolist()
-    assert few.features is picture.features
+def test_a_sample_with_only_some_of_its_rois():
+    sample = batches().batch(0).samples[0]
+    few = sample.only(np.array([6, 1]))
+    for name in ("boxes", "labels", "deltas", "overlaps"):
+        assert getattr(few, name).tolist() == getattr(sample, name)[[6, 1]].tolist()
+    assert few.path == sample.path
 
 
-def test_only_training_pictures_are_drawn_anew():
-    made = batches()
-    drawn = []
-    get = made._features.get
-    made._features.get = lambda *wanted: drawn.append(wanted[2:]) or get(*wanted)
-    made.batch(0)
-    made.validation_picture(dataset()[3], 3)
-    assert [len(wanted) for wanted in drawn] == [1, 1, 0]
+def test_only_training_pictures_are_drawn_anew(tmp_path: Path):
+    made = pictures(tmp_path, *AUGMENTED)
+    first, second = (made.validation_picture(made._train[0], 0) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert first.images.shape[1:3] == (48, 64)
+    shapes = {made.batch(i).images.shape for i in range(12)}
+    assert len(shapes) == 4  # two scales, two orientations
 
 
 def test_validation_pictures_give_the_same_rois_every_time():
     made = batches()
     annotation = dataset()[3]
-    first = numbers([made.validation_picture(annotation, 3)])
-    assert numbers([made.validation_picture(annotation, 3)]) == first
-    assert numbers([made.validation_picture(annotation, 4)]) != first
+    first = numbers(made.validation_picture(annotation, 3))
+    assert numbers(made.validation_picture(annotation, 3)) == first
+    assert numbers(made.validation_picture(annotation, 4)) != first
     assert not first[0][1]
-
-
-def test_too_few_pictures_for_a_batch_are_refused():
-    with pytest.raises(RecipeError, match="images_per_batch"):
-        batches("images_per_batch=8", "flip=false")
 
 
 def test_the_split_is_a_partition_that_the_seed_decides():
@@ -165,3 +288,49 @@ def test_a_split_leaves_both_parts_something():
     assert [len(part) for part in split_validation(dataset(2), 0.99, 0)] == [1, 1]
     with pytest.raises(RecipeError, match="one picture"):
         split_validation(dataset(1), 0.2, 0)
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_a_picture_without_annotations_gives_background_whatever_form_it_came_in(
+    tmp_path: Path, form: str
+):
+    made = painted(tmp_path / "pictures", 2)
+    size = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (tmp_path / "voc" / folder).mkdir(parents=True)
+    for item in made:
+        Image.open(item.path).save(tmp_path / "voc" / "JPEGImages" / f"{item.image_id}.jpg")
+        objects = ""
+        if item.image_id == "0":
+            objects = (
+                "<object><name>cat</name><bndbox><xmin>11</xmin><ymin>11</ymin>"
+                "<xmax>40</xmax><ymax>40</ymax></bndbox></object>"
+            )
+        xml = f"<annotation>{size.format(item.width, item.height)}{objects}</annotation>"
+        (tmp_path / "voc" / "Annotations" / f"{item.image_id}.xml").write_text(xml)
+    (tmp_path / "voc" / "ImageSets/Main/train.txt").write_text("0\n1\n")
+    document = {
+        "images": [
+            {
+                "id": int(item.image_id),
+                "file_name": item.path.name,
+                "width": item.width,
+                "height": item.height,
+            }
+            for item in made
+        ],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [10, 10, 30, 30]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "pictures" / "train.json").write_text(json.dumps(document))
+    dataset = open_dataset(tmp_path / ("voc" if form == "voc" else "pictures"), "train")
+    assert [len(item.boxes) for item in dataset] == [1, 0]
+    boxes = np.array([[9, 9, 40, 41], [0, 0, 20, 20], [12, 20, 47, 47]], np.float32)
+    proposals = SimpleNamespace(get=lambda item: boxes)
+    recipe = with_settings(PICTURES, ["flip=false", "bg_iou_low=0.1"])
+    samples = MiniBatches(recipe, dataset, None, proposals).batch(0).samples
+    empty, full = sorted(samples, key=lambda sample: sample.labels.any())
+    assert empty.image_id == dataset[1].image_id
+    assert sorted(empty.boxes.tolist()) == sorted(boxes.tolist())
+    assert empty.labels.tolist() == [0, 0, 0] and not empty.deltas.any()
+    assert full.labels.any()

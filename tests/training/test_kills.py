@@ -19,12 +19,13 @@ import torch
 from fastrcnn.cli import shared
 from fastrcnn.errors import CheckpointError, DataError, FastRCNNError
 from fastrcnn.images import save_image
-from fastrcnn.model import fast_rcnn, load_checkpoint, save_checkpoint
+from fastrcnn.model import load_checkpoint, save_checkpoint
+from fastrcnn.model.backbone import BACKBONES
 from fastrcnn.proposals import MODES
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training import plot_losses, read_metrics
 from fastrcnn.training.run_folder import load_state, save_state
-from tests.model.tiny import TinyBackbone, tiny_model
+from tests.model.tiny import tiny_backbone, tiny_model
 from tests.training import kills
 from tests.training.tiny import trainer
 
@@ -74,7 +75,7 @@ def test_a_state_is_whole_whenever_its_writer_is_killed(tmp_path: Path):
 
 
 def test_a_checkpoint_is_whole_whenever_its_writer_is_killed(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(fast_rcnn, "Backbone", TinyBackbone)
+    monkeypatch.setitem(BACKBONES, "vgg16", tiny_backbone)
     path = tmp_path / "model.safetensors"
     for _ in range(KILLS["checkpoints"]):
         kills.kill(kills.write_checkpoints, path, within=0.3)

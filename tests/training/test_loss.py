@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastrcnn.training import multi_task_loss, smooth_l1
+from fastrcnn.training import multi_task_loss, roi_losses, smooth_l1
 
 
 def test_smooth_l1_by_hand():
@@ -14,15 +14,31 @@ def test_smooth_l1_by_hand():
     assert smooth_l1(x).tolist() == [0, 0.125, 0.125, 0.5, 0.5, 2.5]
 
 
-def test_smooth_l1_and_its_slope_are_torchs():
+def test_a_smaller_beta_by_hand():
+    x = torch.tensor([0.0, 0.1, -0.2, 0.5, -1])
+    assert smooth_l1(x, 0.2).tolist() == pytest.approx([0, 0.025, 0.1, 0.4, 0.9])
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_the_slope_by_finite_differences(beta: float):
+    x = torch.tensor([-2.0, -0.29, 0.1, 0.7, 1.5], dtype=torch.float64, requires_grad=True)
+    smooth_l1(x, beta).sum().backward()
+    small = 1e-6
+    slope = (smooth_l1(x + small, beta) - smooth_l1(x - small, beta)) / (2 * small)
+    assert torch.allclose(x.grad, slope.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.2])
+def test_smooth_l1_and_its_slope_are_torchs(beta: float):
     x = torch.linspace(-3, 3, 61, dtype=torch.float64, requires_grad=True)
-    smooth_l1(x).sum().backward()
+    smooth_l1(x, beta).sum().backward()
     other = x.detach().clone().requires_grad_()
     zeros = torch.zeros_like(other)
-    torch.nn.functional.smooth_l1_loss(other, zeros, reduction="sum").backward()
+    torch.nn.functional.smooth_l1_loss(other, zeros, reduction="sum", beta=beta).backward()
     assert torch.allclose(x.grad, other.grad)
     assert torch.allclose(
-        smooth_l1(x), torch.nn.functional.smooth_l1_loss(x, zeros, reduction="none")
+        smooth_l1(x, beta),
+        torch.nn.functional.smooth_l1_loss(x, zeros, reduction="none", beta=beta),
     )
 
 
@@ -62,7 +78,7 @@ def test_the_loss_agrees_with_a_slow_version(seed, rois, classes):
     assert loss.total.item() == pytest.approx((expected_cls + 0.7 * expected_loc) / rois)
 
 
-def test_parts_of_a_batch_add_up_to_the_whole():
+def test_each_roi_costs_what_it_costs_alone():
     random = torch.Generator().manual_seed(0)
     parts = (
         torch.randn(6, 3, generator=random),
@@ -70,11 +86,21 @@ def test_parts_of_a_batch_add_up_to_the_whole():
         torch.tensor([0, 1, 2, 0, 0, 1]),
         torch.randn(6, 4, generator=random),
     )
-    whole = multi_task_loss(*parts)
-    first = multi_task_loss(*(part[:2] for part in parts), count=6)
-    second = multi_task_loss(*(part[2:] for part in parts), count=6)
-    for a, b, both in zip(first, second, whole, strict=True):
-        assert (a + b).item() == pytest.approx(both.item())
+    each = roi_losses(*parts, 0.7, 0.4)
+    for i in range(6):
+        alone = multi_task_loss(*(part[[i]] for part in parts), 0.7, 0.4)
+        assert [value[i].item() for value in each] == pytest.approx([v.item() for v in alone])
+    whole = multi_task_loss(*parts, 0.7, 0.4)
+    assert [part.item() for part in whole] == pytest.approx([p.mean().item() for p in each])
+
+
+def test_unused_rois_cost_nothing_and_are_not_counted():
+    cls_score, bbox_pred = torch.randn(3, 4), torch.randn(3, 4, 4)
+    labels, targets = torch.tensor([2, -1, 0]), torch.randn(3, 4)
+    used = [0, 2]
+    loss = multi_task_loss(cls_score, bbox_pred, labels, targets)
+    expected = multi_task_loss(cls_score[used], bbox_pred[used], labels[used], targets[used])
+    assert [a.item() for a in loss] == pytest.approx([b.item() for b in expected])
 
 
 def test_nothing_sampled_costs_nothing_and_has_a_gradient():

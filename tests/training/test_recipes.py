@@ -1,10 +1,18 @@
-import dataclasses
 import math
 
 import pytest
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.training import LAPTOP, PAPER, RECIPES, SHAPES, WALKTHROUGH, Recipe, with_settings
+from fastrcnn.training import (
+    LAPTOP,
+    PAPER,
+    RECIPES,
+    SHAPES,
+    VOC,
+    WALKTHROUGH,
+    Recipe,
+    with_settings,
+)
 
 
 def values(recipe: Recipe, *names: str) -> tuple:
@@ -12,7 +20,7 @@ def values(recipe: Recipe, *names: str) -> tuple:
 
 
 def test_the_paper_recipe_is_the_papers():
-    assert values(PAPER, "backbone", "pool", "fc6", "fc7", "dropout") == (
+    assert values(PAPER, "backbone", "pooling", "fc6", "fc7", "dropout") == (
         *("vgg16", "paper", 4096, 4096, 0.5),
     )
     assert values(PAPER, "shorter", "longer", "square", "flip") == (600, 1000, None, True)
@@ -32,7 +40,7 @@ def test_the_paper_recipe_is_the_papers():
 
 def test_the_walkthrough_recipe_is_the_walkthroughs():
     recipe = WALKTHROUGH
-    assert values(recipe, "backbone", "pool", "square", "first_trainable") == (
+    assert values(recipe, "backbone", "pooling", "square", "first_trainable") == (
         *("vgg16_bn", "walkthrough", 224, "fc6"),
     )
     assert values(recipe, "fc6", "fc7", "dropout") == (4096, 4096, 0.5)
@@ -52,7 +60,7 @@ def test_the_walkthrough_recipe_is_the_walkthroughs():
 
 def test_the_shapes_recipe_keeps_the_papers_structure_and_learns_everything():
     structure = (
-        *("pool", "fg_iou", "bg_iou_low", "bg_iou_high", "images_per_batch", "rois_per_batch"),
+        *("pooling", "fg_iou", "bg_iou_low", "bg_iou_high", "images_per_batch", "rois_per_batch"),
         *("add_ground_truth", "normalise_targets", "flip", "loc_weight", "bbox_reg"),
     )
     assert values(SHAPES, *structure) == values(PAPER, *structure)
@@ -62,7 +70,7 @@ def test_the_shapes_recipe_keeps_the_papers_structure_and_learns_everything():
 
 def test_every_recipe_builds_its_network_settings():
     for recipe in RECIPES.values():
-        config = recipe.model_config(("cat", "dog"))
+        config = recipe.network_config(("cat", "dog"))
         assert config.classes == ("cat", "dog")
         assert (config.fc6, config.fc6_rank) == (recipe.fc6, recipe.fc6_rank)
         assert config.divisor == recipe.divisor
@@ -71,7 +79,7 @@ def test_every_recipe_builds_its_network_settings():
 
 
 def test_one_cycle_rises_then_falls_to_nothing():
-    recipe = dataclasses.replace(LAPTOP, lr=1.0, warmup=0.25)
+    recipe = LAPTOP.but(lr=1.0, warmup=0.25)
     rates = [recipe.learning_rate(i, 1000) for i in range(1000)]
     assert rates[0] == pytest.approx(1 / 25)
     assert max(rates) == rates[250] == 1
@@ -105,25 +113,32 @@ def test_epochs_and_iterations_take_each_others_place():
         ("lr", ["key=value"]),
         ("lr=fast", ["lr=fast", "number"]),
         ("lr=nan", ["lr", "finite"]),
-        ("lr=0", ["lr", "above 0"]),
-        ("flip=maybe", ["flip", "true or false"]),
-        ("fc6=10.5", ["fc6", "whole number"]),
+        ("lr=0", ["lr", "greater than 0"]),
+        ("flip=maybe", ["flip=maybe", "boolean"]),
+        ("fc6=10.5", ["fc6=10.5", "integer"]),
         ("fc6=0", ["fc6"]),
         ("optimizer=adagrad", ["optimizer", "adamw"]),
         ("backbone=resnet", ["backbone", "vgg16_bn"]),
-        ("pooling=max", ["pooling", "walkthrough"]),
+        ("pooling=max", ["pool", "walkthrough"]),
         ("schedule=cosine", ["schedule", "one_cycle"]),
         ("proposals_mode=edge", ["proposals_mode", "quality"]),
-        ("fg_fraction=1.5", ["fg_fraction", "0 to 1"]),
+        ("fg_fraction=1.5", ["fg_fraction", "less than or equal to 1"]),
         ("bg_iou_high=0.6", ["bg_iou_high", "fg_iou"]),
         ("bg_iou_low=0.6", ["bg_iou_high", "bg_iou_low"]),
         ("images_per_batch=3", ["multiple of images_per_batch"]),
         ("scales=400,4", ["scales", "16"]),
-        ("colour_jitter=1", ["colour_jitter", "below 1"]),
-        ("candidates_per_batch=100", ["candidates_per_batch", "rois_per_batch (128)"]),
-        ("candidates_per_batch=301", ["candidates_per_batch", "multiple"]),
+        ("colour_jitter=1", ["colour_jitter", "less than 1"]),
+        ("foreground_candidates=20", ["foreground_candidates", "64 RoIs"]),
+        ("svd_rank=4096", ["svd_rank", "1 to 4095"]),
+        ("svd_rank=0", ["svd_rank", "1 to 4095"]),
+        ("conv_share=1.2", ["conv_share", "less than or equal to 1"]),
+        ("zoom_in=0.5", ["zoom_in", "greater than or equal to 1"]),
+        ("zoom_in_share=0.9", ["zoom_out_share and zoom_in_share"]),
+        ("data_shares=0.6,-1", ["data_shares", "greater than 0"]),
+        ("clip_norm=0", ["clip_norm", "greater than 0"]),
+        ("workers=-1", ["workers", "greater than or equal to 0"]),
         ("iterations=none", ["epochs or iterations"]),
-        ("iterations=0", ["iterations", "above 0"]),
+        ("iterations=0", ["iterations", "greater than 0"]),
         ("average_last=2", ["average_last"]),
         ("dropout=1", ["dropout"]),
         ("shorter=4", ["shorter"]),
@@ -147,10 +162,37 @@ def test_scales_and_a_square_are_refused_together():
 def test_types_are_checked_when_a_recipe_is_built_in_python_too():
     for values in ({"lr": "0.1"}, {"flip": 1}, {"iterations": True}, {"lr": math.inf}):
         with pytest.raises(RecipeError):
-            dataclasses.replace(PAPER, **values)
-    assert dataclasses.replace(PAPER, lr=1).lr == 1
+            PAPER.but(**values)
+    assert PAPER.but(lr=1).lr == 1
 
 
 def test_nothing_to_learn_is_refused():
     with pytest.raises(RecipeError, match="nothing would learn"):
         with_settings(PAPER, ["bbox_reg=false", "first_trainable=bbox_pred"])
+
+
+def test_two_averages_are_refused():
+    with pytest.raises(RecipeError, match="average_last or average_decay"):
+        with_settings(PAPER, ["average_last=0.1", "average_decay=0.99"])
+
+
+def test_every_setting_is_described():
+    for name, field in Recipe.model_fields.items():
+        assert field.description and field.description.rstrip().endswith("."), name
+
+
+def test_settings_are_sentences_on_one_line_where_they_cannot_work():
+    for setting in ("lr=fast", "flip=maybe", "scales=1,x", "optimizer=adagrad", "seed=-1"):
+        with pytest.raises(RecipeError) as caught:
+            with_settings(PAPER, [setting])
+        assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_the_voc_recipe_sees_enough_and_ends_as_it_ships():
+    assert VOC.images_per_batch * VOC.iterations >= 40_000
+    assert values(VOC, "fc6", "fc6_rank", "svd_rank", "svd_at") == (1024, None, 256, 0.6)
+    assert values(VOC, "candidates", "rois_per_picture") == (320, 64)
+    assert values(VOC, "shorter", "longer", "half", "first_trainable") == (
+        *(480, 800, True, "conv3_1"),
+    )
+    assert VOC.resize().shorter in range(min(VOC.scales), max(VOC.scales))

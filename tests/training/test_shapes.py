@@ -14,7 +14,7 @@ from fastrcnn.model import load_checkpoint
 from fastrcnn.proposals import MODES
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training import SHAPES, Step, Trainer, build_model, read_metrics, with_settings
-from fastrcnn.training.feature_cache import FeatureCache
+from fastrcnn.training.caches import feature_cache
 
 QUICK = ("proposals_mode=single", "fc6=32", "fc7=32", "shorter=80", "longer=120")
 
@@ -32,7 +32,7 @@ def cache(tmp_path_factory) -> Path:
 def trainer(out: Path, data: Dataset, cache: Path, *settings: str, resume: bool = False) -> Trainer:
     recipe = with_settings(SHAPES, [*QUICK, *settings])
     model = build_model(recipe, data.classes)
-    features = FeatureCache(model.backbone, model.config.resize, cache)
+    features = feature_cache(recipe, model, cache)
     proposals = ProposalCache(MODES[recipe.proposals_mode], cache)
     return Trainer(
         recipe, model, data, out=out, features=features, proposals=proposals, resume=resume

@@ -45,11 +45,30 @@ def test_the_limits_can_be_moved():
     assert labels.tolist() == [-1, 0, 0]
 
 
-def test_a_picture_without_objects_has_no_foreground():
-    proposals = torch.tensor([[0.0, 0, 10, 6]])
+def test_of_a_picture_without_objects_all_is_background():
+    proposals = torch.tensor([[0.0, 0, 10, 6], [3, 3, 4, 4]])
     none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
-    assert label_proposals(proposals, *none).labels.tolist() == [-1]
-    assert label_proposals(proposals, *none, bg_iou_low=0.0).labels.tolist() == [0]
+    for low in (0.1, 0.0):
+        targets = label_proposals(proposals, *none, bg_iou_low=low)
+        assert targets.labels.tolist() == [0, 0]
+        assert targets.overlaps.tolist() == [0, 0] and not targets.deltas.any()
+
+
+def test_no_background_lies_on_an_ignored_object():
+    proposals = torch.tensor(
+        [
+            [0.0, 0, 10, 10],  # an object's own box, and half of the ignored one
+            [0, 0, 10, 3],  # IoU 0.3 with the object, 0.15 with the ignored one
+            [0, 10, 10, 20],  # half of the ignored one: not background, though 0 with the object
+            [30, 0, 40, 10],  # half of the second object
+        ]
+    )
+    ignored = torch.tensor([[0.0, 0, 10, 20]])
+    targets = label_proposals(proposals, OBJECTS, CLASSES, bg_iou_low=0, ignored=ignored)
+    assert targets.labels.tolist() == [3, 0, -1, 7]
+    # Without objects, all that does not lie on the ignored one is background.
+    none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    assert label_proposals(proposals, *none, ignored=ignored).labels.tolist() == [-1, 0, -1, 0]
 
 
 def test_no_proposals_give_no_targets():

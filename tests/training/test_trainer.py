@@ -1,5 +1,6 @@
 import gc
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,11 +19,12 @@ import pytest
 import torch
 from PIL import Image
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastrcnn.boxes import iou
 from fastrcnn.data import Dataset
 from fastrcnn.errors import CheckpointError, DataError, RecipeError
-from fastrcnn.model import load_checkpoint
+from fastrcnn.model import fast_rcnn, load_checkpoint, roi_pool
 from fastrcnn.training import (
     CheckpointSaved,
     EpochEnd,
@@ -35,15 +38,19 @@ from fastrcnn.training import (
     plot_losses,
     read_metrics,
 )
+from fastrcnn.training import run_folder as run_folder_module
 from fastrcnn.training import trainer as trainer_module
 from fastrcnn.training.feature_cache import FeatureCache
-from tests.training.tiny import CLASSES, Proposals, dataset, trainer
+from tests.training.tiny import CLASSES, Proposals, dataset, picture_trainer, trainer
 
 ROOT = Path(__file__).parents[2]
 
 
 def steps(records) -> list[Step]:
     return [record for record in records if isinstance(record, Step)]
+
+
+steps_of = steps
 
 
 def losses(records) -> list[tuple]:
@@ -61,7 +68,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the plots, which would take most of the time."""
-    monkeypatch.setattr(trainer_module, "plot_losses", lambda metrics, path: None)
+    monkeypatch.setattr(run_folder_module, "plot_losses", lambda metrics, path: None)
 
 
 # What a run tells
@@ -113,7 +120,7 @@ def test_a_step_tells_what_was_in_it(tmp_path: Path):
 
 
 def test_the_files_hold_what_the_records_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trainer_module, "plot_losses", plot_losses)
+    monkeypatch.setattr(run_folder_module, "plot_losses", plot_losses)
     records = list(trainer(tmp_path, "iterations=9", "lr=0.02", val=dataset(2, first=50)))
     told = [r for r in records if isinstance(r, Step | Validation | EpochEnd)]
     written = read_metrics(tmp_path / "metrics.jsonl")
@@ -187,11 +194,9 @@ def test_only_layers_from_first_trainable_on_learn(tmp_path: Path):
 def test_with_the_convolutions_frozen_no_graph_is_built_below_the_head(tmp_path: Path):
     run = trainer(tmp_path, "iterations=2", "first_trainable=fc6")
     seen = []
-    run.model.roi_pool.register_forward_hook(
-        lambda module, inputs, output: seen.append((torch.is_grad_enabled(), output.grad_fn))
-    )
+    run.model.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].grad_fn))
     list(run)
-    assert seen == [(False, None)] * 4
+    assert seen == [None, None]
 
 
 def test_without_box_regression_only_classes_are_learned(tmp_path: Path):
@@ -269,8 +274,8 @@ def test_bfloat16_is_float32_but_for_rounding(tmp_path: Path):
 def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
     settings = (
         "iterations=1",
-        "candidates_per_batch=96",
-        "loc_weight=0.5",
+        *("foreground_candidates=12", "background_candidates=36"),
+        *("loc_weight=0.5", "smooth_l1_beta=0.5", "dropout=0"),
         f"first_trainable={frozen}",
     )
     run = trainer(tmp_path, *settings)
@@ -282,29 +287,38 @@ def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
         before | {"head.bbox_mean": head.bbox_mean, "head.bbox_std": head.bbox_std}
     )
     run.model.eval()
-    for picture, learned in zip(candidates, record.batch, strict=True):
+    assert min(candidates.counts) > 3 * 8
+    parts = (candidates.rois, candidates.labels, candidates.deltas)
+    start = run._loss._start
+    for number, learned in enumerate(record.batch):
+        rois, labels, deltas = (part.split(candidates.counts)[number] for part in parts)
         with torch.no_grad():
-            maps = run.model.backbone(picture.features, start=run._network._start)
-            scores, predicted = run.model.score_rois(maps, picture.rois)
+            scores, predicted = run.model(candidates.images[[number]], [rois], start=start)
         losses = []
-        for i, label in enumerate(picture.labels.tolist()):
+        for i, label in enumerate(labels.tolist()):
             loss = -scores[i].log_softmax(0)[label]
             if label:
-                target = (picture.deltas[i] - head.bbox_mean) / head.bbox_std
-                loss += 0.5 * F.smooth_l1_loss(predicted[i, label], target, reduction="sum")
+                wanted = (deltas[i] - head.bbox_mean) / head.bbox_std
+                loss += 0.5 * F.smooth_l1_loss(
+                    predicted[i, label], wanted, reduction="sum", beta=0.5
+                )
             losses.append(loss.item())
         hardest: list[int] = []
         for i in sorted(range(len(losses)), key=lambda i: -losses[i]):
-            overlaps = iou(picture.rois[[i], 1:], picture.rois[hardest, 1:])
+            overlaps = iou(rois[[i]], rois[hardest])
             if len(hardest) < 8 and not (overlaps > 0.7).any():
                 hardest.append(i)
-        assert learned.boxes.tolist() == picture.sample.boxes[hardest].tolist()
-        assert learned.labels.tolist() == picture.sample.labels[hardest].tolist()
-    assert record.foreground + record.background == sum(len(p.labels) for p in record.batch)
+        own = candidates.samples[number]
+        assert learned.boxes.tolist() == own.boxes[hardest].tolist()
+        assert learned.labels.tolist() == own.labels[hardest].tolist()
+    assert record.foreground + record.background == sum(len(s.labels) for s in record.batch)
 
 
 def test_hard_examples_resume_and_share_out_as_others_do(tmp_path: Path):
-    settings = ("iterations=6", "candidates_per_batch=64", "checkpoint_minutes=0")
+    settings = (
+        *("iterations=6", "checkpoint_minutes=0"),
+        *("foreground_candidates=8", "background_candidates=24"),
+    )
     whole = losses(trainer(tmp_path / "whole", *settings))
     run = trainer(tmp_path / "broken", *settings)
     while run.iteration < 3:
@@ -334,7 +348,7 @@ def test_runs_in_several_threads_do_not_disturb_each_other(tmp_path: Path):
 def test_build_model_gives_the_same_head_for_the_same_seed():
     recipe = Recipe(fc6=4, fc7=4, first_trainable="conv5_1")
     first, second = (build_model(recipe, CLASSES) for _ in range(2))
-    other = build_model(replace(recipe, seed=1), CLASSES)
+    other = build_model(recipe.but(seed=1), CLASSES)
     assert torch.equal(first.head.fc6.weight, second.head.fc6.weight)
     assert not torch.equal(first.head.fc6.weight, other.head.fc6.weight)
     assert first.backbone.last_frozen() == "conv4_3"
@@ -372,6 +386,117 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, optimizer: str, stop:
         return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
     assert told("parts") == told("whole")
+
+
+CUT = ("fc6=24", "svd_rank=4", "svd_at=0.5", "average_decay=0.9", "conv_share=0.5")
+
+
+@pytest.mark.parametrize("stop", [3, 6, 8])
+def test_a_run_whose_fc6_is_cut_on_the_way_goes_on_before_and_after(tmp_path: Path, stop: int):
+    settings = (*CUT, "optimizer=adamw", "start_decay=0.1", "checkpoint_minutes=0")
+    unbroken = trainer(tmp_path / "whole", *settings)
+    expected = list(unbroken)
+    assert unbroken.model.config.fc6_rank == 4
+    broken = trainer(tmp_path / "parts", *settings)
+    for record in broken:
+        if isinstance(record, CheckpointSaved) and record.iteration == stop:
+            break
+    broken.close()
+    resumed = trainer(tmp_path / "parts", *settings, resume=True)
+    assert losses(list(resumed)) == losses(expected)[stop:]
+    assert same(weights(unbroken), weights(resumed))
+
+
+def test_what_the_convolutions_started_with_must_be_the_same(tmp_path: Path):
+    run = trainer(tmp_path, "conv_share=0.5", "checkpoint_minutes=0")
+    next(record for record in run if isinstance(record, CheckpointSaved))
+    run.close()
+    fresh = trainer(tmp_path / "fresh", "conv_share=0.5")
+    fresh.model.backbone.conv2.weight.data += 1
+    settings = {"proposals": Proposals(), "features": fresh._batches._features}
+    with pytest.raises(RecipeError, match="other weights in the convolutions"):
+        Trainer(run.recipe, fresh.model, run.train, out=tmp_path, **settings, resume=True)
+
+
+# Keeping the device fed
+
+
+@pytest.mark.parametrize("steps", [3, 10])
+def test_steps_read_together_are_the_same_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+):
+    settings = (
+        *("iterations=16", "foreground_candidates=8", "background_candidates=24"),
+        "checkpoint_minutes=0",
+    )
+    val = dataset(2, first=50)
+    one_by_one = list(trainer(tmp_path / "a", *settings, val=val))
+    monkeypatch.setitem(trainer_module._STEPS_A_READ, "cpu", steps)
+    run = trainer(tmp_path / "b", *settings, val=val)
+    together = list(run)
+    assert losses(together) == losses(one_by_one)
+    for one, other in zip(steps_of(one_by_one), steps_of(together), strict=True):
+        assert [s.boxes.tolist() for s in one.batch] == [s.boxes.tolist() for s in other.batch]
+        assert (one.foreground, one.background) == (other.foreground, other.background)
+    # Epochs of seven: states are saved where the device was read.
+    saved = [r.iteration for r in together if isinstance(r, CheckpointSaved)]
+    assert saved == {3: [3, 6, 7, 10, 13, 14, 16], 10: [7, 14, 16]}[steps]
+    others = [r for r in together if isinstance(r, Validation | EpochEnd)]
+    assert others == [r for r in one_by_one if isinstance(r, Validation | EpochEnd)]
+
+
+def test_a_diverging_run_read_late_still_tells_of_the_steps_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(trainer_module._STEPS_A_READ, "cpu", 7)
+    run = trainer(tmp_path, "lr=1e30", "iterations=200")
+    with pytest.raises(RecipeError, match="lower lr"):
+        list(run)
+    written = read_metrics(tmp_path / "metrics.jsonl")
+    assert written and all(np.isfinite(line["loss"]) for line in written)
+
+
+class Reads(TorchDispatchMode):
+    """Counts what waits for the device: its numbers read by the processor, or copied to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2"):
+            project = [f for f in traceback.extract_stack() if "/fastrcnn/" in f.filename]
+            self.found.append(f"{name} in {Path(project[-1].filename).name}:{project[-1].lineno}")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("settings", [(), ("foreground_candidates=8", "background_candidates=24")])
+def test_a_step_reads_nothing_from_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
+):
+    # On the paths that a GPU takes.
+    for module in (roi_pool, fast_rcnn):
+        monkeypatch.setattr(module, "is_processor", lambda device: False)
+    run = picture_trainer(tmp_path, *settings, "images_per_batch=4", "clip_norm=1")
+    while not isinstance(next(run), Step):
+        pass
+    batch = run._batches.batch(1)
+    with Reads() as reads:
+        run._step(batch)
+    assert reads.found == []
+    run.close()
+
+
+def test_a_run_on_pictures_learns_resumes_and_needs_no_worker(tmp_path: Path):
+    settings = ("zoom_in=1.5", "colour_jitter=0.1", "scales=40,48", "checkpoint_minutes=0")
+    expected = losses(picture_trainer(tmp_path / "a", *settings))
+    assert losses(picture_trainer(tmp_path / "b", *settings, "workers=2")) == expected
+    run = picture_trainer(tmp_path / "c", *settings)
+    while not (isinstance(record := next(run), CheckpointSaved) and record.iteration == 3):
+        pass
+    run.close()
+    assert losses(picture_trainer(tmp_path / "c", *settings, resume=True)) == expected[3:]
 
 
 def test_a_killed_run_can_be_resumed(tmp_path: Path):
@@ -475,15 +600,18 @@ def test_a_damaged_state_is_refused(tmp_path: Path):
         trainer(tmp_path, resume=True)
 
 
-def test_a_closed_run_leaves_no_thread_and_no_memory(tmp_path: Path):
+def test_a_closed_run_leaves_no_process_no_thread_and_no_memory(tmp_path: Path):
     before = set(threading.enumerate())
-    run = trainer(tmp_path, "average_last=1")
+    run = picture_trainer(tmp_path, "average_last=1", "workers=1", "optimizer=sgd")
     next_step(run)
-    assert set(threading.enumerate()) > before
+    assert len(multiprocessing.active_children()) == 1
     held = [weakref.ref(parameter.grad) for parameter in run.model.head.parameters()]
-    held += [weakref.ref(tensor) for tensor in run._average.values()]
-    held += [weakref.ref(state["momentum_buffer"]) for state in run._optimizer.state.values()]
+    held += [weakref.ref(tensor) for tensor in run._solver.average.values()]
+    held += [
+        weakref.ref(state["momentum_buffer"]) for state in run._solver.optimizer.state.values()
+    ]
     run.close()
+    assert not multiprocessing.active_children()
     assert set(threading.enumerate()) == before
     assert list(run) == []
     assert len(held) > 20 and not any(tensor() is not None for tensor in held)
@@ -507,7 +635,7 @@ def test_features_of_another_layer_are_refused(tmp_path: Path):
     run = trainer(tmp_path / "a", "first_trainable=fc6")
     settings = {"out": tmp_path / "b", "proposals": Proposals(), "features": run._batches._features}
     with pytest.raises(RecipeError, match="last frozen layer is conv1"):
-        Trainer(replace(run.recipe, first_trainable="conv2"), run.model, dataset(), **settings)
+        Trainer(run.recipe.but(first_trainable="conv2"), run.model, dataset(), **settings)
 
 
 def test_other_classes_than_the_networks_are_refused(tmp_path: Path):
@@ -550,7 +678,7 @@ def test_vgg16_trains_from_cached_features_to_a_checkpoint(tmp_path: Path):
         iterations=3,
     )
     model = build_model(recipe, CLASSES)
-    features = FeatureCache(model.backbone, recipe.model_config(CLASSES).resize, tmp_path)
+    features = FeatureCache(model.backbone, recipe.resize(), tmp_path)
     run = Trainer(
         recipe, model, train, out=tmp_path / "run", features=features, proposals=Proposals()
     )
@@ -558,6 +686,6 @@ def test_vgg16_trains_from_cached_features_to_a_checkpoint(tmp_path: Path):
     loaded, metadata = load_checkpoint(finished.path)
     assert metadata["recipe"]["fc6"] == 8
     assert metadata["data"]["train"] == "noise"
-    assert loaded.config == recipe.model_config(CLASSES)
+    assert loaded.config == recipe.network_config(CLASSES)
     assert torch.equal(loaded.head.bbox_std, model.head.bbox_std)
     assert torch.equal(loaded.head.fc6.weight, model.head.fc6.weight)

@@ -6,16 +6,19 @@ As a program it trains or goes on: ``python -m tests.training.tiny OUT PICTURES 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fastrcnn.data import Annotation, Dataset
-from fastrcnn.model import FastRCNN
+from fastrcnn.model import Backbone, FastRCNN
+from fastrcnn.model.vgg import torchvision_pixels
 from fastrcnn.runtime import distributed
-from fastrcnn.training import Recipe, Trainer, with_settings
+from fastrcnn.training import Recipe, Trainer, build_model, with_settings
 
 CLASSES = ("square", "disc")
 WIDTH, HEIGHT = 64, 48
@@ -32,31 +35,16 @@ RECIPE = Recipe(
 )
 
 
-class Backbone(nn.Module):
-    name = "tiny"
-    layers = ("conv1", "conv2")
-    channels = 4
-    stride = 4
+class _Layer(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 3, 2, 1)
-        self.conv2 = nn.Conv2d(4, 4, 3, 2, 1)
 
-    def forward(self, x: Tensor, start: str | None = None) -> Tensor:
-        for layer in self.layers[0 if start is None else self.layers.index(start) + 1 :]:
-            x = getattr(self, layer)(x).relu()
-        return x
-
-    def freeze(self, first_trainable: str | None) -> None:
-        learns = first_trainable is None
-        for layer in self.layers:
-            learns = learns or layer == first_trainable
-            getattr(self, layer).requires_grad_(learns)
-
-    def last_frozen(self) -> str | None:
-        frozen = [name for name in self.layers if not getattr(self, name).weight.requires_grad]
-        return frozen[-1] if frozen else None
+def tiny_backbone() -> Backbone:
+    layers = {"conv1": _Layer(3, 4, 3, 2, 1), "conv2": _Layer(4, 4, 3, 2, 1)}
+    return Backbone(
+        layers, strides=(2, 4), channels=4, first_kept="conv1", pixels=torchvision_pixels
+    )
 
 
 class Features:
@@ -74,12 +62,7 @@ class Features:
             "conv2": (1, 4, HEIGHT // 4, WIDTH // 2),
         }[stop]
 
-    def get(
-        self,
-        annotation: Annotation,
-        flip: bool = False,
-        draw: np.random.Generator | None = None,
-    ) -> tuple[Tensor, tuple[float, float]]:
+    def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
         self.asked += 1
         random = np.random.default_rng(int(annotation.image_id))
         maps = torch.from_numpy(random.random(self._shape, np.float32)) / 4
@@ -134,7 +117,7 @@ def trainer(
     recipe = with_settings(RECIPE, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = FastRCNN(recipe.model_config(CLASSES), Backbone())
+        model = FastRCNN(recipe.network_config(CLASSES), tiny_backbone())
     model.freeze(recipe.first_trainable)
     features = Features(model.backbone.last_frozen())
     return Trainer(
@@ -144,6 +127,59 @@ def trainer(
         val,
         out=out,
         features=features,
+        proposals=Proposals(),
+        resume=resume,
+    )
+
+
+def painted(folder: Path, count: int = 6) -> Dataset:
+    """Real files: coloured rectangles on grey, half of the pictures upright."""
+    folder.mkdir(parents=True, exist_ok=True)
+    annotations = []
+    for annotation in dataset(count):
+        image = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+        for label, box in zip(annotation.labels, annotation.boxes, strict=True):
+            x1, y1, x2, y2 = box.round().astype(int)
+            image[y1:y2, x1:x2] = (250, 40, 40) if label == 1 else (40, 40, 250)
+        boxes, width, height = annotation.boxes, WIDTH, HEIGHT
+        if int(annotation.image_id) % 2:
+            image, boxes = image.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
+            width, height = HEIGHT, WIDTH
+        path = folder / annotation.path
+        Image.fromarray(image).save(path)
+        annotations.append(
+            replace(annotation, path=path, boxes=boxes.copy(), width=width, height=height)
+        )
+    return Dataset("painted", CLASSES, tuple(annotations))
+
+
+PICTURES = Recipe(
+    backbone="small",
+    fc6=12,
+    fc7=12,
+    shorter=48,
+    longer=80,
+    rois_per_batch=16,
+    first_trainable="conv2",
+    optimizer="adamw",
+    lr=0.002,
+    schedule="constant",
+    iterations=6,
+    precision="float32",
+)
+
+
+def picture_trainer(
+    out: Path, *settings: str, val: Dataset | None = None, resume: bool = False
+) -> Trainer:
+    """A run on painted pictures, which it decodes."""
+    recipe = with_settings(PICTURES, settings)
+    return Trainer(
+        recipe,
+        build_model(recipe, CLASSES),
+        painted(out / "pictures"),
+        val,
+        out=out / "run",
         proposals=Proposals(),
         resume=resume,
     )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.model import FastRCNN
-from fastrcnn.training.recipes import Recipe
+from fastrcnn.training.recipe import Recipe
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.texts import text
 
@@ -86,11 +86,12 @@ def _add_sizes(held: object, sizes: dict[int, int]) -> None:
 
 @lru_cache(maxsize=32)
 def training_size(recipe: Recipe) -> int:
-    """The bytes of a training's weights, gradients, averaged weights and optimizer state."""
+    """The bytes of a training's weights, gradients, averages and starts, and the optimizer's."""
     with torch.device("meta"):
-        model = FastRCNN(recipe.model_config(VOC_CLASSES))
+        model = FastRCNN(recipe.network_config(VOC_CLASSES))
     model.freeze(recipe.first_trainable)
-    sizes = [(p.numel() * p.element_size(), p.requires_grad) for p in model.parameters()]
-    learning = sum(size for size, learns in sizes if learns)
-    copies = 1 + _STATE_PER_WEIGHT[recipe.optimizer] + (recipe.average_last > 0)
-    return sum(size for size, _ in sizes) + copies * learning
+    copies = {True: 2 + _STATE_PER_WEIGHT[recipe.optimizer] + recipe.averages, False: 1}
+    size = sum(p.nbytes * copies[p.requires_grad] for p in model.parameters())
+    if recipe.needs_start:
+        size += sum(p.nbytes for p in model.backbone.parameters() if p.requires_grad)
+    return size

@@ -29,7 +29,7 @@ from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.training.caches import feature_cache, fill_caches
-from fastrcnn.training.recipes import Recipe
+from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.records import Finished, Progress, Step, Validation
 from fastrcnn.training.trainer import Trainer, build_model
 from fastrcnn.ui.hosting import uploads
@@ -386,7 +386,7 @@ class Run:
         features = feature_cache(recipe, model, self._cache)
         proposals = ProposalCache(MODES[recipe.proposals_mode], self._cache)
         trainer = Trainer(
-            recipe, model, train, val, out=folder, features=features, proposals=proposals
+            recipe, model, train, val, out=folder, proposals=proposals, features=features
         )
         yield from fill_caches(trainer, features, proposals)
         self._proposals = proposals

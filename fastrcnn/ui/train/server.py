@@ -11,7 +11,7 @@ import os
 import shlex
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,8 @@ from fastrcnn.model.fast_rcnn import HEAD_LAYERS
 from fastrcnn.runtime.array_folder import default_cache, trim_cache
 from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics
-from fastrcnn.training.recipes import OPTIMIZERS, RECIPES, Recipe, with_settings
+from fastrcnn.training.recipe import OPTIMIZERS, Recipe, with_settings
+from fastrcnn.training.recipes import RECIPES
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting import uploads
@@ -164,10 +165,10 @@ def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
     settings += _iterations(RECIPES[name], changed)
     recipe = with_settings(RECIPES[name], settings)
     if recipe.first_trainable == layer_names(recipe.backbone)[0]:
-        recipe = replace(recipe, first_trainable=None)
+        recipe = recipe.but(first_trainable=None)
     _check_batch(recipe, runs.limits)
     # Nobody can resume a run of the page, so it saves no state.
-    recipe = replace(recipe, checkpoint_minutes=1e6)
+    recipe = recipe.but(checkpoint_minutes=1e6)
     pictures = whole(inputs.get("pictures"), "pictures", _MOST_PICTURES)
     folder = inputs.get("folder")
     own = folder.strip() if isinstance(folder, str) else ""

@@ -46,12 +46,14 @@ def test_a_session_and_all_of_them_have_a_limit():
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_training_takes_its_weights_gradients_and_what_the_optimizer_keeps(name):
     recipe = RECIPES[name]
-    small = with_settings(recipe, ["fc6=16", "fc7=16", "fc6_rank=none"])
+    small = with_settings(recipe, ["fc6=16", "fc7=16", "fc6_rank=none", "svd_rank=none"])
     model = build_model(small, tuple(map(str, range(20))))
     weights = sum(p.numel() for p in model.parameters())
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    kept = {"sgd": 1, "adam": 2, "adamw": 2}[recipe.optimizer] + (recipe.average_last > 0)
-    assert training_size(small) == 4 * (weights + learning * (1 + kept))
+    kept = {"sgd": 1, "adam": 2, "adamw": 2}[recipe.optimizer] + recipe.averages
+    start = sum(p.numel() for p in model.backbone.parameters() if p.requires_grad)
+    expected = weights + learning * (1 + kept) + start * recipe.needs_start
+    assert training_size(small) == 4 * expected
 
 
 def test_wide_heads_take_gigabytes_and_shapes_next_to_nothing():
@@ -180,7 +182,6 @@ def test_the_trainer_keeps_what_was_counted(tmp_path):
     from fastrcnn.data import open_dataset, write_shapes
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
-    from fastrcnn.training.feature_cache import FeatureCache
 
     folder = write_shapes(tmp_path / "shapes", train=2, val=1)
     train, val = open_dataset(folder, "train"), open_dataset(folder, "val")
@@ -194,12 +195,11 @@ def test_the_trainer_keeps_what_was_counted(tmp_path):
         train,
         val,
         out=tmp_path / "run",
-        features=FeatureCache(model.backbone, model.config.resize, tmp_path),
         proposals=ProposalCache(MODES[recipe.proposals_mode], tmp_path),
     )
     list(trainer)
-    kept = [t for state in trainer._optimizer.state.values() for t in state.values()]
+    kept = [t for state in trainer._solver.optimizer.state.values() for t in state.values()]
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    held = size_of([*model.parameters()], gradients, kept, list(trainer._average.values()))
+    held = size_of([*model.parameters()], gradients, kept, list(trainer._solver.average.values()))
     classes = (21 - len(train.classes) - 1) * 5 * (16 + 1) * 4 * 5  # counted for twenty
     assert abs(held - (training_size(recipe) - classes)) < 0.01 * held

@@ -102,7 +102,6 @@ def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
     from fastrcnn.training import Step, Trainer
-    from fastrcnn.training.feature_cache import FeatureCache
     from fastrcnn.training.trainer import build_model
 
     run = make()
@@ -115,7 +114,6 @@ def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
         train,
         val,
         out=tmp_path / "alone",
-        features=FeatureCache(model.backbone, model.config.resize, cache),
         proposals=ProposalCache(MODES[RECIPE.proposals_mode], cache),
     )
     steps = [record for record in alone if isinstance(record, Step)]

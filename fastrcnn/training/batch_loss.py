@@ -1,0 +1,123 @@
+"""What a mini-batch costs: all its pictures through the network together, and the loss.
+
+Shapes: B pictures, R RoIs, n candidates a picture.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from fastrcnn.model import FastRCNN
+from fastrcnn.runtime.precision import autocast
+from fastrcnn.training.batches import Batch
+from fastrcnn.training.hard_examples import hardest_rois
+from fastrcnn.training.loss import Loss, roi_losses
+from fastrcnn.training.recipe import Recipe
+from fastrcnn.training.targets import IGNORED
+
+
+class BatchSums(NamedTuple):
+    """Sums over the RoIs that are learned from, scalars on the device.
+
+    total is the one to differentiate. foreground, background: how many there are. chosen, found:
+    where hard examples were looked for, what `hardest_rois` gave, else None.
+    """
+
+    total: Tensor
+    cls: Tensor
+    loc: Tensor
+    foreground: Tensor
+    background: Tensor
+    chosen: Tensor | None
+    found: Tensor | None
+
+
+class BatchLoss(nn.Module):
+    """A model and its loss; one `forward` for each mini-batch, which reads nothing back.
+
+    start: the layer whose activations a batch holds, None for pictures.
+    """
+
+    def __init__(self, model: FastRCNN, recipe: Recipe, start: str | None) -> None:
+        super().__init__()
+        self.model = model
+        self.loc_weight = recipe.loc_weight if recipe.bbox_reg else 0.0
+        self._beta = recipe.smooth_l1_beta
+        self._precision = recipe.precision
+        self._start = start
+        self._hardest = recipe.rois_per_picture if recipe.candidates else None
+
+    def forward(self, batch: Batch) -> BatchSums:
+        """The losses of a batch that is on the model's device.
+
+        In training, where there are candidates, the hardest of each picture learn. They are looked
+        for with dropout on, as the network is when it learns.
+        """
+        with autocast(self._precision, batch.rois.device):
+            maps = self._maps(batch)
+        rois, labels, deltas = batch.rois, batch.labels, batch.deltas
+        counts: tuple[int, ...] = batch.counts
+        chosen = found = None
+        if self._hardest is not None and self.training and any(counts):
+            padded = [
+                pad_sequence(list(part.split(counts)), batch_first=True, padding_value=filling)
+                for part, filling in ((rois, 0), (labels, IGNORED), (deltas, 0))
+            ]
+            with torch.no_grad():
+                costs = self._losses(maps, rois, counts, labels, deltas).total
+            filled = list(costs.split(counts))
+            table = pad_sequence(filled, batch_first=True, padding_value=-torch.inf)
+            chosen, found = hardest_rois(table, padded[0], self._hardest)
+            rois, labels, deltas = (_rows(part, chosen) for part in padded)
+            labels = torch.where(found.flatten(), labels, IGNORED)
+            counts = (self._hardest,) * len(counts)
+        losses = self._losses(maps, rois, counts, labels, deltas)
+        sums = Loss(*(part.sum() for part in losses))
+        return BatchSums(*sums, (labels > 0).sum(), (labels == 0).sum(), chosen, found)
+
+    def _maps(self, batch: Batch) -> Tensor:
+        """(B, C, H', W') of the whole backbone; no graph is built below what learns."""
+        backbone = self.model.backbone
+        x, sizes = self._images(batch), batch.sizes
+        frozen = backbone.last_frozen()
+        if frozen is not None and frozen != self._start:
+            with torch.no_grad():
+                x = backbone(x, start=self._start, stop=frozen, sizes=sizes)
+            if sizes is not None:
+                sizes = sizes // backbone.stride_after(frozen)
+        return backbone(x, start=frozen, sizes=sizes)
+
+    def _images(self, batch: Batch) -> Tensor:
+        """What the network is fed: (B, 3, H, W) or maps, float32, channels last in memory."""
+        if batch.places is None:
+            return batch.images.float()
+        height, width = batch.images.shape[1:3]
+        x1, y1, x2, y2 = batch.places[:, :, None].unbind(1)  # (B, 1)
+        rows = torch.arange(height, device=batch.images.device)
+        columns = torch.arange(width, device=batch.images.device)
+        inside = ((rows >= y1) & (rows < y2))[:, :, None] & ((columns >= x1) & (columns < x2))[
+            :, None
+        ]
+        # 0 is what a convolution sees beyond a border, and the mean colour.
+        return self.model.backbone.normalise(batch.images) * inside[:, None]
+
+    def _losses(
+        self, maps: Tensor, rois: Tensor, counts: tuple[int, ...], labels: Tensor, deltas: Tensor
+    ) -> Loss:
+        head = self.model.head
+        with autocast(self._precision, rois.device):
+            cls_score, bbox_pred = self.model(
+                maps, list(rois.split(counts)), start=self.model.backbone.layers[-1]
+            )
+        targets = (deltas - head.bbox_mean) / head.bbox_std
+        return roi_losses(cls_score, bbox_pred, labels, targets, self.loc_weight, self._beta)
+
+
+def _rows(table: Tensor, chosen: Tensor) -> Tensor:
+    """(B, n, ...) and indices (B, m) -> (B m, ...)."""
+    rows = torch.arange(len(table), device=table.device)[:, None]
+    return table[rows, chosen].flatten(0, 1)

@@ -1,0 +1,99 @@
+"""What steps gave, read from the device some time after they were taken."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fastrcnn.errors import RecipeError
+from fastrcnn.training.batch_loss import BatchSums
+from fastrcnn.training.batches import Sample
+from fastrcnn.training.recipe import Recipe
+from fastrcnn.training.records import Step
+
+_PACE = 0.05  # weight of the newest step in the running mean that the time left comes from
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step whose numbers are still on the device.
+
+    iteration: counted from 0. values: sums over the RoIs of all processes, of class loss, box loss,
+    foreground and background. samples, sums: of this process.
+    """
+
+    iteration: int
+    values: Tensor
+    samples: tuple[Sample, ...]
+    sums: BatchSums
+
+
+class StepReader:
+    """Makes records of steps; the device is waited for once for all of them."""
+
+    def __init__(self, recipe: Recipe, iterations: int, per_epoch: int, loc_weight: float) -> None:
+        self._recipe = recipe
+        self._iterations = iterations
+        self._per_epoch = per_epoch
+        self._loc_weight = loc_weight
+        self._pace: float | None = None
+
+    def read(self, taken: Sequence[Taken], started: float) -> Iterator[Step]:
+        """The records of steps that were begun at this ``time.monotonic``.
+
+        Raises RecipeError where a loss is not finite.
+        """
+        rows = torch.stack([step.values for step in taken]).double().tolist()
+        each = (time.monotonic() - started) / len(taken)  # after the device was waited for
+        for step, (cls, loc, foreground, background) in zip(taken, rows, strict=True):
+            losses = self.losses(step.iteration, cls, loc, foreground + background)
+            pace = each if self._pace is None else self._pace
+            self._pace = pace + _PACE * (each - pace)
+            done = step.iteration + 1
+            yield Step(
+                iteration=done,
+                iterations=self._iterations,
+                epoch=math.ceil(done / self._per_epoch),
+                loss=losses[0],
+                loss_cls=losses[1],
+                loss_loc=losses[2],
+                lr=self._recipe.learning_rate(step.iteration, self._iterations),
+                foreground=round(foreground),
+                background=round(background),
+                seconds=each,
+                seconds_left=self._pace * (self._iterations - done),
+                batch=_learned(step),
+            )
+
+    def losses(
+        self, iteration: int, cls: float, loc: float, count: float
+    ) -> tuple[float, float, float]:
+        """Total, class and box loss, means over `count` RoIs, from their sums.
+
+        Raises RecipeError where they are not finite.
+        """
+        cls, loc = cls / max(count, 1), loc / max(count, 1)
+        total = cls + self._loc_weight * loc
+        if not math.isfinite(total):
+            lr = self._recipe.learning_rate(iteration, self._iterations)
+            raise RecipeError(
+                f"The loss is {total} after {iteration} iterations: the training diverged; lower "
+                f"lr (now {lr:g}), or give a longer warmup or a larger divisor."
+            )
+        return total, cls, loc
+
+
+def _learned(step: Taken) -> tuple[Sample, ...]:
+    """The samples of a step, of hard examples only those that were."""
+    if step.sums.chosen is None or step.sums.found is None:
+        return step.samples
+    chosen, found = step.sums.chosen.cpu(), step.sums.found.cpu()
+    return tuple(
+        sample.only(own[there].numpy())
+        for sample, own, there in zip(step.samples, chosen, found, strict=True)
+    )
