@@ -53,31 +53,11 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
 
 
 def open_datasets(paths: Sequence[str | Path], split: str, on_bad: OnBad | None = None) -> Dataset:
-    """The data sets at several paths as one, in this order; of one path, `open_dataset`.
+    """The data sets at several paths as one, such as VOC2007 and VOC2012. See `join`.
 
-    Of several, a picture's id begins with the place of its data set, from 1. Raises DataError
-    where their classes differ, and as `open_dataset` does.
+    Raises DataError as `join` and `open_dataset` do.
     """
-    datasets = [open_dataset(path, split, on_bad) for path in paths]
-    first, *others = datasets
-    if not others:
-        return first
-    for other in others:
-        if other.classes != first.classes:
-            raise DataError(
-                f"{first.name} has the classes {', '.join(first.classes)}, but {other.name} has "
-                f"{', '.join(other.classes)}; they must be the same, in the same order."
-            )
-    return Dataset(
-        " + ".join(dataset.name for dataset in datasets),
-        first.classes,
-        tuple(
-            replace(annotation, image_id=f"{number}/{annotation.image_id}")
-            for number, dataset in enumerate(datasets, start=1)
-            for annotation in dataset
-        ),
-        first.category_ids,
-    )
+    return join([open_dataset(path, split, on_bad) for path in paths])
 
 
 def _voc_folder(path: Path, split: str, on_bad: OnBad | None) -> Dataset | None:
