@@ -103,7 +103,7 @@ def sorted_edges(pixels: np.ndarray, sigma: float) -> Edges:
     Segments of every threshold start from these.
     """
     height, width, _ = pixels.shape
-    smooth = pixels.astype(np.float32)
+    smooth: np.ndarray = pixels.astype(np.float32)
     if sigma > 0:
         smooth = cv2.GaussianBlur(smooth, (0, 0), sigma).reshape(pixels.shape)
     squares = np.full((height, width, 2), np.inf, np.float32)  # where there is no neighbour: last
