@@ -12,7 +12,7 @@ def values(recipe: Recipe, *names: str) -> tuple:
 
 
 def test_the_paper_recipe_is_the_papers():
-    assert values(PAPER, "backbone", "pool", "fc6", "fc7", "dropout") == (
+    assert values(PAPER, "backbone", "pooling", "fc6", "fc7", "dropout") == (
         *("vgg16", "paper", 4096, 4096, 0.5),
     )
     assert values(PAPER, "shorter", "longer", "square", "flip") == (600, 1000, None, True)
@@ -32,7 +32,7 @@ def test_the_paper_recipe_is_the_papers():
 
 def test_the_walkthrough_recipe_is_the_walkthroughs():
     recipe = WALKTHROUGH
-    assert values(recipe, "backbone", "pool", "square", "first_trainable") == (
+    assert values(recipe, "backbone", "pooling", "square", "first_trainable") == (
         *("vgg16_bn", "walkthrough", 224, "fc6"),
     )
     assert values(recipe, "fc6", "fc7", "dropout") == (4096, 4096, 0.5)
@@ -52,7 +52,7 @@ def test_the_walkthrough_recipe_is_the_walkthroughs():
 
 def test_the_shapes_recipe_keeps_the_papers_structure_and_learns_everything():
     structure = (
-        *("pool", "fg_iou", "bg_iou_low", "bg_iou_high", "images_per_batch", "rois_per_batch"),
+        *("pooling", "fg_iou", "bg_iou_low", "bg_iou_high", "images_per_batch", "rois_per_batch"),
         *("add_ground_truth", "normalise_targets", "flip", "loc_weight", "bbox_reg"),
     )
     assert values(SHAPES, *structure) == values(PAPER, *structure)
