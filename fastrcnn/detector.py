@@ -283,7 +283,7 @@ class Detector:
                 resized, scale = self.model.config.resize.resize(picture)
                 maps = self.convolve(self.model.backbone.preprocess(resized))
             else:
-                maps, scale = features
+                maps, scale = features[0].to(self.device), features[1]
             kept = maps.cpu() if keep else maps
         yield Stage("features", picture, segmentations, found, kept)
 
@@ -314,7 +314,8 @@ class Detector:
         boxes: (R, 4) in pixels of the trace's picture. The results have the shapes of the trace's.
         """
         height, width = trace.image.shape[:2]
-        scores = self._score(boxes.float(), trace.features, trace.scale, height, width)
+        features = trace.features.to(self.device)
+        scores = self._score(boxes.float(), features, trace.scale, height, width)
         probabilities, deltas, regressed = (part.cpu() for part in scores)
         return probabilities, deltas, regressed
 
@@ -327,7 +328,7 @@ class Detector:
         width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities, deltas and regressed boxes, on the network's device."""
-        boxes, features = boxes.to(self.device), features.to(self.device)
+        boxes = boxes.to(self.device)
         probabilities, deltas = self.predict(features, _scaled(boxes, scale))
         return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fastrcnn import data
 from fastrcnn.__main__ import main
@@ -38,12 +39,15 @@ def drawn(tmp_path_factory) -> Path:
 def test_a_backbone_learns_is_saved_and_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(BACKBONES, "slim", None)  # which takes it away again afterwards
+    monkeypatch.setitem(BACKBONES, "resnet18", None)  # which takes it away again afterwards
     run("a backbone")
     model, metadata = load_checkpoint(tmp_path / "run" / "model.safetensors")
-    assert model.backbone.name == "slim" and metadata["iterations"] == 2
-    assert (model.backbone.channels, model.backbone.stride) == (32, 8)
-    assert model.backbone.stride_after("conv2") == 4
+    assert model.config.backbone == "resnet18" and metadata["iterations"] == 2
+    maps = model.backbone(model.backbone.preprocess(np.zeros((96, 160, 3), np.uint8)))
+    assert maps.shape == (1, 256, 6, 10)
+    for layer in model.backbone.layers:
+        maps = model.backbone(torch.zeros(1, 3, 96, 160), stop=layer)
+        assert 96 // maps.shape[2] == model.backbone.stride_after(layer)
     assert "mAP" in capsys.readouterr().out
 
 

@@ -1,13 +1,17 @@
 """The checkpoint that ships, on the photographs that ship, none of which it was trained on."""
 
+import time
 from pathlib import Path
 
 import pytest
+from torchvision.ops import nms
 
+from fastrcnn.boxes import vote
 from fastrcnn.data import VOC_CLASSES
-from fastrcnn.detector import Detector
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
+from fastrcnn.postprocess import PER_CLASS, select
 
 ASSETS = Path(__file__).parents[1] / "assets"
 MEGABYTE = 1_000_000
@@ -51,3 +55,50 @@ def test_every_photograph_that_ships_has_its_credit():
     assert len(photos) >= 11
     for photo in photos:
         assert photo.name in credits
+
+
+@pytest.fixture(scope="module")
+def traces(shipped) -> list[Trace]:
+    # A few hundred boxes of all sizes are proposals enough.
+    detector = Detector(shipped.model, search="single")
+    photos = ("astronaut", "chelsea", "cow", "sheep", "two-dogs", "horses")
+    return [detector.trace(ASSETS / f"{photo}.jpg") for photo in photos]
+
+
+@pytest.mark.parametrize(
+    ("score_threshold", "nms_threshold", "vote_threshold"),
+    [(0.5, 0.3, 0.5), (0.05, 0.3, None), (0.01, 0.5, 0.5), (0.3, 0.0, 0.7)],
+)
+def test_what_is_kept_is_what_a_loop_over_classes_keeps(
+    shipped, traces, score_threshold, nms_threshold, vote_threshold
+):
+    thresholds = score_threshold, nms_threshold, vote_threshold
+    for trace in traces:
+        found = select(trace.probabilities, trace.regressed, shipped.classes, *thresholds)
+        expected = []
+        for label in range(1, len(shipped.classes) + 1):
+            scores, boxes = trace.probabilities[:, label], trace.regressed[:, label]
+            passing = (scores >= score_threshold).nonzero().flatten()
+            kept = passing[nms(boxes[passing], scores[passing], nms_threshold)][:PER_CLASS]
+            places = boxes[kept]
+            if vote_threshold is not None:
+                places, _ = vote(places, boxes, scores, vote_threshold)
+            expected += [
+                (score, label, box)
+                for score, box in zip(scores[kept].tolist(), places.tolist(), strict=True)
+            ]
+        expected.sort(key=lambda one: -one[0])
+        ours = zip(found.scores.tolist(), found.labels.tolist(), found.boxes.tolist(), strict=True)
+        assert list(ours) == expected
+
+
+def test_choosing_the_detections_of_a_photograph_takes_milliseconds(shipped, traces):
+    """Some 3 on an idle processor; the slack is for a busy one."""
+
+    def seconds(trace: Trace) -> float:
+        start = time.process_time()
+        select(trace.probabilities, trace.regressed, shipped.classes, 0.5, 0.3, 0.5)
+        return time.process_time() - start
+
+    for trace in traces:
+        assert min(seconds(trace) for _ in range(7)) < 0.015

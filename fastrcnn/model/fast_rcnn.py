@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.model.backbone import Backbone, empty_backbone
 from fastrcnn.model.head import Head
 from fastrcnn.model.resize import Resize
-from fastrcnn.model.roi_pool import Pooling, RoIPool
+from fastrcnn.model.roi_pool import ALL_ROIS, Pooling, RoIPool
 from fastrcnn.runtime.device import is_processor
 from fastrcnn.runtime.settings import Settings
 
@@ -126,7 +127,7 @@ class FastRCNN(nn.Module):
 
         rois: as `with_image_index` gives them.
         """
-        device, count, fc6 = features.device, max(len(rois), 1), None
+        device, count, fc6 = features.device, ALL_ROIS, None
         if not torch.is_grad_enabled():
             count = _ROIS_AT_A_TIME
             if self.config.pooling != "align":
@@ -211,9 +212,5 @@ def with_image_index(rois: Sequence[Tensor], images: Tensor) -> Tensor:
     """
     if len(rois) != len(images):
         raise ValueError(f"There are {len(images)} images, but RoIs of {len(rois)}.")
-    return torch.cat(
-        [
-            torch.cat([own.new_full((len(own), 1), index), own], dim=1)
-            for index, own in enumerate(rois)
-        ]
-    )
+    indexed = [F.pad(own, (1, 0), value=float(index)) for index, own in enumerate(rois)]
+    return torch.cat(indexed)

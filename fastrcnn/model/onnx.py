@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fastrcnn import boxes as box_ops
 from fastrcnn.errors import CheckpointError, MissingPackageError, reason
 from fastrcnn.model.fast_rcnn import FastRCNN
-from fastrcnn.model.roi_pool import RoIPool
+from fastrcnn.model.roi_pool import ALL_ROIS, RoIPool
 from fastrcnn.runtime.atomic_write import written_whole
 
 INPUTS = ("picture", "boxes")
@@ -95,7 +95,7 @@ class _Exported(nn.Module):
 
 
 class _OnnxRoIPool(RoIPool):
-    def parts(self, features: Tensor, rois: Tensor, count: int) -> Iterator[Tensor]:
+    def parts(self, features: Tensor, rois: Tensor, count: int = ALL_ROIS) -> Iterator[Tensor]:
         """(1, C, H', W') and (R, 5) -> (R, C, S, S), all of it at once."""
         scale, boxes = 1 / self.stride, rois[:, 1:]
         if self.pooling == "align":

@@ -30,6 +30,7 @@ from fastrcnn.runtime.torchvision_ops import roi_align, roi_pool
 
 Pooling = Literal["paper", "walkthrough", "align"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
+ALL_ROIS = 2**31  # as a count: more than there ever are
 
 
 class RoIPool(nn.Module):
@@ -56,9 +57,9 @@ class RoIPool(nn.Module):
         they have another shape or name an image that is not there.
         """
         check_rois(rois, len(features))
-        return next(self.parts(features, rois, max(len(rois), 1)))
+        return next(self.parts(features, rois))
 
-    def parts(self, features: Tensor, rois: Tensor, count: int) -> Iterator[Tensor]:
+    def parts(self, features: Tensor, rois: Tensor, count: int = ALL_ROIS) -> Iterator[Tensor]:
         """What `forward` gives, `count` RoIs at a time, at least once; for much less memory.
 
         2,000 RoIs pool to 200 MB, and to have the system hand out that much takes longer than to

@@ -4,8 +4,15 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import vgg16
 
-from fastrcnn.model.backbone import BACKBONES, Backbone, build_backbone, empty_backbone
-from fastrcnn.model.vgg import LAYERS
+from fastrcnn.model import FastRCNN, ModelConfig
+from fastrcnn.model.backbone import (
+    BACKBONES,
+    Backbone,
+    build_backbone,
+    empty_backbone,
+    layer_names,
+)
+from fastrcnn.model.vgg import LAYERS, caffe_pixels
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
 from tests.model.tiny import noisy_ramp
 
@@ -165,3 +172,51 @@ def test_bfloat16_sees_the_pixels_as_they_are(name):
         with torch.autocast("cpu", torch.bfloat16):
             rounded = backbone(pixels, stop=first)
     torch.testing.assert_close(rounded, exact, rtol=2**-8, atol=1e-4)
+
+
+def test_a_network_gives_the_same_map_under_any_name(photo, monkeypatch):
+    maps, keys = [], []
+    for name in ("vgg16", "another"):
+        monkeypatch.setitem(BACKBONES, name, BACKBONES["vgg16"])
+        backbone = build_backbone(name).eval()
+        # As a checkpoint of that name is built and filled.
+        config = ModelConfig(classes=("cat",), backbone=name, fc6=4, fc7=4)
+        rebuilt = FastRCNN(config).backbone.eval()
+        rebuilt.load_state_dict(backbone.state_dict())
+        for one in (backbone, rebuilt):
+            with torch.no_grad():
+                maps.append(one(one.preprocess(photo)))
+            keys.append(one.fingerprint("conv3_3"))
+    assert all(torch.equal(one, maps[0]) for one in maps) and maps[0].mean() > 0.1
+    assert len(set(keys)) == 1
+
+
+def test_a_fingerprint_is_of_pixels_layers_and_weights_below():
+    one, other = empty_backbone("small"), empty_backbone("small")
+    other.load_state_dict(one.state_dict())
+    assert one.fingerprint("conv3") == other.fingerprint("conv3") != one.fingerprint("conv2")
+    with torch.no_grad():
+        other.conv4[0].bias.add_(1)
+        assert one.fingerprint("conv3") == other.fingerprint("conv3")
+        other.conv1[0].bias.add_(1)
+    assert one.fingerprint("conv3") != other.fingerprint("conv3")
+    fed_otherwise = Backbone(
+        {name: getattr(one, name) for name in one.layers},
+        strides=(2, 4, 8, 8),
+        channels=64,
+        first_kept="conv3",
+        pixels=caffe_pixels,
+    )
+    assert fed_otherwise.fingerprint("conv3") != one.fingerprint("conv3")
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_each_layer_says_its_stride(name):
+    backbone = empty_backbone(name).eval()
+    for layer in backbone.layers:
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, 64, 32), stop=layer)
+        stride = backbone.stride_after(layer)
+        assert maps.shape[2:] == (64 // stride, 32 // stride)
+    assert maps.shape[1] == backbone.channels and stride == backbone.stride
+    assert layer_names(name) == backbone.layers and backbone.first_kept in backbone.layers
