@@ -6,44 +6,31 @@ And the way back, into a file.
 from __future__ import annotations
 
 import io
-import math
 import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from fastrcnn.errors import ImageError, reason
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 MAX_PIXELS = 50_000_000
-# Each pass of a progressive JPEG goes over the whole picture again, for a few bytes of file that
-# ask for nothing. Cameras and editors write about ten; libtiff, which decodes JPEG too, stops here.
+# Each pass of a progressive JPEG goes over the whole picture again, and takes a few bytes of file.
+# Cameras and editors write about ten. libtiff, which decodes JPEG too, stops at a hundred.
 MAX_SCANS = 100
 Source = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 # Pillow warns of large pictures, which MAX_PIXELS refuses at a lower size, and of damage, which is
-# an ImageError when it reaches the pixels and of no interest when it does not.
+# an ImageError where it reaches the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-_EXIF_ORIENTATION = 0x0112
-_TILE = (322, 323)  # a TIFF's tags of its tiles' width and height
-_MOST_TAGS = 1 << 16
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_TILE_TAGS = {322, 323}  # of a TIFF: its tiles' width and height
 _16_TO_8_BITS = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
 
 
@@ -57,9 +44,9 @@ def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Arrays are (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha: uint16 over
     its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
 
-    Raises ImageError for anything that is not a picture, is damaged or cut short, or has more than
-    `max_pixels` pixels, in a tile too, or ``MAX_SCANS`` passes, which is checked before they are
-    decoded, and for BMP with run-length coding.
+    Raises ImageError for anything that is not a picture, or is damaged or cut short. Refused before
+    anything is decoded: more than `max_pixels` pixels, a JPEG of more than ``MAX_SCANS`` passes, a
+    BMP with run-length coding, a TIFF in tiles and a BigTIFF.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "The array", max_pixels)
@@ -70,7 +57,7 @@ def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if not isinstance(source, (str, Path)):
         return _from_file(source, "The file", max_pixels)
     try:
-        # Only a plain file: a folder cannot be read, and a pipe or a device may never end.
+        # A folder cannot be read, and a pipe or a device may never end.
         if not Path(source).is_file():
             raise ImageError(f"{source} is not a file; give the path of a picture.")
         with Path(source).open("rb") as file:
@@ -90,7 +77,7 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     if form not in Image.SAVE:
         raise ImageError(f"{path} cannot be written; give it a name that ends in .png or .jpg.")
     try:
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             Image.fromarray(image).save(part, form)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path} cannot be written: {reason(error)}.") from error
@@ -103,7 +90,7 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     try:
         image = Image.open(file, formats=FORMATS)
-        bomb = _bomb(image, file, max_pixels)
+        bomb = _bomb(image, file)
     except Image.DecompressionBombError as error:
         raise _too_large(name, max_pixels) from error
     except Exception as error:
@@ -115,50 +102,35 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     return _from_pillow(image, name, max_pixels)
 
 
-def _bomb(image: Image.Image, file: BinaryIO, max_pixels: int) -> str | None:
+def _bomb(image: Image.Image, file: BinaryIO) -> str | None:
     """What makes decoding take far more than the picture's size says, if anything does."""
-    if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
-        return f"a JPEG of more than {MAX_SCANS} passes"
+    if image.format in ("JPEG", "MPO"):
+        file.seek(0)
+        # Markers of a pass; coded data cannot hold them.
+        if file.read().count(b"\xff\xda") > MAX_SCANS:
+            return f"a JPEG of more than {MAX_SCANS} passes"
     # Pillow unpacks it in Python, and four bytes may skip 255 rows beyond the picture's end.
     if isinstance(image, BmpImageFile) and any(t.codec_name == "bmp_rle" for t in image.tile):
         return "a BMP with run-length coding"
-    if isinstance(image, TiffImageFile) and _tile_pixels(image, file) > max_pixels:
-        return f"a TIFF whose tiles may have more than {max_pixels:,} pixels"
+    # A tile is decoded whole, however little of it is seen.
+    if image.format == "TIFF" and _is_tiled_or_big(file):
+        return "a TIFF in tiles or a BigTIFF"
     return None
 
 
-def _scans(file: BinaryIO) -> int:
-    """How many passes a JPEG file has: start-of-scan markers, which its coded data cannot hold."""
-    position = file.tell()
-    file.seek(0)
-    count = file.read().count(b"\xff\xda")
-    file.seek(position)
-    return count
+def _is_tiled_or_big(file: BinaryIO) -> bool:
+    """Whether a TIFF's directory names tiles, or is BigTIFF's, which is laid out differently.
 
-
-def _tile_pixels(image: TiffImageFile, file: BinaryIO) -> float:
-    """How many pixels a TIFF's tiles have; each is decoded whole, however little of it is seen.
-
-    Infinitely many where libtiff, which decodes, may read another size than Pillow: it takes the
-    first of two entries, and kinds of numbers that Pillow passes over.
+    Pillow does not tell: it passes over kinds of numbers that libtiff, which decodes, reads.
     """
-    position = file.tell()
     file.seek(0)
-    header = file.read(16)
-    order = "<" if header.startswith(b"II") else ">"
-    is_big = 43 in header[2:4]  # BigTIFF
-    file.seek(*struct.unpack_from(order + ("Q" if is_big else "I"), header, 8 if is_big else 4))
-    (count,) = struct.unpack(order + ("Q" if is_big else "H"), file.read(8 if is_big else 2))
-    size = 20 if is_big else 12
-    entries = file.read(min(count, _MOST_TAGS) * size)
-    file.seek(position)
-    tags = [tag for (tag, *_) in struct.iter_unpack(f"{order}H{size - 2}x", entries)]
-    pixels = 1.0
-    for tag in _TILE:
-        if tag in tags:
-            side = image.tag_v2.get(tag)
-            pixels *= side if isinstance(side, int) and tags.count(tag) == 1 else math.inf
-    return pixels
+    content = file.read()
+    order = "<" if content.startswith(b"II") else ">"
+    version, start = struct.unpack_from(f"{order}HI", content, 2)
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    entries = content[start + 2 : start + 2 + 12 * count]
+    tags = {tag for (tag,) in struct.iter_unpack(f"{order}H10x", entries)}
+    return version != 42 or not tags.isdisjoint(_TILE_TAGS)
 
 
 def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
@@ -168,9 +140,7 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
         raise ImageError(f"{name} is {image.width} x {image.height}; it needs at least 1 pixel.")
     try:
         image.load()
-        orientation = _orientation(image)
-        if orientation in _UPRIGHT:
-            image = image.transpose(_UPRIGHT[orientation])
+        image = _upright(image)
         if image.mode.startswith("I") or image.mode == "F":
             return _from_array(_deep_pixels(image, name), name, max_pixels)
         return _opaque(image)
@@ -183,11 +153,12 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
         ) from error
 
 
-def _orientation(image: Image.Image) -> int:
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data says."""
     try:
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
+        return ImageOps.exif_transpose(image)
     except Exception:  # broken EXIF data, which says nothing of the pixels
-        return 1
+        return image
 
 
 def _deep_pixels(image: Image.Image, name: str) -> np.ndarray:

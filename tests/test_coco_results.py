@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fastrcnn.__main__ import main
+from fastrcnn.cli import main
 from fastrcnn.data import VOC_CLASSES, Annotation, Dataset, read_coco
 from fastrcnn.data.coco import coco_image_ids
 from fastrcnn.detections import Detections, coco_results

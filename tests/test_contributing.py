@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fastrcnn import data
-from fastrcnn.__main__ import main
+from fastrcnn.cli import main
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint

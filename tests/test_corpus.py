@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn import __main__ as command_line
+from fastrcnn.cli import main
 from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
 from fastrcnn.images import MAX_SCANS, load_image
@@ -120,8 +120,10 @@ def test_endless_passes_are_refused_before_any_is_decoded(monkeypatch):
     ("name", "what"),
     [
         ("run-length.bmp", "BMP with run-length coding"),
-        ("large-tile.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
-        ("two-tiles.tif", "TIFF whose tiles may have more than 50,000,000 pixels"),
+        ("large-tile.tif", "TIFF in tiles or a BigTIFF"),
+        ("two-tiles.tif", "TIFF in tiles or a BigTIFF"),
+        ("tile-of-kind-17.tif", "TIFF in tiles or a BigTIFF"),
+        ("big.tif", "TIFF in tiles or a BigTIFF"),
     ],
 )
 def test_a_small_picture_that_unpacks_to_a_large_one_is_refused_before_it_does(
@@ -150,11 +152,11 @@ def test_proposals_of_each_file_on_the_command_line(tmp_path, monkeypatch, capfd
         boxes = np.array([[0, 0, 1, 1]], np.float32)
 
     monkeypatch.setattr(
-        command_line, "selective_search", lambda image, *_, **__: seen.append(image) or Found
+        "fastrcnn.proposals.selective_search", lambda image, *_, **__: seen.append(image) or Found
     )
     for path, case in write(tmp_path):
         seen.clear()
-        code = command_line.main(["proposals", str(path), "--json", "-"])
+        code = main(["proposals", str(path), "--json", "-"])
         printed = capfd.readouterr()
         assert "Traceback" not in printed.err, case.name
         if code == 0:
@@ -173,20 +175,18 @@ def test_proposals_of_each_file_on_the_command_line(tmp_path, monkeypatch, capfd
 
 def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_checkpoint, capfd):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
-    trace = Detector.trace
+    three = np.array([[0, 0, 4, 4], [1, 1, 9, 9], [2, 0, 3, 8]])
+    load = Detector.from_checkpoint
     monkeypatch.setattr(
         Detector,
-        "trace",
-        # Three boxes of our own in place of selective search's.
-        lambda self, photo, **options: trace(
-            self, photo, boxes=np.array([[0, 0, 4, 4], [1, 1, 9, 9], [2, 0, 3, 8]]), **options
-        ),
+        "from_checkpoint",
+        lambda path, device: load(path, search=lambda picture: three, device=device),
     )
     # Every sixth of them: the network takes most of the time, and the reader is the same.
     some = [(path, case) for path, case in write(tmp_path) if small(case)][::6]
     cases = {str(path): case for path, case in some}
     target = tmp_path.parent / f"{tmp_path.name}.json"
-    assert command_line.main(["detect", *cases, "--json", str(target)]) == 1
+    assert main(["detect", *cases, "--json", str(target)]) == 1
     answered = {record["image"] for record in json.loads(target.read_text())}
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(answered) + len(errors) == len(cases)

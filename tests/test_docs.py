@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 
 import fastrcnn
-from fastrcnn.__main__ import _parser, main
+from fastrcnn.cli import app, main
 from fastrcnn.detector import Detector
 from fastrcnn.ui.page import build, launch
 
@@ -79,7 +80,10 @@ def test_the_readmes_python_runs(place, address, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_documents_commands_are_commands(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert callable(_parser().parse_args(words(command)).run)
+    group = typer.main.get_command(app)
+    context = group.make_context("fastrcnn", words(command))
+    name, chosen, rest = group.resolve_command(context, words(command))
+    assert chosen.make_context(name, rest, parent=context).params
 
 
 @pytest.mark.parametrize("command", QUICK)

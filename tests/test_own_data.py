@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fastrcnn.__main__ import main
+from fastrcnn.cli import main
 from fastrcnn.detector import Detector
 from tests.conftest import draw_shapes
 
@@ -69,7 +69,7 @@ def test_ones_own_pictures_become_a_detector_of_their_classes(write, tmp_path, m
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     write(tmp_path / "ducks")
     assert [command.split()[0] for _, command in LINES] == [
-        *("recall", "train", "train", "evaluate", "failures", "detect")
+        *("recall", "train", "train", "evaluate", "error-analysis", "detect")
     ]
     for checkpoint, command in LINES:
         if checkpoint:

@@ -25,7 +25,7 @@ def test_importing_the_package_alone_imports_no_torch():
 
 def test_the_core_imports_nothing_that_draws_or_serves():
     code = (
-        "import sys, fastrcnn.__main__, fastrcnn.training, fastrcnn.benchmarks.speed; "
+        "import sys, fastrcnn.cli, fastrcnn.training, fastrcnn.benchmarks.speed; "
         "sys.exit(bool({'gradio', 'matplotlib', 'pandas'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -392,7 +392,9 @@ def test_proposals_are_different_boxes_within_the_picture_and_the_same_each_time
     strategy=st.sets(st.sampled_from("CTSF"), min_size=1).map(lambda s: "".join(sorted(s))),
 )
 def test_a_hierarchy_is_a_tree_whose_regions_are_their_parts(image, strategy):
-    (tree,) = selective_search(image, SelectiveSearch(("Lab",), (20,), (strategy,))).hierarchies
+    (tree,) = selective_search(
+        image, SelectiveSearch(colour_spaces=("Lab",), thresholds=(20,), strategies=(strategy,))
+    ).hierarchies
     height, width = image.shape[:2]
     count = int(tree.labels.max()) + 1
     assert len(tree.merges) == count - 1 and len(tree.boxes) == len(tree.sizes) == 2 * count - 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -85,4 +84,4 @@ def test_the_first_screen_has_a_way_in_for_everyone():
 def test_the_table_of_limits_is_that_of_the_program():
     rows = re.findall(r"^  \| `FASTRCNN_(\w+)` \| (\d+) \|", README, re.MULTILINE)
     told = {name.lower(): float(value) for name, value in rows}
-    assert told == {field.name: field.default for field in fields(Limits)}
+    assert told == {name: field.default for name, field in Limits.model_fields.items()}

@@ -14,9 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -30,7 +28,7 @@ from PIL import Image
 from fastrcnn.data import draw_shapes
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.runtime.allocator import give_back
+from fastrcnn.runtime.allocator import release_memory
 
 T = TypeVar("T")
 
@@ -40,6 +38,14 @@ _LARGE = (4000, 3000)  # what a telephone's camera takes
 _LOOKED_AT = (20, 100, 200)  # pictures after which memory is read
 _SIDES = (250, 800)  # of those pictures, the least and the most
 _PATIENCE = 120.0  # seconds for the page
+_DETECT = """
+import sys
+from fastrcnn.cli import main
+from fastrcnn.benchmarks.memory import status
+code = main(sys.argv[1:])
+print(status()["VmHWM"])
+sys.exit(code)
+"""
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,13 @@ class Start:
 
 def measure_memory(looked_at: Sequence[int] = _LOOKED_AT) -> Memory:
     """Run `detect` in fresh processes. Raises FastRCNNError where the system does not tell."""
-    _status()
+    status()
     with TemporaryDirectory(prefix="fastrcnn-bench-") as folder:
         large = Path(folder) / "large.jpg"
         with Image.open(_PHOTOGRAPH) as photograph:
             sizes = ["{} x {}".format(*photograph.size), "{} x {}".format(*_LARGE)]
             photograph.resize(_LARGE).save(large)
-        peaks = [_in_fresh_process(_peak, photo) for photo in (_PHOTOGRAPH, large)]
+        peaks = [_peak(photo) for photo in (_PHOTOGRAPH, large)]
     held, most = _in_fresh_process(_over_many, tuple(looked_at))
     peak, after = zip(sizes, peaks, strict=True), zip(looked_at, held, strict=True)
     return Memory(dict(peak), dict(after), most)
@@ -94,11 +100,10 @@ def _in_fresh_process(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _peak(photo: Path) -> float:
-    from fastrcnn.__main__ import main
-
-    with redirect_stdout(StringIO()):
-        main(["detect", str(photo)])
-    return _status()["VmHWM"]
+    """What the command takes as a user starts it, in its own process."""
+    command = [sys.executable, "-c", _DETECT, "detect", str(photo)]
+    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
 
 
 def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
@@ -106,13 +111,13 @@ def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
     for number in range(1, max(looked_at) + 1):
         size = tuple(random.integers(*_SIDES, 2, endpoint=True).tolist())
         detector(cv2.resize(draw_shapes(number)[0], size))
-        give_back()  # as the command does
+        release_memory()  # as the command does
         if number in looked_at:
-            held.append(_status()["VmRSS"])
-    return held, _status()["VmHWM"]
+            held.append(status()["VmRSS"])
+    return held, status()["VmHWM"]
 
 
-def _status() -> dict[str, float]:
+def status() -> dict[str, float]:
     """What Linux says of this process's memory, in MB."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -12,7 +12,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -117,15 +117,14 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def measure(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[SpeedRow]:
-    """The rows of these names, all by default, one as soon as it is measured.
+def measure(name: str, turns: int = 5) -> SpeedRow:
+    """The row of this name.
 
     turns: how often ours and the reference run by turns at least, after one that is not counted.
-    They go on until both medians are steady to a tenth, for at most 40 turns.
+    They go on until both medians are steady to a tenth, for at most 40 turns. Raises
+    MissingPackageError where OpenCV lacks what the row compares with.
     """
-    for name, row in ROWS.items():
-        if not names or name in names:
-            yield row(name, turns)
+    return ROWS[name](name, turns)
 
 
 def _in_turns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastrcnn.data.coco import read_coco
@@ -22,6 +22,7 @@ __all__ = [
     "draw_shapes",
     "join",
     "open_dataset",
+    "open_datasets",
     "read_coco",
     "read_voc",
     "without_bad_pictures",
@@ -48,6 +49,14 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
         f"{path} is neither a VOC folder, which has ImageSets/Main, nor one with COCO JSON for the "
         f"split {split!r}, which would be {', '.join(names)} or {last}."
     )
+
+
+def open_datasets(paths: Sequence[str | Path], split: str, on_bad: OnBad | None = None) -> Dataset:
+    """The data sets at several paths as one, such as VOC2007 and VOC2012. See `join`.
+
+    Raises DataError as `join` and `open_dataset` do.
+    """
+    return join([open_dataset(path, split, on_bad) for path in paths])
 
 
 def _voc_folder(path: Path, split: str, on_bad: OnBad | None) -> Dataset | None:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from fastrcnn.errors import DataError
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 CLASSES = ("disc", "square", "triangle", "star", "cross", "heart")
 
@@ -99,7 +99,7 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
     objects: list[dict] = []
     for index, name in enumerate(names):
         image, boxes, labels = draw_shapes(_picture_seed(seed, split, index))
-        with written_whole(folder / name) as part:
+        with atomic_write(folder / name) as part:
             part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
         height, width = image.shape[:2]
         images.append({"id": index, "file_name": name, "width": width, "height": height})
@@ -121,7 +121,7 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
         "annotations": objects,
         "categories": categories,
     }
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(document), encoding="utf-8")
 
 

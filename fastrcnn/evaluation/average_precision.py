@@ -42,7 +42,7 @@ class Evaluation:
     map_coco: the mean of map_area at the IoU thresholds 0.5, 0.55, ..., 0.95. COCO's own tool
         differs: it samples precision at 101 recalls, keeps 100 detections a picture, and lets a
         detection fall back to another object when its best one is taken.
-    seconds_per_image: the detector's mean time; None for saved detections.
+    seconds_per_image: the mean time from file to detections; None for saved detections.
     """
 
     images: int
@@ -81,33 +81,40 @@ def average_precision(recall: np.ndarray, precision: np.ndarray, eleven_point: b
 
 
 def evaluate(
-    detector: Callable[[np.ndarray], Detections],
+    detect: Callable[[Iterable[np.ndarray]], Iterable[Detections]],
     dataset: Dataset,
     progress: Callable[[Sequence[Annotation]], Iterable[Annotation]] = iter,
 ) -> tuple[Evaluation, dict[str, Detections]]:
-    """Run `detector` on every picture and score what it finds.
+    """Run a detector on every picture and score what it finds.
 
-    detector: (H, W, 3) uint8 RGB -> Detections, with next to no score threshold: the tail of the
-        curve counts. progress: wraps the pictures as they are gone through, for a progress bar.
+    detect: gives the Detections of each (H, W, 3) uint8 RGB picture in turn, with next to no score
+        threshold: the tail of the curve counts. It may take pictures ahead of what it gives; a
+        function of one picture becomes such a one by ``partial(map, function)``.
+    progress: wraps the pictures as they are gone through, for a progress bar.
     Returns the scores and the detections by image id. In a group of processes each takes every
     world-size-th picture and all of them return the whole result.
     Raises ImageError for a picture that cannot be read, DataError for one of another size than its
     annotation says or where the detector's classes are not the data set's.
     """
     mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
-    found, seconds = {}, 0.0
+    found: dict[str, Detections] = {}
+    start = time.perf_counter()
+    detecting = iter(detect(_picture(annotation) for annotation in mine))
     for annotation in progress(mine):
-        image = load_image(annotation.path)
-        check_size(annotation, *image.shape[:2])
-        start = time.perf_counter()
-        found[annotation.image_id] = detector(image)
-        seconds += time.perf_counter() - start
+        found[annotation.image_id] = next(detecting)
         _check_classes(found[annotation.image_id], dataset)
+    seconds = time.perf_counter() - start
     parts = distributed.gather_objects((found, seconds))
     everything = {image_id: item for part, _ in parts for image_id, item in part.items()}
     detections = {item.image_id: everything[item.image_id] for item in dataset}
     seconds_per_image = sum(part for _, part in parts) / len(dataset)
     return score_detections(detections, dataset, seconds_per_image=seconds_per_image), detections
+
+
+def _picture(annotation: Annotation) -> np.ndarray:
+    image = load_image(annotation.path)
+    check_size(annotation, *image.shape[:2])
+    return image
 
 
 def score_detections(

@@ -107,11 +107,12 @@ def compare_recall(
     iou: float = 0.5,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Iterator[RecallRow]:
-    """Recall of our proposals and then of OpenCV's, at most `limit` a picture.
+    """Recall of our proposals and, where OpenCV can, of OpenCV's, at most `limit` a picture.
 
     progress: wraps the pictures as they are gone through, for a progress bar. Raises DataError
     where there is no object to reach or a picture is of another size than its annotation says,
-    ImageError for a picture that cannot be read.
+    ImageError for a picture that cannot be read, and MissingPackageError before OpenCV's row where
+    its build cannot.
     """
     if all(annotation.difficult.all() for annotation in dataset):
         raise DataError(f"{dataset.name} has no object that counts; use more or other pictures.")

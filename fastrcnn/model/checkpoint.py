@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fastrcnn.errors import CheckpointError, RecipeError, reason, shown
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "fast_rcnn_vgg16_voc07.safetensors"
 _FORMAT_VERSION = 1
@@ -43,7 +43,7 @@ def save_checkpoint(
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             save_file(tensors, part, metadata={_HEADER_KEY: text})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(

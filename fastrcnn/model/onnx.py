@@ -18,7 +18,7 @@ from fastrcnn import boxes as box_ops
 from fastrcnn.errors import CheckpointError, MissingPackageError, reason
 from fastrcnn.model.fast_rcnn import FastRCNN
 from fastrcnn.model.roi_pool import ALL_ROIS, RoIPool
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 INPUTS = ("picture", "boxes")
 OUTPUTS = ("probabilities", "deltas", "regressed")
@@ -48,7 +48,7 @@ def export_onnx(model: FastRCNN, path: str | Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         program = _program(model)
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             program.save(part, external_data=False)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {reason(error)}.") from error

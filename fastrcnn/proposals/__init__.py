@@ -1,15 +1,16 @@
 """Selective search: where an object may be (Uijlings et al., IJCV 2013; paper, section 2)."""
 
 from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy
-from fastrcnn.proposals.search import (
+from fastrcnn.proposals.segments import COLOUR_SPACES
+from fastrcnn.proposals.selective_search import (
     MODES,
     Proposals,
     Segmentation,
     SelectiveSearch,
+    prepare,
     search_stages,
     selective_search,
 )
-from fastrcnn.proposals.segments import COLOUR_SPACES
 
 __all__ = [
     "COLOUR_SPACES",
@@ -19,6 +20,7 @@ __all__ = [
     "Proposals",
     "Segmentation",
     "SelectiveSearch",
+    "prepare",
     "search_stages",
     "selective_search",
 ]

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from fastrcnn.data.dataset import Annotation
 from fastrcnn.images import load_image
-from fastrcnn.proposals.search import SelectiveSearch, selective_search
+from fastrcnn.proposals.selective_search import SelectiveSearch, prepare, selective_search
 from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 
 # Raise this when the code of selective search changes what it computes.
@@ -38,7 +37,7 @@ class ProposalCache:
 
     def __init__(self, settings: SelectiveSearch, root: Path | None = None) -> None:
         self.settings = settings
-        made_by = asdict(settings) | {"version": _PROPOSALS_VERSION, "opencv": cv2.__version__}
+        made_by = settings.model_dump() | {"version": _PROPOSALS_VERSION, "opencv": cv2.__version__}
         self._arrays = ArrayFolder(root or default_cache(), "proposals", made_by)
 
     def get(self, annotation: Annotation) -> np.ndarray:
@@ -66,6 +65,7 @@ class ProposalCache:
                 self.get(annotation)
                 yield
             return
+        prepare()  # once, and not in each process
         # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:

@@ -1,15 +1,20 @@
 """Selective search's inner loops are compiled by Numba, once per machine.
 
 Compiled code is kept in ``__pycache__`` beside the source, or in the user's cache folder where the
-installation is read-only, so only the very first picture on a machine waits for it.
+installation is read-only, so only the very first picture on a machine waits for it. That it will
+wait is told to the logger of this module, at level INFO.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import event
+
+_log = logging.getLogger(__name__)
 
 
 def compiled(loop: Callable | None = None, **options: Any) -> Callable:
@@ -20,3 +25,21 @@ def compiled(loop: Callable | None = None, **options: Any) -> Callable:
         return numba.njit(loop, nogil=True, error_model="numpy", cache=True, **options)
     except RuntimeError:  # no folder to keep it in: compiled anew in each process
         return numba.njit(loop, nogil=True, error_model="numpy", **options)
+
+
+class _Announcement(event.Listener):
+    """Says once that compiling begins. Numba tells of it only where no kept code fits."""
+
+    said = False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self.said and event.data["dispatcher"].py_func.__module__.startswith(_PACKAGE):
+            self.said = True
+            _log.info("Compiling selective search for this computer, which takes some seconds.")
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+_PACKAGE = __name__.rpartition(".")[0]
+event.register("numba:compile", _Announcement())

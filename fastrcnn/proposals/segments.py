@@ -103,12 +103,14 @@ def sorted_edges(pixels: np.ndarray, sigma: float) -> Edges:
     Segments of every threshold start from these.
     """
     height, width, _ = pixels.shape
-    smooth = pixels.astype(np.float32)
+    smooth: np.ndarray = pixels.astype(np.float32)
     if sigma > 0:
         smooth = cv2.GaussianBlur(smooth, (0, 0), sigma).reshape(pixels.shape)
     squares = np.full((height, width, 2), np.inf, np.float32)  # where there is no neighbour: last
-    for direction, step in ((0, np.diff(smooth, axis=1)), (1, np.diff(smooth, axis=0))):
-        squares[: step.shape[0], : step.shape[1], direction] = np.einsum("yxc,yxc->yx", step, step)
+    for direction in (0, 1):
+        step = np.diff(smooth, axis=1 - direction)
+        square: np.ndarray = np.einsum("yxc,yxc->yx", step, step)
+        squares[: step.shape[0], : step.shape[1], direction] = square
     upper = (squares.view(np.int32).ravel() - _LEAST_SQUARE.view(np.int32)) >> _LOWER_BITS
     order = upper.clip(0, 2**16 - 1).astype(np.uint16).argsort(kind="stable").astype(np.int32)
     order = order[: squares.size - height - width]

@@ -12,11 +12,11 @@ _AHEAD = 64 * 2**20
 _ARENAS = 2
 
 
-def give_back() -> None:
-    """Let the system have what was freed.
+def release_memory() -> None:
+    """Give freed memory back to the system.
 
-    Pictures of all sizes come and go, on a page in as many threads as it has visitors. What each
-    leaves between what is still used would add up to half as much again.
+    Pictures of all sizes come and go, on a page in as many threads as it has visitors. The gaps
+    that they leave between blocks still in use would add up to half as much again.
     """
     with suppress(AttributeError, OSError, TypeError):  # no such function, or no C library's name
         ctypes.CDLL(None).malloc_trim(0)
@@ -27,9 +27,9 @@ def keep_apart() -> None:
 
     Before other threads are started. By itself glibc lays all that has less than 32 MB beside the
     small things, in a heap for each of the threads. Tensors are marked to get huge pages there; of
-    what they leave, `give_back` returns the free parts, and the system, some time later, makes the
-    pages whole again around the least that is still used. That went on growing with the visitors.
-    To map the larger ones alone costs each picture a twentieth of its time.
+    what they leave, `release_memory` returns the free parts, and the system, some time later, makes
+    the pages whole again around the least that is still used. That went on growing with the
+    visitors. To map the larger ones alone costs each picture a twentieth of its time.
     """
     with suppress(AttributeError, OSError, TypeError):
         tell = ctypes.CDLL(None).mallopt

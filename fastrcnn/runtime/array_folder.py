@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fastrcnn.errors import DataError
-from fastrcnn.runtime.atomic_write import remove_parts, written_whole
+from fastrcnn.runtime.atomic_write import atomic_write, remove_parts
 
 # Seconds; several runs may fill one cache, and what one of them is writing is not to be removed.
 _LONGEST_WRITE = 3600
@@ -85,7 +85,7 @@ class ArrayFolder:
 
     def _write(self, path: Path, array: np.ndarray) -> None:
         try:
-            with written_whole(path) as part, part.open("wb") as file:
+            with atomic_write(path) as part, part.open("wb") as file:
                 np.save(file, array)
         except OSError as error:
             raise DataError(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; what is there in the end takes its place in one step.
 
     On any exception it is removed and `path` left as it was. Raises OSError.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 
 _LOSSES = {"loss": "total", "loss_cls": "class", "loss_loc": "box"}
 # One thread for all plots: matplotlib keeps fonts open for each that ever drew.
@@ -57,5 +57,5 @@ def _draw(metrics: Sequence[dict], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=100)

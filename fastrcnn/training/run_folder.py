@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fastrcnn.data import Dataset
 from fastrcnn.errors import CheckpointError, DataError, RecipeError, reason
-from fastrcnn.runtime.atomic_write import remove_parts, written_whole
+from fastrcnn.runtime.atomic_write import atomic_write, remove_parts
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.records import EpochEnd, Step, Validation
@@ -248,7 +248,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
     """
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             save_file(tensors, part, metadata={_HEADER_KEY: json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(

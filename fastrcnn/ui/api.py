@@ -1,7 +1,7 @@
-"""What programs may ask of the page: /detect, /proposals and /pool, by `gradio_client`.
+"""The page's endpoints for programs: /detect, /proposals and /pool, by `gradio_client`.
 
 The same three are the tools of the MCP server, where there is one. Gradio takes their descriptions
-from the docstrings below, a line for each argument.
+from the docstrings below, one line for each argument.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.ui.hosting import compile_ahead
+from fastrcnn.ui.hosting.gradio_private import input_of_schema
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.shared import inputs
 
@@ -24,26 +26,27 @@ _FOUR_NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 4, "m
 
 
 def build(detector: Detector, limits: Limits) -> None:
-    """Add the endpoints to an open `gr.Blocks`; nothing of them is seen on the page."""
+    """Add the endpoints to an open `gr.Blocks`; the page shows nothing of them."""
 
-    def detect(image: dict | None, score: float, nms: float) -> tuple[dict, np.ndarray]:
+    def detect(
+        image: dict | None, score_threshold: float, nms_threshold: float
+    ) -> tuple[dict, np.ndarray]:
         """Find the objects in a photograph, of the classes that the detector was trained on.
 
         Args:
             image: the photograph: JPEG, PNG, WebP, BMP, GIF or TIFF.
-            score: the least probability of a detection, 0 to 1.
-            nms: of two boxes of one class whose IoU is above this, 0 to 1, the better is kept.
+            score_threshold: the least probability of a detection, 0 to 1.
+            nms_threshold: of two boxes of one class with a larger IoU the better stays, 0 to 1.
         Returns:
             The detections, best first: label, score and box (x1, y1, x2, y2 in pixels)
             and the photograph with them drawn.
         """
-        with _told():
+        with _errors_in_a_sentence():
             name, pixels = inputs.photograph(image, limits)
-            trace = detector.trace(
-                pixels,
-                score_threshold=inputs.share(score, "score"),
-                nms_threshold=inputs.share(nms, "nms"),
-            )
+            score = inputs.share(score_threshold, "score_threshold")
+            nms = inputs.share(nms_threshold, "nms_threshold")
+            compile_ahead.wait()
+            trace = detector.trace(pixels, score_threshold=score, nms_threshold=nms)
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, trace.detections, trace.seconds)
         return record, trace.detections.draw(trace.image)
@@ -57,8 +60,9 @@ def build(detector: Detector, limits: Limits) -> None:
         Returns:
             Some hundreds to thousands of boxes, best first, as x1, y1, x2, y2 in pixels.
         """
-        with _told():
+        with _errors_in_a_sentence():
             name, pixels = inputs.photograph(image, limits)
+            compile_ahead.wait()
             boxes = selective_search(pixels, str(mode)).boxes  # a list cannot be looked up
         height, width = pixels.shape[:2]
         return {
@@ -68,46 +72,45 @@ def build(detector: Detector, limits: Limits) -> None:
             "boxes": np.round(boxes.astype(float), 2).tolist(),
         }
 
-    def pool(image: dict | None, box: list, channel: float, form: str) -> list:
+    def pool(image: dict | None, box: list, channel: float, pooling: str) -> list:
         """Show what RoI pooling makes of one box, in one channel of the network's feature map.
 
         Args:
             image: the photograph: JPEG, PNG, WebP, BMP, GIF or TIFF.
             box: [x1, y1, x2, y2] in pixels of the photograph.
             channel: of the map's 512, a whole number from 0 to 511.
-            form: how the box is rounded: the paper's way, the walk-through's, or RoIAlign.
+            pooling: how the box is rounded: the paper's way, the walk-through's, or RoIAlign.
         Returns:
             The pooled values, 7 rows of 7.
         """
-        with _told():
+        with _errors_in_a_sentence():
             _, pixels = inputs.photograph(image, limits)
             trace = detector.trace(pixels, boxes=np.zeros((0, 4), np.float32))
             corners = inputs.box(box, *trace.image.shape[:2])
             number = inputs.whole(channel, "channel", trace.features.shape[1])
-            seen = detector.inspect(trace, corners, form)
+            seen = detector.inspect(trace, corners, pooling)
         return np.round(seen.pooled[number].double().numpy(), 5).tolist()
 
     with gr.Row(visible=False):
         image = gr.Image(label="image", type="filepath", image_mode=None)
-        score = gr.Number(0.5, label="score")
-        nms = gr.Number(0.3, label="nms")
+        score_threshold = gr.Number(0.5, label="score_threshold")
+        nms_threshold = gr.Number(0.3, label="nms_threshold")
         mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
-        box = gr.JSON(label="box")
-        # Of any JSON Gradio says what MCP clients take for no schema at all.
-        box.api_info = lambda: _FOUR_NUMBERS  # type: ignore[method-assign]
+        # Not gr.JSON: its schema says nothing, and MCP clients refuse that.
+        box = input_of_schema(_FOUR_NUMBERS, "box")
         channel = gr.Number(0, label="channel")
-        form = gr.Dropdown(list(POOLINGS), value="paper", label="form")
-        answer, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
+        pooling = gr.Dropdown(list(POOLINGS), value="paper", label="pooling")
+        record, drawn = gr.JSON(label="detections"), gr.Image(label="drawn", format="png")
         boxes, pooled = gr.JSON(label="proposals"), gr.JSON(label="pooled values")
-        for function, given, answered in (
-            (detect, [image, score, nms], [answer, drawn]),
+        for function, given, returned in (
+            (detect, [image, score_threshold, nms_threshold], [record, drawn]),
             (proposals, [image, mode], boxes),
-            (pool, [image, box, channel, form], pooled),
+            (pool, [image, box, channel, pooling], pooled),
         ):
             gr.Button().click(
                 function,
                 given,
-                answered,
+                returned,
                 preprocess=False,
                 api_name=function.__name__,
                 concurrency_limit=limits.analyses,
@@ -116,8 +119,8 @@ def build(detector: Detector, limits: Limits) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Our errors reach the caller as they are, without a traceback."""
+def _errors_in_a_sentence() -> Iterator[None]:
+    """Hand the project's own errors to the caller, without a traceback on the server."""
     try:
         yield
     except FastRCNNError as error:

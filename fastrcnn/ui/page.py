@@ -1,4 +1,4 @@
-"""The page: its tabs, its looks, and how it is served."""
+"""The page: its tabs, its style, and how it is served."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from starlette.middleware import Middleware
 from fastrcnn.detector import Detector
 from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
-from fastrcnn.runtime.allocator import give_back, keep_apart
+from fastrcnn.runtime.allocator import keep_apart, release_memory
 from fastrcnn.ui import api
 from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.gradio_private import known_files
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
-from fastrcnn.ui.hosting.middleware import Gate
+from fastrcnn.ui.hosting.middleware import PageMiddleware
 from fastrcnn.ui.sessions import Analyses, Analysis
-from fastrcnn.ui.shared import inputs
-from fastrcnn.ui.texts import I18N, shown
+from fastrcnn.ui.shared import modules
+from fastrcnn.ui.shared.inputs import session_of
+from fastrcnn.ui.texts import I18N, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
 
-# Gradio's footer links to its own site; the page needs no other host. Korean breaks between words,
-# as in the views.
+# Gradio's footer links to its own site, and the page needs no other host. Korean breaks between
+# words, as in the views.
 _CSS = (
     "footer { display: none !important; } "
     "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
@@ -72,18 +74,18 @@ def build(
     with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
         page.limits, page.analyses, page.present = limits, analyses, Counter()
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab(shown("page.explore"), id="explore"):
-                explored = build_explore(analyses, examples, limits)
-            with gr.Tab(shown("page.train"), id="train"):
-                build_train(runs, analyses, explored, tabs)
+            with gr.Tab(gradio_text("page.explore"), id="explore"):
+                explore = build_explore(analyses, examples, limits)
+            with gr.Tab(gradio_text("page.train"), id="train"):
+                build_train(runs, analyses, explore, tabs)
         api.build(detector, limits)
 
         def leave(request: gr.Request) -> None:
-            analyses.close(inputs.session(request))
-            runs.close(inputs.session(request))
+            analyses.close(session_of(request))
+            runs.close(session_of(request))
 
         page.unload(leave)
-    # With the API open, its callers would not have to queue.
+    # If the API were open, its callers would not have to queue.
     return page.queue(max_size=limits.queue, api_open=False)
 
 
@@ -104,13 +106,16 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
         footer_links=[],
-        # What was asked and answered is kept nowhere, and told to nobody.
+        # Nothing that visitors send or get is kept or passed on.
         run_history=False,
         enable_monitoring=False,
         # Gradio keeps what it knows of a session until so many others have come.
         state_session_capacity=2 * limits.pictures,
         app_kwargs={
-            "middleware": [Middleware(Gate, page=page)],
+            "routes": [modules.route()],
+            "middleware": [
+                Middleware(PageMiddleware, page=page, limits=limits, present=page.present)
+            ],
             "lifespan": lambda app: _kept_clean(page),
         },
         **options,
@@ -119,14 +124,14 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
 
 @asynccontextmanager
 async def _kept_clean(page: Page) -> AsyncIterator[None]:
-    """While the page is served, files and sessions that are over go, and the memory they took."""
+    """Removes old files, closes sessions that are over and frees their memory, again and again."""
 
     async def clean() -> None:
         seconds = page.limits.file_seconds
         while True:
-            await asyncio.to_thread(uploads.sweep, seconds, page.temp_file_sets)
+            await asyncio.to_thread(uploads.sweep, seconds, known_files(page))
             page.analyses.close_absent(page.present)
-            await asyncio.to_thread(give_back)
+            await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 
     task = asyncio.create_task(clean())
@@ -145,14 +150,15 @@ def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> N
     page = build(detector, limits=limits)
     launch(page, prevent_thread_lock=True, **options)
     if first := first_of(examples):
-        # Not before the page is there: it would come later.
+        # After the page is served, because it takes seconds.
         threading.Thread(target=_warm, args=(page.analyses, examples[first]), daemon=True).start()
     page.block_thread()
 
 
 def _warm(analyses: Analyses, example: Example) -> None:
-    """The first visitor should not have to wait for the example that the page opens with."""
+    """Analyses the first example, so that the first visitor does not have to wait for it."""
     for _ in analyses.analyse(
-        Analysis(example.path.name, analyses.detector, example=example), load_image(example.path)
+        Analysis(example.path.name, analyses.detector, example=example.name),
+        load_image(example.path),
     ):
         pass

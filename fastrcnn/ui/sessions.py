@@ -1,10 +1,9 @@
 """The analysed pictures that are open on the page, each visitor's own, in memory only.
 
-Pictures are looked at through the detector that ships with the project, or through one that the
-visitor has trained.
-The browser names the picture by a token that nobody else can guess. A visitor has one
-picture at a time; it is freed when another takes its place, when the page is left, or when so many
-others came after that the limits are reached.
+The detector is the one that ships with the project, or one that the visitor has trained. The
+browser names a picture by a token that nobody can guess. A visitor has one picture at a time. It is
+freed when another takes its place, when the visitor leaves, or when the limits are reached and
+nobody's picture has been unused for longer.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy as np
 
 from fastrcnn.detector import Detector, Stage
 from fastrcnn.errors import FastRCNNError
-from fastrcnn.ui.explore.examples import Example
+from fastrcnn.ui.hosting import compile_ahead
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory, size_of
 from fastrcnn.ui.texts import text
@@ -34,16 +33,17 @@ class Gone(FastRCNNError):
 class Analysis:
     """A picture being analysed or done.
 
-    name: the file's, as its owner calls it. detector: whose steps are shown. stage: what is known
-    so far. example: where the picture is one of ours. objects: what is truly on the picture, where
-    that is known, ``{"label", "box", "difficult"}`` each. session: its owner's, once it is open.
-    size: the bytes that it holds beside what all visitors share.
+    name: the file's, as its owner calls it. detector: whose steps are shown. stage: the last one
+    that is done. example: the name of the example that it is, None for a visitor's own picture.
+    objects: what is truly on the picture, where that is known, ``{"label", "box", "difficult"}``
+    each. session: its owner's, once it is open. size: the bytes that it holds beside what all
+    visitors share.
     """
 
     name: str
     detector: Detector
     stage: Stage | None = None
-    example: Example | None = None
+    example: str | None = None
     objects: tuple[dict, ...] = ()
     session: str = ""
     size: int = 0
@@ -55,7 +55,7 @@ class Analyses:
     def __init__(
         self, detector: Detector, limits: Limits | None = None, memory: Memory | None = None
     ) -> None:
-        """memory: where what is kept here is counted; by default nothing else is."""
+        """memory: counts what is kept here; by default nothing else."""
         self.detector = detector
         self._limits = limits or Limits()
         self._memory = memory or Memory(self._limits)
@@ -64,7 +64,7 @@ class Analyses:
         self._by_token: OrderedDict[str, Analysis] = OrderedDict()
         self._tokens: dict[str, str] = {}  # by session
         self._trained: dict[str, Detector] = {}  # by session
-        self._asked: dict[str, float] = {}  # when a session last wanted something
+        self._last_request: dict[str, float] = {}  # by session, in monotonic seconds
         self._examples: dict[str, Stage] = {}
         self._example_lock = threading.Lock()
 
@@ -78,7 +78,7 @@ class Analyses:
                 raise Gone(text("server.gone"))
             self._by_token.move_to_end(token)
             analysis = self._by_token[token]
-            self._asked[analysis.session] = time.monotonic()
+            self._last_request[analysis.session] = time.monotonic()
             return analysis
 
     def open(self, session: str, analysis: Analysis) -> str:
@@ -87,7 +87,7 @@ class Analyses:
         with self._lock:
             self._forget(session)
             analysis.session = session
-            self._asked[session] = time.monotonic()
+            self._last_request[session] = time.monotonic()
             self._tokens[session] = token
             self._by_token[token] = analysis
             while len(self._by_token) > self._limits.pictures:
@@ -95,25 +95,22 @@ class Analyses:
         return token
 
     def use(self, session: str, detector: Detector | None) -> None:
-        """From now on a session's pictures go through this detector; None: the one that ships.
+        """Use this detector for a session's next pictures; None: the one that ships.
 
         Raises Full where there is no memory for it.
         """
         if detector is not None:
             before = self._trained.get(session)
-            self._memory.ask(
-                session,
-                size_of(detector.model),
-                instead_of=size_of(before.model) if before else 0,
-            )
+            freed = size_of(before.model) if before else 0
+            self._memory.check(session, size_of(detector.model), freed=freed)
         with self._lock:
             self._trained.pop(session, None)
             if detector is not None:
-                self._asked[session] = time.monotonic()
+                self._last_request[session] = time.monotonic()
                 self._trained[session] = detector
 
     def detector_of(self, session: str) -> Detector:
-        """The detector that a session's pictures go through."""
+        """The detector that is used for a session's pictures."""
         return self._trained.get(session, self.detector)
 
     def close(self, session: str) -> None:
@@ -121,13 +118,13 @@ class Analyses:
         with self._lock:
             self._forget(session)
             self._trained.pop(session, None)
-            self._asked.pop(session, None)
+            self._last_request.pop(session, None)
 
     def close_absent(self, present: Container[str]) -> None:
-        """Free what the sessions hold that are not present and have not asked for a while."""
+        """Free what sessions hold that are not present and made no request for `away_seconds`."""
         until = time.monotonic() - self._limits.away_seconds
-        for session, asked in list(self._asked.items()):
-            if asked < until and session not in present:
+        for session, last in list(self._last_request.items()):
+            if last < until and session not in present:
                 self.close(session)
 
     def _is_kept(self, analysis: Analysis) -> bool:
@@ -148,15 +145,16 @@ class Analyses:
     def analyse(self, analysis: Analysis, picture: np.ndarray) -> Iterator[Stage]:
         """Run its detector, keeping each stage in `analysis`; an example is run once for all.
 
-        Raises Full, and lets go of the picture, where there is no memory for it.
+        Raises Full, and frees the picture, where there is no memory for it.
         """
+        compile_ahead.wait()
         if analysis.example is None or analysis.detector is not self.detector:
             for stage in self._follow(analysis, analysis.detector.stages(picture)):
                 self._make_room(analysis)
                 yield stage
             return
-        name = analysis.example.name
-        with self._example_lock:  # who comes second waits for the first one's result
+        name = analysis.example
+        with self._example_lock:  # a second visitor waits for the first one's result
             if name in self._examples:
                 yield from self._follow(analysis, iter([self._examples[name]]))
                 return
@@ -171,7 +169,7 @@ class Analyses:
             yield stage
 
     def _make_room(self, analysis: Analysis) -> None:
-        """Count the picture, and let go of others' for it, the one not asked for longest first."""
+        """Count the picture, and free others' for it, the one unused for longest first."""
         analysis.size = size_of(analysis.stage)
         session = analysis.session
         while self._memory.left(session) >= 0 > self._memory.left(None):
@@ -183,4 +181,4 @@ class Analyses:
         if self._is_kept(analysis) and min(map(self._memory.left, (session, None))) < 0:
             with self._lock:
                 self._forget(session)
-            self._memory.ask(session, analysis.size)
+            self._memory.check(session, analysis.size)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastrcnn.__main__ import main
 from fastrcnn.benchmarks import growth
 from fastrcnn.benchmarks.growth import Growth, measure_growth
+from fastrcnn.cli import main
 
 
 def test_growth_of_a_square_and_of_a_line():

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastrcnn.__main__ import main
 from fastrcnn.benchmarks.half_precision import compare_rounding
+from fastrcnn.cli import main
 from fastrcnn.data import open_dataset
 from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError
@@ -28,7 +28,7 @@ def test_every_detection_is_followed(tiny_checkpoint, voc):
 
 
 def test_the_command(tiny_checkpoint, voc, capsys):
-    arguments = ["rounding", "--data", str(voc), "--checkpoint", str(tiny_checkpoint)]
+    arguments = ["half-precision", "--data", str(voc), "--checkpoint", str(tiny_checkpoint)]
     assert main([*arguments, "--limit", "1"]) == 0
     told = capsys.readouterr().out
     assert "1 pictures" in told and "bfloat16" in told and "detections of at least 0.5" in told

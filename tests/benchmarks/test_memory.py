@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from fastrcnn.__main__ import main
 from fastrcnn.benchmarks import memory
+from fastrcnn.cli import main
 from fastrcnn.errors import FastRCNNError
 
 pytestmark = pytest.mark.system

@@ -10,7 +10,6 @@ import torch
 from torchvision.models import vgg16_bn
 from torchvision.ops import nms
 
-from fastrcnn.__main__ import main
 from fastrcnn.benchmarks import speed, walkthrough
 from fastrcnn.benchmarks.speed import (
     ROWS,
@@ -20,6 +19,7 @@ from fastrcnn.benchmarks.speed import (
     is_steady,
     random_rois,
 )
+from fastrcnn.cli import main
 from fastrcnn.model.backbone import empty_backbone
 
 

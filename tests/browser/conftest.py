@@ -76,8 +76,8 @@ def upload(page: Page, path: Path) -> None:
     page.locator("#photo input[type=file]").first.set_input_files(str(path))
 
 
-def open_tab(page: Page, name: str) -> None:
-    page.locator(f"#explore-tab-{name}").click()
+def open_station(page: Page, name: str) -> None:
+    page.locator(f"#explore-station-{name}").click()
 
 
 @pytest.fixture

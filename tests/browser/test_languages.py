@@ -67,14 +67,14 @@ def test_a_korean_browser_gets_korean(open_in, photo):
     expect(page.locator(".explore .status")).to_contain_text("분석했습니다")
     expect(page.get_by_role("tab", name="살펴보기")).to_be_visible()
     expect(page.get_by_role("heading", name="Fast R-CNN 속을 들여다보기")).to_be_visible()
-    for tab in ("grouping", "proposals", "pooling", "head", "result"):
-        page.locator(f"#explore-tab-{tab}").click()
+    for station in ("grouping", "proposals", "pooling", "head", "result"):
+        page.locator(f"#explore-station-{station}").click()
         assert_no_english(page)
     for _ in range(5):
         page.locator('.lessons button[data-key="next"]').click()
         assert_no_english(page)
     page.locator("#explore-result .term").first.hover()
-    expect(page.locator("#explore-tip")).to_have_text(re.compile("[가-힣]"))
+    expect(page.locator("#tip")).to_have_text(re.compile("[가-힣]"))
     upload(page, photo)
     expect(page.locator(".explore .status")).to_contain_text(f"{photo.name}: ")
 
@@ -104,6 +104,6 @@ def test_korean_fits_a_narrow_screen(open_in):
     # Gradio's own text breaks between words too, as Korean is read.
     for text in page.locator("#tabs .prose h1, #tabs .prose p, .explore .lead").all():
         assert text.evaluate("e => getComputedStyle(e).wordBreak") == "keep-all"
-    for tab in ("grouping", "proposals", "pooling", "head", "result"):
-        page.locator(f"#explore-tab-{tab}").click()
+    for station in ("grouping", "proposals", "pooling", "head", "result"):
+        page.locator(f"#explore-station-{station}").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -26,9 +26,7 @@ def served(detector: Detector, limits: Limits) -> Iterator[str]:
     page.close()
 
 
-def test_a_file_that_is_too_large_is_told_the_limit_before_it_is_sent(
-    context, detector, photo, tmp_path
-):
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(context, detector, photo, tmp_path):
     (tmp_path / "large.png").write_bytes(bytes(2**20 + 1))
     with served(detector, Limits(upload_mb=1)) as address:
         page = open_page(context, address)
@@ -66,7 +64,7 @@ def test_the_uploaded_picture_is_still_shown_when_its_file_is_gone(
 
 
 class Stopped(Detector):
-    """Begins to answer when it is told to."""
+    """Starts to answer when the test lets it."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__(detector.model, detector.metadata, detector.search)
@@ -84,13 +82,13 @@ def stopped(detector) -> Iterator[Stopped]:
     stopped.go_on.set()
 
 
-def test_who_comes_when_all_places_are_taken_is_told_how_many_there_are(context, stopped, photo):
+def test_who_comes_when_all_places_are_taken_hears_how_many_there_are(context, stopped, photo):
     with served(stopped, Limits(queue=1)) as address:
         visitors = []
         for says in (
             "Finding the starting regions",
-            "looks at one photograph at a time; others may be first",
-            "did not go through; no more than 1 may wait at a time",
+            "looks at one photograph at a time, and others may be first",
+            "did not go through: no more than 1 may wait at a time",
         ):
             visitors.append(context.new_page())
             visitors[-1].goto(address)

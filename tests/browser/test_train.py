@@ -68,7 +68,10 @@ def open_train(context: BrowserContext, address: str) -> Page:
 def listen(page: Page) -> list[str]:
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: troubles.append(message.text) if message.type == "error" else None,
+    )
     return troubles
 
 
@@ -120,9 +123,9 @@ def shown_losses(page: Page, count: int) -> list[list[float]]:
     plot.press("Home")
     rows = []
     for iteration in range(1, count + 1):
-        told = page.locator(".readout").inner_text()
-        found = re.match(r"Iteration (\d+): total (\S+), class (\S+), box (\S+) \(", told)
-        assert found and int(found[1]) == iteration, told
+        text = page.locator(".readout").inner_text()
+        found = re.match(r"Iteration (\d+): total (\S+), class (\S+), box (\S+) \(", text)
+        assert found and int(found[1]) == iteration, text
         rows.append([float(value) for value in found.groups()[1:]])
         plot.press("ArrowRight")
     return rows
@@ -152,8 +155,8 @@ def test_the_curve_that_is_shown_is_the_trainers_record(page, runs, tmp_path):
     expect(page.locator("[data-fact=map]")).to_have_text(f"{evaluation['map']:.3f}")
     page.locator(".classes summary").click()
     for name, ap in evaluation["ap"].items():
-        told = "none there" if ap is None else f"{ap:.3f}"
-        expect(page.locator(f".bar[data-class={name}] .bar-value")).to_have_text(told)
+        text = "none there" if ap is None else f"{ap:.3f}"
+        expect(page.locator(f".bar[data-class={name}] .bar-value")).to_have_text(text)
 
 
 def test_curves_are_drawn_and_scale_logarithmically(page):
@@ -183,7 +186,7 @@ def test_pause_step_go_on_and_stop(page, runs):
         button(page, "One step").click()
         expect(page.locator("[data-fact=iteration]")).to_have_text(f"{done + more} / 100000")
         phase(page, "paused")
-    button(page, "Go on").click()
+    button(page, "Resume").click()
     until(lambda: iterations(page) > done + 2)
     button(page, "Stop").click()
     phase(page, "stopped")
@@ -204,9 +207,9 @@ def test_reset_begins_at_the_same_start_and_draws_the_same_curve(page):
     first = shown_losses(page, 4)
     button(page, "Reset").click()
     phase(page, "paused")
-    expect(page.locator(".train .status")).to_contain_text("At its start")
+    expect(page.locator(".train .status")).to_contain_text("At the start")
     assert iterations(page) == 0
-    button(page, "Go on").click()
+    button(page, "Resume").click()
     phase(page, "finished")
     assert shown_losses(page, 4) == first
 
@@ -215,23 +218,23 @@ def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
     train(page, iterations=3)
     train(page, iterations=3, bbox_reg=False)
     train(page, iterations=3, bbox_reg=True, loc_weight=0)
-    told = page.locator(".compared .run")
-    expect(told).to_have_count(3)
-    expect(told.nth(0)).to_contain_text("shapes: iterations 3, 4 pictures, 3 iterations, mAP")
-    expect(told.nth(1)).to_contain_text("bbox_reg false")
-    expect(told.nth(2)).to_contain_text("now: shapes: iterations 3, loc_weight 0")
+    text = page.locator(".compared .run")
+    expect(text).to_have_count(3)
+    expect(text.nth(0)).to_contain_text("shapes: iterations 3, 4 pictures, 3 iterations, mAP")
+    expect(text.nth(1)).to_contain_text("bbox_reg false")
+    expect(text.nth(2)).to_contain_text("now: shapes: iterations 3, loc_weight 0")
     picture = "c => c.toDataURL()"
     plot = page.locator("[data-plot=loss]")
     with_all = plot.evaluate(picture)
-    told.nth(0).get_by_role("checkbox").uncheck()
+    text.nth(0).get_by_role("checkbox").uncheck()
     page.wait_for_timeout(200)
     without_one = plot.evaluate(picture)
     assert without_one != with_all
-    told.nth(0).get_by_role("checkbox").check()
+    text.nth(0).get_by_role("checkbox").check()
     page.wait_for_timeout(200)
     assert plot.evaluate(picture) == with_all
-    told.nth(0).get_by_role("button", name="Forget").click()
-    expect(told).to_have_count(2)
+    text.nth(0).get_by_role("button", name="Forget").click()
+    expect(text).to_have_count(2)
 
 
 def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
@@ -252,7 +255,7 @@ def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
         )
         phase(page, "finished")
         assert page.locator(".compared .run").last.inner_text().count(knob) == 1
-    page.get_by_role("button", name="As the recipe has it").click()
+    page.get_by_role("button", name="The recipe as it is").click()
     expect(page.locator(".knob.turned")).to_have_count(0)
 
 
@@ -292,26 +295,26 @@ def test_the_mini_batch_shows_each_roi_with_its_iou_label_and_target(page, runs)
     order = [0, len(sample.labels) - 1]  # foreground comes first, background last
     for index, key in zip(order, ("ArrowRight", "ArrowLeft"), strict=True):
         canvas.press(key)
-        told = page.locator(".roi-told")
-        expect(told).to_contain_text(f"RoI {index + 1} of {len(sample.labels)}")
-        expect(told).to_contain_text(f"IoU {sample.overlaps[index]:.3f}")
+        text = page.locator(".roi-text")
+        expect(text).to_contain_text(f"RoI {index + 1} of {len(sample.labels)}")
+        expect(text).to_contain_text(f"IoU {sample.overlaps[index]:.3f}")
         label = int(sample.labels[index])
-        expect(told).to_contain_text(run.classes[label - 1] if label else "label background")
+        expect(text).to_contain_text(run.classes[label - 1] if label else "label background")
         if label:
             target = [(d - m) / s for d, m, s in zip(sample.deltas[index], mean, std, strict=True)]
-            shown = re.findall(r"-?\d+\.\d+", told.inner_text().split("tw, th)")[1])
+            shown = re.findall(r"-?\d+\.\d+", text.inner_text().split("tw, th)")[1])
             assert [float(value) for value in shown] == pytest.approx(
                 [float(value) for value in target], abs=6e-4
             )
         else:
-            expect(told).to_contain_text("background has no box to learn")
+            expect(text).to_contain_text("Background has no box to learn")
 
 
 def test_held_out_pictures_are_detected_again_as_the_model_learns(page, runs):
     turn(page, **LONG)
     button(page, "Start").click()
-    expect(page.locator(".scenes-told")).to_contain_text("After 0 iterations")
-    expect(page.locator(".scenes-told")).not_to_contain_text("After 0 iterations")
+    expect(page.locator(".scenes-text")).to_contain_text("After 0 iterations")
+    expect(page.locator(".scenes-text")).not_to_contain_text("After 0 iterations")
     expect(page.locator(".scene-row canvas")).to_have_count(1)
     expect(page.locator(".scene-row canvas")).to_have_attribute(
         "aria-label", re.compile("Held-out picture 1: ")
@@ -322,12 +325,12 @@ def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tm
     train(page, iterations=4)
     path = download(page, ".take-checkpoint", tmp_path)
     assert Detector.from_checkpoint(path).classes == only(runs).classes
-    page.get_by_role("button", name="Look through it in Explore").click()
+    page.get_by_role("button", name="Use it in Explore").click()
     expect(page.locator(".whose")).to_contain_text("that you trained: 4 iterations, disc")
     expect(page.locator(".explore .status")).to_contain_text("00000.png: analysed in")
     expect(page.locator(".explore .scene")).to_be_visible()
-    page.locator("#explore-tab-head").click()
-    expect(page.locator(".pooled-size")).to_have_text("7 x 7 x 64")
+    page.locator("#explore-station-head").click()
+    expect(page.locator("#explore-head .lead")).to_contain_text("7 x 7 x 64 numbers")
     labels = page.locator(".bars .bar").all_inner_texts()
     known = {*only(runs).classes, "background"}
     assert labels and all(text.split()[0] in known for text in labels[:6])

@@ -178,12 +178,19 @@ class Person(threading.Thread):
             raise Foreign("a mosaic that is none")
         for score in (0.05, 0.5):
             with self._tally.timed("move a slider"):
-                made = visitor.ask("explore", "decisions", token=token, score=score, nms=0.3)
+                made = visitor.ask(
+                    "explore", "decisions", token=token, score_threshold=score, nms_threshold=0.3
+                )
             if len(made["background"]) != len(boxes):
                 raise Foreign(f"decisions about {len(made['background'])} boxes")
         with self._tally.timed("take the result away"):
             taken = visitor.ask(
-                "explore", "takeaway", token=token, score=0.05, nms=0.3, kind="json"
+                "explore",
+                "takeaway",
+                token=token,
+                score_threshold=0.05,
+                nms_threshold=0.3,
+                kind="json",
             )
         stem = name.removesuffix(".png")
         if taken["name"] != f"{stem}.json" or f'"width": {width}' not in taken["text"]:

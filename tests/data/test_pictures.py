@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastrcnn.__main__ import main
+from fastrcnn.cli import main
 from fastrcnn.data import open_dataset, read_coco, read_voc, without_bad_pictures
 from fastrcnn.errors import DataError
 

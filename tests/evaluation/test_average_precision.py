@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -302,7 +303,7 @@ def test_evaluate_runs_the_detector_on_every_picture(pictures):
             seen.append(item.image_id)
             yield item
 
-    evaluation, detections = evaluate(level_detector, pictures, progress)
+    evaluation, detections = evaluate(partial(map, level_detector), pictures, progress)
     assert seen == list(detections) == ["id10", "id20", "id30"]
     assert [len(item) for item in detections.values()] == [0, 1, 1]
     assert evaluation.images == 3
@@ -312,10 +313,10 @@ def test_evaluate_runs_the_detector_on_every_picture(pictures):
 
 def test_evaluate_stops_at_other_classes_and_broken_pictures(pictures):
     with pytest.raises(DataError, match="the classes duck"):
-        evaluate(lambda image: found(classes=("duck",)), pictures)
+        evaluate(partial(map, lambda image: found(classes=("duck",))), pictures)
     pictures[1].path.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"20\.png"):
-        evaluate(level_detector, pictures)
+        evaluate(partial(map, level_detector), pictures)
 
 
 # Saved detections
@@ -338,7 +339,7 @@ def save(tmp_path, records):
 
 
 def test_saved_detections_score_as_they_did(tmp_path, pictures):
-    evaluation, detections = evaluate(level_detector, pictures)
+    evaluation, detections = evaluate(partial(map, level_detector), pictures)
     records = [
         record(f"elsewhere/{item.path.stem}.jpg") | {"detections": detections[image_id].to_list()}
         for image_id, item in zip(detections, pictures, strict=True)

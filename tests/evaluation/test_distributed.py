@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def run(folder):
             taken.append(item.image_id)
             yield item
 
-    evaluation, detections = evaluate(detector, read_pictures(folder), progress)
+    evaluation, detections = evaluate(partial(map, detector), read_pictures(folder), progress)
     scores = evaluation.to_json_dict()
     assert scores.pop("seconds_per_image") > 0
     return {

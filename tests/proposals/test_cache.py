@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -50,7 +48,7 @@ def test_fill_makes_what_is_missing(tmp_path, workers, monkeypatch):
 def test_another_setting_or_picture_is_another_file(tmp_path):
     one = annotation(tmp_path, "one", 1)
     ProposalCache(SINGLE, tmp_path / "cache").get(one)
-    ProposalCache(replace(SINGLE, seed=1), tmp_path / "cache").get(one)
+    ProposalCache(SINGLE.but(seed=1), tmp_path / "cache").get(one)
     assert len(files(tmp_path / "cache")) == 2
     changed = annotation(tmp_path, "one", 2)
     ProposalCache(SINGLE, tmp_path / "cache").get(changed)

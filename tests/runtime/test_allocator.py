@@ -11,7 +11,7 @@ from fastrcnn.runtime import allocator
 _CODE = """
 import os
 from pathlib import Path
-from fastrcnn.runtime.allocator import give_back
+from fastrcnn.runtime.allocator import release_memory
 
 def resident():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -22,7 +22,7 @@ taken = [bytes(10_000) for _ in range(10_000)]
 last = bytes(10_000)  # above the others, so that their memory is not at the heap's end
 del taken
 assert resident() > before + 80
-give_back()
+release_memory()
 assert resident() < before + 20
 """
 
@@ -89,6 +89,6 @@ def test_another_c_library_is_left_alone(monkeypatch):
         raise OSError("no such library")
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", none_such)
-    allocator.give_back()
+    allocator.release_memory()
     allocator.keep_apart()
     assert len(asked) == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrcnn.runtime.atomic_write import remove_parts, written_whole
+from fastrcnn.runtime.atomic_write import atomic_write, remove_parts
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_old_content_stays_until_the_new_takes_its_place_in_one_step(path: Path):
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("ne")
         assert path.read_text() == "old"
         part.write_text("new")
@@ -27,7 +27,7 @@ def test_the_old_content_stays_until_the_new_takes_its_place_in_one_step(path: P
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_when_something_goes_wrong_nothing_has_happened(path: Path, error: type[BaseException]):
-    with pytest.raises(error), written_whole(path) as part:
+    with pytest.raises(error), atomic_write(path) as part:
         part.write_text("ne")
         raise error
     assert path.read_text() == "old"
@@ -35,7 +35,7 @@ def test_when_something_goes_wrong_nothing_has_happened(path: Path, error: type[
 
 
 def test_two_writers_do_not_meet(path: Path):
-    with written_whole(path) as first, written_whole(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         assert first != second
         first.write_text("first")
         second.write_text("second")
@@ -44,13 +44,13 @@ def test_two_writers_do_not_meet(path: Path):
 
 def test_a_name_as_long_as_may_be(tmp_path: Path):
     path = tmp_path / ("x" * 255)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("new")
     assert path.read_text() == "new"
 
 
 def test_only_what_was_left_half_written_is_removed(path: Path):
-    with pytest.raises(OSError), written_whole(path) as part:
+    with pytest.raises(OSError), atomic_write(path) as part:
         raise OSError
     part.write_text("half")
     remove_parts(path.parent, part.stat().st_mtime - 1)

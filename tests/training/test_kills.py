@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastrcnn import __main__ as command_line
+from fastrcnn.cli import shared
 from fastrcnn.errors import CheckpointError, DataError, FastRCNNError
 from fastrcnn.images import save_image
 from fastrcnn.model import load_checkpoint, save_checkpoint
@@ -217,7 +217,7 @@ def write_everything(folder: Path) -> Iterator[Callable[[], None]]:
     yield lambda: save_state(folder / "state.safetensors", state, {})
     yield lambda: save_checkpoint(folder / "model.safetensors", tiny_model())
     yield told_oserror
-    yield lambda: command_line._write_json(["answer"] * 2000, str(folder / "answer.json"))
+    yield lambda: shared.write_json(["answer"] * 2000, str(folder / "answer.json"))
     yield lambda: save_image(folder / "drawn.png", np.zeros((9, 9, 3), np.uint8))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastrcnn.runtime.atomic_write import written_whole
+from fastrcnn.runtime.atomic_write import atomic_write
 from fastrcnn.training import plot_losses, plots
 
 
@@ -39,9 +39,9 @@ def test_whoever_asks_one_thread_draws(tmp_path: Path, monkeypatch):
 
     def noted(path: Path):
         drawn_by.append(threading.current_thread())
-        return written_whole(path)
+        return atomic_write(path)
 
-    monkeypatch.setattr(plots, "written_whole", noted)
+    monkeypatch.setattr(plots, "atomic_write", noted)
     askers = threading.Barrier(3)
 
     def ask(number: int) -> threading.Thread:

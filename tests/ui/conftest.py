@@ -29,7 +29,9 @@ def no_files_of_other_tests() -> None:
 @pytest.fixture(scope="package")
 def detector(tiny_checkpoint) -> Detector:
     """With two segmentations, each grouped in two ways."""
-    search = SelectiveSearch(("HSV",), (50, 100), ("CTSF", "TSF"))
+    search = SelectiveSearch(
+        colour_spaces=("HSV",), thresholds=(50, 100), strategies=("CTSF", "TSF")
+    )
     return Detector.from_checkpoint(tiny_checkpoint, search)
 
 

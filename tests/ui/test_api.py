@@ -42,9 +42,9 @@ def test_three_endpoints_are_described(client):
         for name, endpoint in told["named_endpoints"].items()
     }
     assert names == {
-        "/detect": ["image", "score", "nms"],
+        "/detect": ["image", "score_threshold", "nms_threshold"],
         "/proposals": ["image", "mode"],
-        "/pool": ["image", "box", "channel", "form"],
+        "/pool": ["image", "box", "channel", "pooling"],
     }
     for endpoint in told["named_endpoints"].values():
         assert endpoint["description"].endswith(".")
@@ -54,7 +54,8 @@ def test_three_endpoints_are_described(client):
 def test_detect_gives_the_detectors_detections_and_the_picture_with_them(
     client, detector, photo, values
 ):
-    record, drawn = client.predict(handle_file(photo), **values, api_name="/detect")
+    named = {f"{name}_threshold": value for name, value in values.items()}
+    record, drawn = client.predict(handle_file(photo), **named, api_name="/detect")
     trace = detector.trace(photo, **values)
     assert record["image"] == "shapes.png"
     assert (record["width"], record["height"]) == (160, 120)
@@ -104,7 +105,13 @@ def test_what_was_not_uploaded_is_not_read(client, photo, name):
         assert_refused(client, "^No picture was given", image, *values, api_name=name)
 
 
-@pytest.mark.parametrize("values", [{"score": 2}, {"score": "0.5"}, {"nms": -1}, {"nms": True}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"score_threshold": 2}, {"score_threshold": "0.5"}),
+        *({"nms_threshold": -1}, {"nms_threshold": True}),
+    ],
+)
 def test_detect_refuses_what_is_no_share(client, photo, values):
     (name,) = values
     with pytest.raises(AppError, match=f"^{name} must be a number from 0 to 1.$"):

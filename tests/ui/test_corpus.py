@@ -69,7 +69,7 @@ def nothing_is_left(monkeypatch) -> Iterator[None]:
     before = set(files_kept())
     yield
     with monkeypatch.context() as patch:
-        patch.setattr(uploads, "_PATIENCE", 0.0)
+        patch.setattr(uploads, "_UNCHANGED_SECONDS", 0.0)
         uploads.sweep(600 - uploads._READ_SECONDS)
         uploads.sweep(600)
     assert set(files_kept()) <= before

@@ -70,9 +70,9 @@ def picture(photo) -> str:
 def test_the_tools_are_the_endpoints_and_nothing_else(tools):
     assert tools.keys() == {"detect", "proposals", "pool"}
     assert {name: list(tool.inputSchema["properties"]) for name, tool in tools.items()} == {
-        "detect": ["image", "score", "nms"],
+        "detect": ["image", "score_threshold", "nms_threshold"],
         "proposals": ["image", "mode"],
-        "pool": ["image", "box", "channel", "form"],
+        "pool": ["image", "box", "channel", "pooling"],
     }
     required = {name: tool.inputSchema["required"] for name, tool in tools.items()}
     assert required == {"detect": ["image"], "proposals": ["image"], "pool": ["image", "box"]}
@@ -92,7 +92,7 @@ def test_each_tool_and_each_of_its_arguments_is_described_and_typed(tools):
 
 
 def test_detect_gives_the_detectors_detections_and_a_picture(ask, detector, photo, picture):
-    answer = ask("detect", watching=True, image=picture, score=0.05)
+    answer = ask("detect", watching=True, image=picture, score_threshold=0.05)
     assert not answer.isError
     found = literal_eval(answer.content[0].text)
     assert found["detections"] == detector(photo, score_threshold=0.05).to_list()
@@ -143,9 +143,9 @@ def test_pool_takes_a_box_and_gives_seven_rows_of_seven(ask, picture):
 
 
 def test_what_cannot_be_used_is_refused_in_one_sentence(ask, picture):
-    answer = ask("detect", image=picture, score=7)
+    answer = ask("detect", image=picture, score_threshold=7)
     assert answer.isError
-    assert answer.content[0].text == "score must be a number from 0 to 1."
+    assert answer.content[0].text == "score_threshold must be a number from 0 to 1."
 
 
 def test_without_its_package_the_server_is_refused_in_one_sentence(detector, monkeypatch):

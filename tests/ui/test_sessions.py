@@ -1,17 +1,12 @@
-from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
 
 from fastrcnn.detector import Stage
-from fastrcnn.ui.explore.examples import Example
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis, Gone
 from tests.ui.conftest import assert_is_one_sentence
-
-CAT = Example("cat", Path("cat.jpg"), ())
-DOG = Example("dog", Path("dog.jpg"), ())
 
 
 def counting_analyses(stages: list[Stage]) -> tuple[Analyses, list]:
@@ -111,19 +106,19 @@ def test_a_visitors_own_picture_is_analysed_each_time(scene, stages):
 def test_an_example_is_analysed_once_for_all(scene, stages):
     analyses, given = counting_analyses(list(stages.values()))
     first, second = (
-        Analysis("cat.jpg", analyses.detector, example=CAT),
-        Analysis("cat.jpg", analyses.detector, example=CAT),
+        Analysis("cat.jpg", analyses.detector, example="cat"),
+        Analysis("cat.jpg", analyses.detector, example="cat"),
     )
     assert len(list(analyses.analyse(first, scene))) == 4
     assert list(analyses.analyse(second, scene)) == [stages["detections"]]
     assert second.stage is first.stage is stages["detections"]
-    list(analyses.analyse(Analysis("dog.jpg", analyses.detector, example=DOG), scene))
+    list(analyses.analyse(Analysis("dog.jpg", analyses.detector, example="dog"), scene))
     assert len(given) == 2
 
 
 def test_two_who_want_an_example_at_once_share_one_analysis(scene, stages):
     analyses, given = counting_analyses(list(stages.values()))
-    both = [Analysis("cat.jpg", analyses.detector, example=CAT) for _ in range(2)]
+    both = [Analysis("cat.jpg", analyses.detector, example="cat") for _ in range(2)]
     threads = [Thread(target=lambda a=a: list(analyses.analyse(a, scene))) for a in both]
     for thread in threads:
         thread.start()
@@ -135,10 +130,10 @@ def test_two_who_want_an_example_at_once_share_one_analysis(scene, stages):
 
 def test_who_leaves_in_the_middle_leaves_the_example_to_the_next(scene, stages):
     analyses, given = counting_analyses(list(stages.values()))
-    left = analyses.analyse(Analysis("cat.jpg", analyses.detector, example=CAT), scene)
+    left = analyses.analyse(Analysis("cat.jpg", analyses.detector, example="cat"), scene)
     assert next(left).name == "segments"
     left.close()
-    after = Analysis("cat.jpg", analyses.detector, example=CAT)
+    after = Analysis("cat.jpg", analyses.detector, example="cat")
     assert len(list(analyses.analyse(after, scene))) == 4
     assert after.stage is stages["detections"] and len(given) == 2
 
@@ -155,8 +150,8 @@ def test_an_analysis_that_failed_is_tried_again(scene, stages):
 
     analyses = Analyses(SimpleNamespace(stages=detect))
     with pytest.raises(MemoryError):
-        list(analyses.analyse(Analysis("cat.jpg", analyses.detector, example=CAT), scene))
-    after = Analysis("cat.jpg", analyses.detector, example=CAT)
+        list(analyses.analyse(Analysis("cat.jpg", analyses.detector, example="cat"), scene))
+    after = Analysis("cat.jpg", analyses.detector, example="cat")
     list(analyses.analyse(after, scene))
     assert after.stage is stages["detections"] and len(calls) == 2
 
@@ -167,9 +162,9 @@ def test_a_trained_detector_is_its_sessions_own_and_sees_examples_anew(scene, st
     analyses.use("me", mine.detector)
     assert analyses.detector_of("me") is mine.detector
     assert analyses.detector_of("you") is analyses.detector
-    list(analyses.analyse(Analysis("cat.jpg", analyses.detector, example=CAT), scene))
+    list(analyses.analyse(Analysis("cat.jpg", analyses.detector, example="cat"), scene))
     for _ in range(2):
-        seen = list(analyses.analyse(Analysis("cat.jpg", mine.detector, example=CAT), scene))
+        seen = list(analyses.analyse(Analysis("cat.jpg", mine.detector, example="cat"), scene))
         assert len(seen) == 4
     assert len(given) == 1 and len(others) == 2
     analyses.use("me", None)

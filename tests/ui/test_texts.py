@@ -12,15 +12,18 @@ import pytest
 
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui import texts
-from fastrcnn.ui.shared.replies import told
-from fastrcnn.ui.texts import LANGUAGES, TEXTS, said, text
+from fastrcnn.ui.shared.replies import error_reply
+from fastrcnn.ui.texts import LANGUAGES, TEXTS, text, text_of
 from fastrcnn.ui.train.server import _RECIPES, KNOBS
 
 UI = Path(texts.__file__).parents[1]
 SCRIPTS = sorted(UI.rglob("*.js"))
 TEMPLATES = sorted(UI.rglob("*.html"))
 # What programs and whoever runs the page read, as on the command line; no visitor does.
-NOT_SHOWN = {"api.py", "middleware.py", "limits.py"}
+NOT_SHOWN = {
+    *("api.py", "limits.py", "modules.py"),
+    *("middleware.py", "json_requests.py", "upload_requests.py", "gradio_private.py"),
+}
 MODULES = sorted(path for path in UI.rglob("*.py") if path.name not in NOT_SHOWN)
 
 # The same in every language: names, and the letters of formulas.
@@ -78,7 +81,7 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
         for piece in literals(path.read_text("utf-8")):
             literal.add(piece)
         beginnings |= set(re.findall(r"`([\w-]+(?:\.[\w-]+)*\.)\$\{", path.read_text("utf-8")))
-        asked = re.findall(r'\b(?:t|pieces)\("([^"]+)"', path.read_text("utf-8"))
+        asked = re.findall(r'\b(?:text|pieces)\("([^"]+)"', path.read_text("utf-8"))
         assert set(asked) <= TEXTS["en"].keys(), path.name
         several = re.findall(r'\bcounted\("([^"]+)"', path.read_text("utf-8"))
         assert {f"{key}.one" for key in several} <= TEXTS["en"].keys(), path.name
@@ -88,7 +91,7 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
         assert set(asked) <= TEXTS["en"].keys(), path.name
         literal |= set(asked)
     for path in UI.rglob("*.py"):
-        asked = re.findall(r'\b(?:text|shown)\(\s*"([^"]+)"', path.read_text("utf-8"))
+        asked = re.findall(r'\b(?:text|gradio_text)\(\s*"([^"]+)"', path.read_text("utf-8"))
         assert set(asked) <= TEXTS["en"].keys(), path.name
         literal |= set(asked)
     unused = {
@@ -98,19 +101,19 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
 
 
 def test_what_is_named_by_the_package_has_its_texts():
-    names = {f"knob.{knob.name}.{part}" for knob in KNOBS for part in ("label", "says")}
+    names = {f"knob.{knob.name}.{part}" for knob in KNOBS for part in ("label", "text")}
     names |= {f"recipe.{name}" for name in _RECIPES}
     assert names <= TEXTS["en"].keys()
 
 
 def test_an_error_of_the_page_crosses_as_a_key_and_one_from_below_as_it_is():
-    ours = FastRCNNError(text("server.share", name="nms"))
-    assert str(ours) == said(ours) == "nms must be a number from 0 to 1."
-    assert told(said(ours)) == {
+    ours = FastRCNNError(text("server.share", name="nms_threshold"))
+    assert str(ours) == text_of(ours) == "nms_threshold must be a number from 0 to 1."
+    assert error_reply(text_of(ours)) == {
         "error": str(ours),
-        "said": {"key": "server.share", "values": {"name": "nms"}},
+        "text": {"key": "server.share", "values": {"name": "nms_threshold"}},
     }
-    assert told(said(FastRCNNError("It is broken."))) == {"error": "It is broken."}
+    assert error_reply(text_of(FastRCNNError("It is broken."))) == {"error": "It is broken."}
     with pytest.raises(KeyError):
         text("server.nothing")
 
@@ -187,8 +190,9 @@ def test_no_template_has_words_of_its_own(path):
 
 # Commands to type, code for the browser, and names of threads, of data sets and of the method.
 UNSEEN = re.compile(
-    r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|const TEXTS = |False|training run"
-    r"|held-out pictures|Fast R-CNN|The MCP server|, serial: .*)$"
+    r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|False"
+    r"|\.\nimport\(new URL\(.|., \{ element, .*\n|training run|held-out pictures|Fast R-CNN"
+    r"|The MCP server|, serial: .*)$"
 )
 
 

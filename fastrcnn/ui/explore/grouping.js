@@ -1,13 +1,25 @@
-// Step 1: the regions, and how they are joined.
+// The regions of selective search, and how they are joined.
 
-const askSegments = asker("segments", async (answer, question) => {
-  const token = state.token;
-  const bytes = await inflate(answer.labels);
-  if (token !== state.token || question.run !== state.run) return;
-  const labels = answer.bits === 16 ? new Uint16Array(bytes) : new Uint32Array(bytes);
-  const grouping = { ...answer, labels, merges: answer.merges ?? null };
+import { make, refill } from "../shared/dom.js";
+import { cornersOf, fixed } from "../shared/numbers.js";
+import { player } from "../shared/player.js";
+import { inflate } from "../shared/requests.js";
+import { pieces, term } from "../shared/terms.js";
+import { text } from "../shared/texts.js";
+import { runName } from "./names.js";
+import { $, change, choose, on, requester, state } from "./page.js";
+import { addStation, showStation } from "./stations.js";
+
+addStation({ name: "grouping", stage: "segments", draw, summary, hovers: false });
+
+const requestSegments = requester("segments", async (reply, inputs) => {
+  const { token } = state;
+  const bytes = await inflate(reply.labels);
+  if (token !== state.token || inputs.run !== state.run) return;
+  const labels = reply.bits === 16 ? new Uint16Array(bytes) : new Uint32Array(bytes);
+  const grouping = { ...reply, labels, merges: reply.merges ?? null };
   grouping.colours = regionColours(grouping);
-  fillRuns(answer.runs);
+  fillRuns(reply.runs);
   const merges = grouping.merges?.length ?? 0;
   change({ grouping, merge: Math.min(wantedMerge ?? 0, merges) });
   wantedMerge = null;
@@ -18,7 +30,7 @@ function openGrouping(run, merge) {
   if (state.grouping?.merges && state.grouping.run === run) return change({ run, merge });
   wantedMerge = merge;
   change({ run });
-  askSegments({ run });
+  requestSegments({ run });
 }
 
 // A colour for every region; a joined one takes that of the larger of its two.
@@ -54,9 +66,9 @@ function regionsAfter(grouping, merges) {
   return rootOf.subarray(0, grouping.count);
 }
 
-const layer = document.createElement("canvas");
+const layer = document.createElement("canvas"); // the regions, in pixels of the working size
 
-function drawGrouping(context, pen) {
+function draw(context, pen) {
   const { grouping, merge } = state;
   if (!grouping) return;
   const { width, height, labels } = grouping;
@@ -85,13 +97,6 @@ function drawGrouping(context, pen) {
   context.imageSmoothingEnabled = false;
   context.drawImage(layer, 0, 0, state.picture.width, state.picture.height);
   if (merge > 0) pen.outlined(grouping.boxes[grouping.count + merge - 1], "#ffffff", 2);
-}
-
-function runName(run) {
-  const name = t("grouping.run-name", run);
-  if (!run.strategy) return name;
-  const names = { C: "colour", T: "texture", S: "size", F: "fill" };
-  return `${name}, ${[...run.strategy].map((letter) => t(`similarity.${names[letter]}`)).join(" + ")}`;
 }
 
 function fillRuns(runs) {
@@ -127,65 +132,89 @@ $(".run").addEventListener("change", (event) => {
   openGrouping(Number(event.target.value), 0);
 });
 
+on(["station"], stopMerges);
+
 on(["stage", "token"], () => {
   if (state.stage === "read") {
     stopMerges();
     wantedMerge = null;
   }
   // First the segments alone, later the same with their merges.
-  const wanted = state.stage === "segments" ? !state.grouping : !state.grouping?.merges;
-  if (["segments", "proposals", "features", "detections"].includes(state.stage) && wanted) {
-    askSegments({ run: state.run });
+  const missing = state.stage === "segments" ? !state.grouping : !state.grouping?.merges;
+  if (["segments", "proposals", "features", "detections"].includes(state.stage) && missing) {
+    requestSegments({ run: state.run });
   }
 });
 
+const panel = $("#explore-grouping");
+
 on(["grouping", "merge", "proposals"], () => {
-  const told = $(".merge-told");
   const { grouping, merge } = state;
   const merges = grouping?.merges?.length ?? 0;
   $(".merge").max = merges;
   $(".merge").value = merge;
-  for (const control of [...$$("#explore-grouping .player button"), $(".merge")]) control.disabled = !merges;
+  for (const control of panel.querySelectorAll(".player :is(button, input)")) control.disabled = !merges;
   $(".run").disabled = !grouping?.merges;
-  if (!grouping) return told.replaceChildren();
-  if (!grouping.merges) {
-    return told.replaceChildren(make("p", {}, t("grouping.starting", grouping)));
-  }
+  refill($(".merge-text"), ...(grouping ? mergeText(grouping, merge) : []));
+});
+
+// What the last merge joined, and why these two.
+function mergeText(grouping, merge) {
+  const { count, merges } = grouping;
+  if (!merges) return [make("p", {}, text("grouping.starting", { count }))];
   if (merge === 0) {
-    return told.replaceChildren(
-      make("p", {}, merges ? t("grouping.to-come", { count: grouping.count, merges }) : t("grouping.nothing")),
-    );
+    return [make("p", {}, merges.length ? text("grouping.to-come", { count, merges: merges.length }) : text("grouping.nothing"))];
   }
-  const node = grouping.count + merge - 1;
-  const [a, b] = grouping.merges[merge - 1];
+  const node = count + merge - 1; // the joined region's number
+  const [a, b] = merges[merge - 1];
   const similarities = grouping.similarities[merge - 1];
   const sum = similarities.reduce((total, s, i) => total + (grouping.used[i] ? s : 0), 0);
-  const rows = grouping.names.map((name, i) =>
-    make(
-      "tr",
-      { class: grouping.used[i] ? "" : "unused" },
-      make("th", { scope: "row" }, term(name, t(`similarity.${name}`))),
-      make("td", {}, make("meter", { min: 0, max: 1, value: similarities[i], "aria-label": t(`similarity.${name}`) })),
-      make("td", {}, fixed(similarities[i], 3)),
-      make("td", {}, grouping.used[i] ? "" : t("grouping.not-used")),
-    ),
-  );
   const rank = state.proposals?.sources.findIndex(([run, n]) => run === grouping.run && n === node) ?? -1;
-  const box = grouping.boxes[node].map((value) => Math.round(value)).join(", ");
-  // Regions are counted at working size; the student sees the photograph.
+  const together = !state.proposals ? "grouping.together" : rank >= 0 ? "grouping.together.ranked" : "grouping.together.unranked";
+  // Regions are counted at working size. The visitor sees the photograph.
   const larger = (state.picture.width * state.picture.height) / (grouping.width * grouping.height);
-  const pixels = (region) => t("grouping.region", { region, pixels: Math.round(grouping.sizes[region] * larger) });
-  refill(
-    told,
+  const region = (number) => text("grouping.region", { region: number, pixels: Math.round(grouping.sizes[number] * larger) });
+  return [
     make("p", {}, ...pieces("grouping.merge", {
-      merge: String(merge), merges: String(merges), sum: fixed(sum, 3),
-      first: make("span", { class: "key orange" }, pixels(a)),
-      second: make("span", { class: "key blue" }, pixels(b)),
+      merge: String(merge), merges: String(merges.length), sum: fixed(sum, 3),
+      first: make("span", { class: "key orange" }, region(a)),
+      second: make("span", { class: "key blue" }, region(b)),
     })),
-    make("table", {}, make("tbody", {}, ...rows)),
-    make("p", {}, ...pieces(!state.proposals ? "grouping.together" : rank >= 0 ? "grouping.together.ranked" : "grouping.together.unranked", {
-      node: String(node), box, rank: String(rank + 1),
-      choose: make("button", { class: "link", "data-key": "choose", onclick: () => choose({ index: rank }) }, t("grouping.choose")),
+    make("table", {}, make("tbody", {}, ...grouping.names.map((name, i) => similarityRow(name, similarities[i], grouping.used[i])))),
+    make("p", {}, ...pieces(together, {
+      node: String(node), box: cornersOf(grouping.boxes[node]), rank: String(rank + 1),
+      choose: make("button", { class: "link", "data-key": "choose", onclick: () => choose({ index: rank }) }, text("grouping.choose")),
     })),
+  ];
+}
+
+function similarityRow(name, value, used) {
+  const words = text(`similarity.${name}`);
+  return make(
+    "tr", { class: used ? "" : "unused" },
+    make("th", { scope: "row" }, term(name, words)),
+    make("td", {}, make("meter", { min: 0, max: 1, value, "aria-label": words })),
+    make("td", {}, fixed(value, 3)),
+    make("td", {}, used ? "" : text("grouping.not-used")),
   );
-});
+}
+
+// Which merge the chosen proposal comes from.
+function summary() {
+  const { chosen, proposals } = state;
+  if (chosen.index == null) return null;
+  const [number, node] = proposals.sources[chosen.index];
+  const run = proposals.runs[number];
+  const merge = node - (run.segments - 1);
+  const open = () => {
+    showStation("grouping");
+    openGrouping(number, Math.max(merge, 0));
+  };
+  return {
+    title: text("life.region"),
+    content: [
+      make("p", {}, text("life.from", run), merge > 0 ? text("life.merge", { merge }) : text("life.start")),
+      make("button", { class: "origin", "data-key": "origin", onclick: open }, text(merge > 0 ? "life.show-two" : "life.show")),
+    ],
+  };
+}

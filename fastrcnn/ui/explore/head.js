@@ -1,25 +1,37 @@
-// Step 4: what fc6, fc7 and the two last layers say of the chosen box.
+// What fc6, fc7 and the two last layers say of the chosen box.
 
-// The class whose deltas are shown: the one asked for, else the likeliest that is no background.
-function shownLabel(box) {
+import { SKY, VERMILION } from "../shared/colours.js";
+import { make, refill } from "../shared/dom.js";
+import { fixed, percent } from "../shared/numbers.js";
+import { pieces } from "../shared/terms.js";
+import { text } from "../shared/texts.js";
+import { drawChosen } from "./chosen-box.js";
+import { className } from "./names.js";
+import { $, change, on, state } from "./page.js";
+import { addStation } from "./stations.js";
+
+const MOST_BARS = 5; // of classes, beside the background's
+
+addStation({ name: "head", draw, summary });
+
+// The class whose deltas are shown: the chosen one, else the likeliest that is not background.
+function shownLabel({ probabilities }) {
   if (state.label !== null) return state.label;
-  let best = 1;
-  box.probabilities.forEach((p, label) => {
-    if (label > 0 && p > box.probabilities[best]) best = label;
-  });
-  return best;
+  return probabilities.reduce((best, p, label) => (label > 1 && p > probabilities[best] ? label : best), 1);
 }
 
-const centre = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
+// A box as its centre and size.
+const centreOf = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
 
-function drawRegression(context, pen) {
+function draw(context, pen) {
   drawChosen(pen);
-  if (!state.box) return;
-  const label = shownLabel(state.box);
-  const regressed = state.box.regressed[label];
+  const { box } = state;
+  if (!box) return;
+  const label = shownLabel(box);
+  const regressed = box.regressed[label];
   pen.outlined(regressed, SKY, 2.5);
-  pen.arrow(centre(state.box.box), centre(regressed), VERMILION);
-  pen.label(`${className(label)} ${percent(state.box.probabilities[label])}`, regressed[0], regressed[1], SKY);
+  pen.arrow(centreOf(box.box), centreOf(regressed), VERMILION);
+  pen.label(`${className(label)} ${percent(box.probabilities[label])}`, regressed[0], regressed[1], SKY);
 }
 
 on(["box", "label"], () => {
@@ -28,32 +40,31 @@ on(["box", "label"], () => {
     for (const place of [".bars", ".formula"]) $(place).replaceChildren();
     return;
   }
-  const chosen = shownLabel(box);
-  const order = box.probabilities.map((p, label) => [p, label]).filter(([, label]) => label > 0);
-  order.sort((a, b) => b[0] - a[0]);
-  const rows = [...order.slice(0, 5), [box.probabilities[0], 0]];
-  if (!rows.some(([, label]) => label === chosen)) rows.splice(5, 0, [box.probabilities[chosen], chosen]);
-  refill(
-    $(".bars"),
-    ...rows.map(([p, label]) =>
-      make(
-        "button",
-        {
-          class: "bar", "data-label": label, "data-key": label, "aria-pressed": String(label === chosen), disabled: label === 0,
-          "aria-label": t("head.bar", { label: className(label), probability: percent(p) }),
-          onclick: () => change({ label }),
-        },
-        make("span", {}, className(label)),
-        make("span", { class: "bar-room" }, make("span", { class: `bar-fill${label === 0 ? " ground" : ""}`, style: `width:${100 * p}%` })),
-        make("span", { class: "bar-value" }, percent(p)),
-      ),
-    ),
-  );
-  refill($(".formula"), ...formula(box, chosen));
+  const shown = shownLabel(box);
+  const order = box.probabilities.map((p, label) => [p, label]).slice(1).sort((a, b) => b[0] - a[0]);
+  const rows = order.slice(0, MOST_BARS);
+  if (!rows.some(([, label]) => label === shown)) rows.push([box.probabilities[shown], shown]);
+  rows.push([box.probabilities[0], 0]);
+  refill($(".bars"), ...rows.map(([p, label]) => bar(p, label, label === shown)));
+  refill($(".formula"), ...formula(box, shown));
 });
 
+const bar = (p, label, isShown) =>
+  make(
+    "button",
+    {
+      class: "bar", "data-label": label, "data-key": label, "aria-pressed": String(isShown), disabled: label === 0,
+      "aria-label": text("head.bar", { label: className(label), probability: percent(p) }),
+      onclick: () => change({ label }),
+    },
+    make("span", {}, className(label)),
+    make("span", { class: "bar-room" }, make("span", { class: `bar-fill${label === 0 ? " ground" : ""}`, style: `width:${100 * p}%` })),
+    make("span", { class: "bar-value" }, percent(p)),
+  );
+
+// From the proposal to the predicted box, with this box's numbers filled in.
 function formula(box, label) {
-  const [x, y, w, h] = centre(box.box);
+  const [x, y, w, h] = centreOf(box.box);
   const [dx, dy, dw, dh] = box.deltas[label];
   const line = (name, rule, numbers, value) =>
     make(
@@ -61,28 +72,40 @@ function formula(box, label) {
       make("td", {}, numbers), make("td", { class: "value" }, fixed(value, 1)),
     );
   const f = (value, digits = 1) => fixed(value, digits);
-  const sign = (value) => (value < 0 ? `\u2212 ${f(-value)}` : `+ ${f(value)}`);
-  const [ex, ey] = [x + w * dx, y + h * dy];
-  const [ew, eh] = [w * Math.exp(dw), h * Math.exp(dh)];
-  const [left, top, right, bottom] = box.regressed[label].map((value) => f(value));
+  const plus = (value) => (value < 0 ? `\u2212 ${f(-value)}` : `+ ${f(value)}`);
+  const isOwn = box.pooling === state.model.pooling;
   return [
     make("p", {}, ...pieces("head.deltas", {
       label: className(label), deltas: make("b", { class: "deltas" }, [dx, dy, dw, dh].map((d) => f(d, 4)).join(", ")),
     })),
-    box.form === model.pool ? null : make("p", { class: "other-form" }, t("head.other-form", { form: t(`form.${box.form}`), own: t(`form.${model.pool}`) })),
+    isOwn ? null : make("p", {}, text("head.other-pooling", { pooling: text(`pooling.with.${box.pooling}`), own: text(`pooling.with.${state.model.pooling}`) })),
     make(
       "table", {},
-      make("caption", {}, t("head.caption")),
+      make("caption", {}, text("head.caption")),
       make(
         "tbody", {},
-        line(t("head.centre-x"), "\u011cx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${sign(x)}`, ex),
-        line(t("head.centre-y"), "\u011cy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${sign(y)}`, ey),
-        line(t("head.width"), "\u011cw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, ew),
-        line(t("head.height"), "\u011ch = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, eh),
+        line(text("head.centre-x"), "\u011cx = Pw dx + Px", `${f(w)} \u00b7 ${f(dx, 4)} ${plus(x)}`, x + w * dx),
+        line(text("head.centre-y"), "\u011cy = Ph dy + Py", `${f(h)} \u00b7 ${f(dy, 4)} ${plus(y)}`, y + h * dy),
+        line(text("head.width"), "\u011cw = Pw exp(dw)", `${f(w)} \u00b7 exp(${f(dw, 4)})`, w * Math.exp(dw)),
+        line(text("head.height"), "\u011ch = Ph exp(dh)", `${f(h)} \u00b7 exp(${f(dh, 4)})`, h * Math.exp(dh)),
       ),
     ),
     make("p", {}, ...pieces("head.regressed", {
-      corners: make("b", { class: "regressed" }, `${left}, ${top}, ${right}, ${bottom}`),
+      corners: make("b", { class: "regressed" }, box.regressed[label].map((value) => f(value)).join(", ")),
     })),
   ];
+}
+
+function summary() {
+  const { box, model } = state;
+  if (!box) return null;
+  const label = shownLabel(box);
+  return {
+    title: text("life.head"),
+    content: [
+      make("p", {}, make("b", {}, className(label)), ` ${percent(box.probabilities[label])}`),
+      make("p", {}, text("life.background", { probability: percent(box.probabilities[0]) })),
+      box.pooling === model.pooling ? null : make("p", {}, text("life.with-pooling", { pooling: text(`pooling.with.${box.pooling}`) })),
+    ],
+  };
 }

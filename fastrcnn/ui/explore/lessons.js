@@ -1,20 +1,26 @@
-// The method in six short steps. Each lights up the live part that it speaks of.
+// The method in six short lessons. Each lights up the live part that it speaks of.
 
-// Which step each speaks of, and what of it.
+import { make, refill } from "../shared/dom.js";
+import { pieces } from "../shared/terms.js";
+import { hasText, text } from "../shared/texts.js";
+import { $, $$, on, state } from "./page.js";
+import { openStation } from "./stations.js";
+
+// Which station each speaks of, and what of it.
 const LESSONS = [
-  { tab: "grouping", lights: ".merge-told" },
-  { tab: "proposals", lights: ".truth" },
-  { tab: "pooling", lights: ".strip" },
-  { tab: "pooling", lights: ".maps" },
-  { tab: "head", lights: ".formula" },
-  { tab: "result", lights: ".nms" },
+  { station: "grouping", lights: ".merge-text" },
+  { station: "proposals", lights: ".truth" },
+  { station: "pooling", lights: ".channels" },
+  { station: "pooling", lights: ".maps" },
+  { station: "head", lights: ".formula" },
+  { station: "result", lights: ".nms-threshold" },
 ];
 
-// What the lessons say of the network.
-function lessonValues() {
-  const { convolutions, channels, stride } = model;
+// The number of convolutions, as a word where there is one.
+function count() {
+  const { convolutions } = state.model;
   const name = `count.${convolutions}`;
-  return { channels, stride, count: name in TEXTS[language] ? t(name) : convolutions };
+  return hasText(name) ? text(name) : convolutions;
 }
 
 let lesson = 0;
@@ -22,43 +28,40 @@ let lesson = 0;
 function openLesson(next) {
   lesson = next;
   showLesson();
-  openTab(LESSONS[lesson].tab);
+  openStation(LESSONS[lesson].station);
+  darken();
   light(LESSONS[lesson].lights);
 }
 
 function darken() {
   for (const lit of $$(".lit")) lit.classList.remove("lit");
 }
+on(["station"], darken);
 
 function light(selector) {
-  darken();
   const part = $(selector);
-  const shown = part.matches("input") ? part.closest("label") : part;
-  shown.classList.add("lit");
-  shown.scrollIntoView({ block: "nearest" });
+  const place = part.matches("input") ? part.closest("label") : part;
+  place.classList.add("lit");
+  place.scrollIntoView({ block: "nearest" });
 }
 
-function showLesson() {
+export function showLesson() {
   const number = lesson + 1;
-  const what = number === 3 ? (model.backbone.startsWith("vgg16") ? "what.vgg16" : "what.other") : "what";
-  const says = (part) => make("dd", {}, ...pieces(`lesson.${number}.${part}`, lessonValues()));
-  const formula = says("formula");
-  formula.className = "rule";
+  const isVgg = state.model.backbone.startsWith("vgg16");
+  const what = number === 3 ? (isVgg ? "what.vgg16" : "what.other") : "what";
+  const words = (part, attributes = {}) => make("dd", attributes, ...pieces(`lesson.${number}.${part}`, { count: count() }));
+  const button = (key, at) => make("button", { "data-key": key, disabled: !LESSONS[at], onclick: () => openLesson(at) }, text(`lesson.${key}`));
   refill(
     $(".lessons"),
-    make("h3", {}, t("lesson.heading", { number, count: LESSONS.length, title: t(`lesson.${number}.title`) })),
+    make("h3", {}, text("lesson.heading", { number, count: LESSONS.length, title: text(`lesson.${number}.title`) })),
     make(
       "dl", {},
-      make("dt", {}, t("lesson.what")), says(what),
-      make("dt", {}, t("lesson.why")), says("why"),
-      make("dt", {}, t("lesson.formula")), formula,
-      make("dt", {}, t("lesson.try")), says("try"),
+      make("dt", {}, text("lesson.what")), words(what),
+      make("dt", {}, text("lesson.why")), words("why"),
+      make("dt", {}, text("lesson.formula")), words("formula", { class: "rule" }),
+      make("dt", {}, text("lesson.try")), words("try"),
     ),
-    make(
-      "div", { class: "player" },
-      make("button", { "data-key": "back", disabled: lesson === 0, onclick: () => openLesson(lesson - 1) }, t("lesson.back")),
-      make("button", { "data-key": "show", onclick: () => openLesson(lesson) }, t("lesson.show")),
-      make("button", { "data-key": "next", disabled: lesson === LESSONS.length - 1, onclick: () => openLesson(lesson + 1) }, t("lesson.next")),
-    ),
+    make("div", { class: "player" }, button("back", lesson - 1), button("show", lesson), button("next", lesson + 1)),
   );
 }
+on(["model"], showLesson);

@@ -1,4 +1,4 @@
-"""What the page shows of a trace, as plain values ready for JSON. Nothing is computed twice here.
+"""What the page shows of a trace, as plain values for JSON. Nothing is computed a second time.
 
 R proposals, K classes with background at 0, C channels of an h x w map, S x S bins.
 """
@@ -25,15 +25,15 @@ from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 from fastrcnn.training.batches import Sample
 
-LONGEST_SHOWN = 1200  # pixels; a larger picture is shown shrunk, its boxes stay in its own pixels
+LONGEST_SHOWN = 1200  # pixels; a larger picture is sent smaller, but boxes stay in its own pixels
 _STRONGEST = 12  # channels in the strip
 _FOUND_IOU = 0.5
 
 
 def model(detector: Detector) -> dict:
-    """What the page says of a network wherever it speaks of its shape.
+    """The shape of a network, for all texts and views of the page.
 
-    sees: the side of the square of input pixels that reach one cell of the map, borders aside.
+    sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
     """
     network = detector.model
     sees = jump = 1
@@ -52,13 +52,14 @@ def model(detector: Detector) -> dict:
         "channels": network.backbone.channels,
         "stride": network.backbone.stride,
         "sees": sees,
-        "pool": network.roi_pool.pooling,
+        "pooling": network.roi_pool.pooling,
+        "pool_size": network.roi_pool.size,
         "trained": detector.metadata.get("iterations"),
     }
 
 
 def picture(image: np.ndarray) -> dict:
-    """The photograph for the browser: its own size, and the pixels as a JPEG address."""
+    """The photograph for the browser: its own size, and its pixels as a JPEG in a data address."""
     height, width = image.shape[:2]
     return {"width": width, "height": height, "src": data_url(shrink(image), "JPEG", quality=88)}
 
@@ -119,7 +120,7 @@ def segments(labels: np.ndarray) -> dict:
 
 
 def hierarchy(run: Hierarchy) -> dict:
-    """The starting segments, and the merges with what each joined and why."""
+    """The starting segments, and for each merge what it joined and why."""
     return segments(run.labels) | {
         "merges": run.merges.tolist(),
         "similarities": np.round(run.similarities, 4).tolist(),
@@ -139,7 +140,7 @@ def proposals(found: Proposals, count: int) -> dict:
 
 
 def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
-    """One box's answers: (K,), (K, 4), (K, 4)."""
+    """What the head says of one box: (K,), (K, 4), (K, 4)."""
     return {
         "probabilities": numbers(probabilities, 5),
         "deltas": numbers(deltas, 5),
@@ -162,7 +163,7 @@ def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict
 def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None) -> dict:
     """RoI pooling and the head of one box, and one channel of it cell by cell.
 
-    channel: by default the one that answers most strongly.
+    channel: by default the one with the largest pooled value.
     """
     channels, height, width = trace.features.shape[1:]
     largest = seen.pooled.flatten(1).amax(dim=1)
@@ -175,7 +176,7 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
     if seen.cells is not None:
         moved = numbers((seen.cells - seen.exact) * torch.tensor(cell * 2), 1)
     return {
-        "form": seen.pooling,
+        "pooling": seen.pooling,
         "box": numbers(seen.box, 2),
         "exact": numbers(seen.exact, 3),
         "cells": None if seen.cells is None else seen.cells.tolist(),
@@ -213,7 +214,7 @@ def mosaic(seen: Inspection) -> dict:
 
 
 def decisions(made: Decisions) -> dict:
-    """Every candidate that reached the score and what became of it, column by column."""
+    """Every candidate that reached the score threshold and what became of it, column by column."""
     return {
         "proposals": made.proposals.tolist(),
         "labels": made.labels.tolist(),
@@ -264,7 +265,7 @@ def objects(annotation: Annotation, classes: tuple[str, ...]) -> list[dict]:
 def sample(part: Sample, mean: Tensor, std: Tensor) -> dict:
     """One picture of a mini-batch with its RoIs, foreground first.
 
-    targets: what bbox_pred is taught, normalised; None for background.
+    targets: the normalised box targets of bbox_pred, None for background.
     """
     image = load_image(part.path)
     if part.flipped:

@@ -1,32 +1,36 @@
-// Step 2: the ranked boxes of all groupings, and how well they cover what is really there.
+// The ranked boxes of all groupings, and how well they cover what is truly on the photograph.
 
-// The groupings whose boxes are shown, or null for all.
-function sourceRuns() {
-  if (state.source === "all") return null;
-  const { runs } = state.proposals;
-  return new Set(
-    runs.map((run, i) => (run.space === state.source || String(i) === state.source ? i : -1)).filter((i) => i >= 0),
-  );
-}
+import { GREEN, PURPLE, SKY, VERMILION, YELLOW } from "../shared/colours.js";
+import { make } from "../shared/dom.js";
+import { cornersOf } from "../shared/numbers.js";
+import { text } from "../shared/texts.js";
+import { drawChosen } from "./chosen-box.js";
+import { runName } from "./names.js";
+import { useBox } from "./own-boxes.js";
+import { $, $$, change, chosenBox, on, showStatus, state } from "./page.js";
+import { shownProposals } from "./shown-proposals.js";
+import { addStation } from "./stations.js";
+import "./truth.js";
 
-const SPACE_COLOURS = [SKY, YELLOW, GREEN, PURPLE, VERMILION];
+addStation({ name: "proposals", stage: "proposals", draw, summary });
 
-function spaceColour(index) {
-  const spaces = [...new Set(state.proposals.runs.map((run) => run.space))];
-  return SPACE_COLOURS[spaces.indexOf(state.proposals.runs[state.proposals.sources[index][0]].space) % 5];
-}
+const COLOURS = [SKY, YELLOW, GREEN, PURPLE, VERMILION]; // of the colour spaces
 
-function drawProposals(context, pen) {
+const colourSpaces = () => [...new Set(state.proposals.runs.map((run) => run.space))];
+const colourOf = (space) => COLOURS[colourSpaces().indexOf(space) % COLOURS.length];
+
+function draw(context, pen) {
   if (!state.proposals) return;
-  const { boxes } = state.proposals;
-  const shown = visible();
+  const { boxes, sources, runs } = state.proposals;
+  const shown = shownProposals();
+  const colours = runs.map((run) => colourOf(run.space));
   context.globalAlpha = shown.length > 300 ? 0.35 : 0.7;
-  for (const i of shown.toReversed()) pen.box(boxes[i], { colour: spaceColour(i), width: 1.2 });
+  for (const i of shown.toReversed()) pen.box(boxes[i], { colour: colours[sources[i][0]], width: 1.2 });
   context.globalAlpha = 1;
   for (const { box, label } of state.truth) {
     pen.box(box, { colour: "#ffffff", width: 4 });
     pen.box(box, { colour: GREEN, width: 2.5, dash: [7, 4] });
-    pen.label(label ?? t("proposals.true-object"), box[0], box[1], GREEN);
+    pen.label(label ?? text("proposals.true-object"), box[0], box[1], GREEN);
   }
   if (state.hovered !== null) pen.outlined(boxes[state.hovered], SKY, 2);
   drawChosen(pen);
@@ -40,21 +44,20 @@ for (const radio of $$('input[name="explore-tool"]')) {
 $(".typed").addEventListener("submit", (event) => {
   event.preventDefault();
   const box = ["x1", "y1", "x2", "y2"].map((name) => Number(event.target.elements[name].value));
-  if (box[2] <= box[0] || box[3] <= box[1]) return say(t("proposals.corners-wrong"));
+  if (box[2] <= box[0] || box[3] <= box[1]) return showStatus(text("proposals.corners-wrong"));
   useBox(box);
 });
 
 on(["proposals"], () => {
   if (!state.proposals) {
-    for (const place of [".shown-told", ".source-told"]) $(place).replaceChildren();
+    for (const place of [".shown-text", ".source-text"]) $(place).replaceChildren();
     return;
   }
   const { boxes, runs } = state.proposals;
   $(".shown").max = boxes.length;
-  const spaces = [...new Set(runs.map((run) => run.space))];
   $(".source").replaceChildren(
-    make("option", { value: "all" }, t("proposals.all")),
-    ...spaces.map((space) => make("option", { value: space }, t("proposals.only", { space }))),
+    make("option", { value: "all" }, text("proposals.all")),
+    ...colourSpaces().map((space) => make("option", { value: space }, text("proposals.only", { space }))),
     ...runs.map((run, i) => make("option", { value: i }, runName(run))),
   );
   change({ source: "all" });
@@ -62,92 +65,22 @@ on(["proposals"], () => {
 
 on(["proposals", "shown", "source"], () => {
   if (!state.proposals) return;
-  const { boxes, sources, runs } = state.proposals;
-  $(".shown").value = state.shown;
-  $(".shown-told").textContent = t("proposals.shown-told", { shown: state.shown, count: boxes.length });
-  $(".source").value = state.source;
-  const counts = new Map();
-  for (const [run] of sources.slice(0, state.shown)) {
-    counts.set(runs[run].space, (counts.get(runs[run].space) ?? 0) + 1);
-  }
-  const spaces = [...new Set(runs.map((run) => run.space))];
-  $(".source-told").replaceChildren(
-    ...spaces.flatMap((space, i) => [
-      make("span", { class: "swatch", style: `background:${SPACE_COLOURS[i % 5]}` }),
-      t("proposals.of-first", { space, count: counts.get(space) ?? 0, shown: state.shown }),
+  const { proposals: { boxes, sources, runs }, shown, source } = state;
+  $(".shown").value = shown;
+  $(".shown-text").textContent = text("proposals.count", { shown, count: boxes.length });
+  $(".source").value = source;
+  const first = sources.slice(0, shown).map(([run]) => runs[run].space);
+  $(".source-text").replaceChildren(
+    ...colourSpaces().flatMap((space) => [
+      make("span", { class: "swatch", style: `background:${colourOf(space)}` }),
+      text("proposals.of-first", { space, count: first.filter((other) => other === space).length, shown }),
     ]),
   );
 });
 
-const askTruth = asker("truth", (answer) => change({ covered: answer.objects }));
-
-on(["truth", "stage"], () => {
-  if (state.stage !== "detections") return;
-  if (state.truth.length) askTruth({ boxes: state.truth.map(({ box }) => box) });
-  else change({ covered: [] });
-});
-
-// Why an object was found or not, in words. `covered` is what the server says of it.
-function fateOf({ box, label }, covered) {
-  const made = state.decisions;
-  if (!made || !covered) return "";
-  const hits = detections().filter((i) => overlap(made.voted[i], box) >= 0.5);
-  const right = hits.find((i) => label === null || className(made.labels[i]) === label);
-  if (right !== undefined) {
-    return t("truth.found", { label: className(made.labels[right]), score: percent(made.scores[right]) });
-  }
-  if (covered.first === null) return t("truth.no-proposal");
-  const best = t("truth.best", { rank: covered.best + 1, iou: fixed(covered.iou, 2) });
-  if (hits.length) return t("truth.wrong-class", { label: className(made.labels[hits[0]]) });
-  const fates = candidatesOf(covered.best);
-  const own = fates.filter((i) => className(made.labels[i]) === label);
-  const ordered = (own.length ? own : fates).sort((a, b) => made.scores[b] - made.scores[a]);
-  if (ordered.some((i) => made.kept[i])) {
-    return t("truth.moved", { best });
-  }
-  const loser = ordered.find((i) => made.suppressed_by[i] >= 0);
-  if (loser !== undefined) {
-    const by = made.suppressed_by[loser];
-    return t("truth.suppressed", {
-      best, label: className(made.labels[loser]), by: made.proposals[by] + 1, iou: fixed(made.overlaps[loser], 2),
-    });
-  }
-  if (ordered.length) return t("truth.one-too-many", { best });
-  return t("truth.below", {
-    best, label: className(made.best_labels[covered.best]), score: percent(made.best_scores[covered.best]),
-    lowest: fixed(state.score, 2),
-  });
+function summary() {
+  const corners = make("p", {}, cornersOf(chosenBox()));
+  if (state.chosen.box) return { title: text("life.own"), content: [corners] };
+  const rank = text("life.rank", { rank: state.chosen.index + 1, count: state.proposals.boxes.length });
+  return { title: text("life.proposal"), content: [make("p", {}, rank), corners] };
 }
-
-on(["truth", "covered", "shown", "decisions"], () => {
-  const { truth, covered, shown } = state;
-  if (!truth.length) {
-    refill($(".truth"), make("p", {}, ...pieces("truth.mark")));
-    return;
-  }
-  if (covered.length !== truth.length) return;
-  const counted = covered.filter((_, i) => !truth[i].difficult);
-  const hit = counted.filter(({ first }) => first !== null && first < shown).length;
-  const nameOf = (object, i) => object.label ?? t("truth.object", { number: i + 1 });
-  const items = truth.map((object, i) =>
-    make(
-      "li", {},
-      make("b", {}, nameOf(object, i)), object.difficult ? t("truth.difficult") : ": ",
-      covered[i].first === null
-        ? t("truth.none", { iou: fixed(covered[i].iou, 2) })
-        : t("truth.covered", { rank: covered[i].first + 1, iou: fixed(covered[i].iou, 2) }),
-      fateOf(object, covered[i]), " ",
-      covered[i].best === null ? null : make("button", { class: "link", "data-key": `best-${i}`, onclick: () => choose({ index: covered[i].best }) }, t("truth.its-best")),
-      " ",
-      make("button", { class: "link", "data-key": `remove-${i}`, "aria-label": t("truth.remove.object", { object: nameOf(object, i) }), onclick: () => change({ truth: truth.filter((_, j) => j !== i) }) }, t("truth.remove")),
-    ),
-  );
-  refill(
-    $(".truth"),
-    make("p", { class: "recall" }, ...pieces(counted.length === 1 ? "truth.recall.one" : "truth.recall.other", {
-      count: String(counted.length), hit: make("b", {}, String(hit)), shown: String(shown),
-      recall: counted.length ? percent(hit / counted.length) : "-",
-    })),
-    make("ul", {}, ...items),
-  );
-});

@@ -1,185 +1,170 @@
-// Step 5: what is kept, what is dropped, and by whom.
+// What is kept, what is dropped, and by which box: score threshold, NMS and box voting.
 
-const askDecisions = asker("decisions", (answer) => {
-  const first = state.decisions === null;
-  change({ decisions: answer });
-  // A box that became a detection has the most to show; without one, the best ranked.
-  if (first && state.chosen === null) {
-    const [best] = detections();
-    choose({ index: best === undefined ? 0 : answer.proposals[best] });
-  }
-});
+import { classColour } from "../shared/colours.js";
+import { make, refill, saveFile } from "../shared/dom.js";
+import { cornersOf, fixed } from "../shared/numbers.js";
+import { pieces } from "../shared/terms.js";
+import { counted, text } from "../shared/texts.js";
+import { drawChosenApart } from "./chosen-box.js";
+import { candidatesOf, chosenDetection, detectedAt, detections, selection, suppressedBy } from "./detections.js";
+import { className } from "./names.js";
+import { $, change, choose, on, requester, state } from "./page.js";
+import { addStation } from "./stations.js";
 
-const selection = () => ({ score: state.score, nms: state.nms, vote: state.vote });
+const MOST_LISTED = 50; // suppressed boxes
 
-on(["stage", "score", "nms", "vote"], () => {
-  if (state.stage === "detections") askDecisions(selection());
-});
+addStation({ name: "result", stage: "detections", draw, summary, boxesAt: detectedAt });
 
-$(".score").addEventListener("input", (event) => change({ score: Number(event.target.value) }));
-$(".nms").addEventListener("input", (event) => change({ nms: Number(event.target.value) }));
+// Controls
+
+const sliders = { score_threshold: "score-threshold", nms_threshold: "nms-threshold" };
+for (const [name, place] of Object.entries(sliders)) {
+  $(`.${place}`).addEventListener("input", (event) => change({ [name]: Number(event.target.value) }));
+}
 $(".vote").addEventListener("change", (event) => change({ vote: event.target.checked }));
-on(["score", "nms", "vote"], showSliders);
-function showSliders() {
-  $(".score").value = state.score;
-  $(".nms").value = state.nms;
+
+function showSettings() {
+  for (const [name, place] of Object.entries(sliders)) {
+    $(`.${place}`).value = state[name];
+    $(`.${place}-text`).textContent = fixed(state[name], 2);
+  }
   $(".vote").checked = state.vote;
-  $(".score-told").textContent = fixed(state.score, 2);
-  $(".nms-told").textContent = fixed(state.nms, 2);
+}
+on(["score_threshold", "nms_threshold", "vote"], showSettings);
+showSettings();
+
+const requestFile = requester("takeaway", (reply) => saveFile(reply, "application/json"));
+for (const kind of ["png", "json"]) {
+  $(`.save-${kind}`).addEventListener("click", () => {
+    if (state.stage === "detections") requestFile({ kind, ...selection() });
+  });
 }
 
-// The candidates that are detections, best first.
-function detections() {
-  const made = state.decisions;
-  if (!made) return [];
-  const kept = made.kept.map((is, i) => (is ? i : -1)).filter((i) => i >= 0);
-  return kept.sort((a, b) => made.scores[b] - made.scores[a] || a - b);
-}
+// On the photograph
 
-const candidatesOf = (proposal) =>
-  state.decisions.proposals.map((p, i) => (p === proposal ? i : -1)).filter((i) => i >= 0);
-
-// The detection that the chosen proposal became, if any.
-function chosenDetection() {
-  if (!state.decisions || state.chosen?.index == null) return undefined;
-  return candidatesOf(state.chosen.index).find((i) => state.decisions.kept[i]);
-}
-
-function drawResult(context, pen) {
-  const made = state.decisions;
-  if (!made) return;
+function draw(context, pen) {
+  const { decisions } = state;
+  if (!decisions) return;
   const chosen = chosenDetection();
   if (chosen !== undefined) {
-    made.suppressed_by.forEach((by, i) => {
-      if (by === chosen) pen.box(made.boxes[i], { colour: "#ffffff", width: 1, dash: [4, 4] });
-    });
+    for (const i of suppressedBy(chosen)) pen.box(decisions.boxes[i], { colour: "#ffffff", width: 1, dash: [4, 4] });
   }
-  for (const i of detections().toReversed()) {
-    pen.outlined(made.voted[i], classColour(made.labels[i]), i === chosen ? 4 : 2);
-  }
-  for (const i of detections().toReversed()) {
-    const [x, y] = made.voted[i];
-    pen.label(`${className(made.labels[i])} ${fixed(made.scores[i], 2)}`, x, y, classColour(made.labels[i]));
+  const found = detections().toReversed(); // the best on top
+  for (const i of found) pen.outlined(decisions.voted[i], classColour(decisions.labels[i]), i === chosen ? 4 : 2);
+  for (const i of found) {
+    const [x, y] = decisions.voted[i];
+    const label = decisions.labels[i];
+    pen.label(`${className(label)} ${fixed(decisions.scores[i], 2)}`, x, y, classColour(label));
   }
   if (chosen === undefined) drawChosenApart(pen);
 }
 
+// The table
+
+const rankText = (candidate) => text("result.rank", { rank: state.decisions.proposals[candidate] + 1 });
+const chooseCandidate = (candidate) => choose({ index: state.decisions.proposals[candidate] });
+
 on(["decisions", "chosen"], () => {
-  const made = state.decisions;
-  if (!made) {
+  const { decisions } = state;
+  if (!decisions) {
     $(".count").textContent = "";
     $(".found").replaceChildren();
     return;
   }
   const found = detections();
-  const dropped = made.suppressed_by.filter((by) => by >= 0).length;
+  const dropped = decisions.suppressed_by.filter((by) => by >= 0).length;
   $(".count").textContent = found.length
-    ? counted("result.count", found.length, { reached: made.proposals.length, dropped })
-    : t("result.none", { score: fixed(state.score, 2) });
+    ? counted("result.count", found.length, { reached: decisions.proposals.length, dropped })
+    : text("result.none", { score: fixed(state.score_threshold, 2) });
   const chosen = chosenDetection();
-  const rows = found.map((i) => {
-    const losers = made.suppressed_by.filter((by) => by === i).length;
-    return make(
-      "tr", { class: i === chosen ? "chosen" : "", "aria-current": i === chosen ? "true" : null },
-      make("td", {}, make("button", { class: "link", "data-proposal": made.proposals[i], "data-key": `found-${i}`, onclick: () => choose({ index: made.proposals[i] }) }, className(made.labels[i]))),
-      make("td", {}, fixed(made.scores[i], 3)),
-      make("td", {}, made.voted[i].map((value) => fixed(value, 0)).join(", ")),
-      make("td", {}, String(made.proposals[i] + 1)),
-      make("td", {}, String(losers)),
-    );
-  });
-  refill(
-    $(".found"),
-    ...(found.length
-      ? [
-          make(
-            "table", {},
-            make("thead", {}, make("tr", {}, ...["object", "score", "corners", "rank", "suppressed"].map((name) => make("th", { scope: "col" }, t(`result.head.${name}`))))),
-            make("tbody", {}, ...rows),
-          ),
-        ]
-      : []),
-    suppressedBy(chosen),
-  );
+  refill($(".found"), found.length ? table(found, chosen) : null, suppressedList(chosen));
 });
+
+function table(found, chosen) {
+  const columns = ["object", "score", "corners", "rank", "suppressed"];
+  return make(
+    "table", {},
+    make("thead", {}, make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, text(`result.head.${name}`))))),
+    make("tbody", {}, ...found.map((i) => row(i, i === chosen))),
+  );
+}
+
+function row(i, isChosen) {
+  const { labels, scores, voted, proposals } = state.decisions;
+  const name = { class: "link", "data-proposal": proposals[i], "data-key": `found-${i}`, onclick: () => chooseCandidate(i) };
+  return make(
+    "tr", { class: isChosen ? "chosen" : "", "aria-current": isChosen ? "true" : null },
+    make("td", {}, make("button", name, className(labels[i]))),
+    make("td", {}, fixed(scores[i], 3)),
+    make("td", {}, cornersOf(voted[i])),
+    make("td", {}, String(proposals[i] + 1)),
+    make("td", {}, String(suppressedBy(i).length)),
+  );
+}
 
 let listOpen = false;
 
-// The boxes that a detection suppressed; from one of them the list stays that of its winner.
-function suppressedBy(detection) {
-  const made = state.decisions;
-  const lost = candidatesOf(state.chosen?.index).find((i) => made.suppressed_by[i] >= 0);
-  const chosen = detection ?? made.suppressed_by[lost];
-  if (chosen === undefined) return null;
-  const losers = made.suppressed_by.map((by, i) => (by === chosen ? i : -1)).filter((i) => i >= 0);
+// The boxes that a detection suppressed. The list stays when one of them is chosen.
+function suppressedList(detection) {
+  const { decisions } = state;
+  const lost = candidatesOf(state.chosen?.index).find((i) => decisions.suppressed_by[i] >= 0);
+  const winner = detection ?? decisions.suppressed_by[lost];
+  if (winner === undefined) return null;
+  const losers = suppressedBy(winner);
   if (!losers.length) return null;
-  const item = (i) => {
-    const attributes = { class: "link", "data-key": `lost-${i}`, onclick: () => choose({ index: made.proposals[i] }) };
-    return make("li", {}, make("button", attributes, t("result.rank", { rank: made.proposals[i] + 1 })), t("result.lost", { score: fixed(made.scores[i], 3), iou: fixed(made.overlaps[i], 2) }));
-  };
+  const item = (i) => make(
+    "li", {},
+    make("button", { class: "link", "data-key": `lost-${i}`, onclick: () => chooseCandidate(i) }, rankText(i)),
+    text("result.lost", { score: fixed(decisions.scores[i], 3), iou: fixed(decisions.overlaps[i], 2) }),
+  );
+  const title = text("result.suppressed-by", {
+    count: losers.length, label: className(decisions.labels[winner]), rank: decisions.proposals[winner] + 1,
+  });
   return make(
     "details", { class: "suppressed", open: listOpen, ontoggle: (event) => (listOpen = event.target.open) },
-    make("summary", { "data-key": "suppressed" }, t("result.suppressed-by", { count: losers.length, label: className(made.labels[chosen]), rank: made.proposals[chosen] + 1 })),
-    make("ul", {}, ...losers.slice(0, 50).map(item)),
+    make("summary", { "data-key": "suppressed" }, title),
+    make("ul", {}, ...losers.slice(0, MOST_LISTED).map(item)),
   );
 }
 
-// The proposals behind the detections at a point, the smallest box first.
-function detectedAt([x, y]) {
-  const made = state.decisions;
-  if (!made) return [];
-  return detections()
-    .filter((i) => made.voted[i][0] <= x && x < made.voted[i][2] && made.voted[i][1] <= y && y < made.voted[i][3])
-    .sort((i, j) => area(made.voted[i]) - area(made.voted[j]))
-    .map((i) => made.proposals[i]);
+// What became of the chosen box
+
+function summary() {
+  if (!state.box) return null;
+  return { title: text("life.result"), content: [make("p", { class: "fate" }, ...fate())] };
 }
 
-// What became of the chosen box, in one sentence; parts may be elements.
+// One sentence, in pieces.
 function fate() {
-  const made = state.decisions;
-  if (!made || !state.chosen) return [""];
-  if (state.chosen.box) return [t("fate.own")];
-  const index = state.chosen.index;
-  const mine = candidatesOf(index);
-  const kept = mine.filter((i) => made.kept[i]);
+  const { decisions, chosen } = state;
+  if (!decisions) return [""];
+  if (chosen.box) return [text("fate.own")];
+  const candidates = candidatesOf(chosen.index);
+  const kept = candidates.filter((i) => decisions.kept[i]);
   if (kept.length) {
-    const list = kept.map((i) => `${className(made.labels[i])} ${fixed(made.scores[i], 3)}`).join(t("fate.and"));
-    return [t("fate.kept", { kept: list }), ...kept.map(poll)];
+    const list = kept.map((i) => `${className(decisions.labels[i])} ${fixed(decisions.scores[i], 3)}`);
+    return [text("fate.kept", { kept: list.join(text("fate.and")) }), ...kept.map(votesText)];
   }
-  const loser = mine.find((i) => made.suppressed_by[i] >= 0);
+  const loser = candidates.find((i) => decisions.suppressed_by[i] >= 0);
   if (loser !== undefined) {
-    const by = made.suppressed_by[loser];
-    const rank = t("result.rank", { rank: made.proposals[by] + 1 });
+    const by = decisions.suppressed_by[loser];
     return pieces("fate.suppressed", {
-      label: className(made.labels[loser]), score: fixed(made.scores[loser], 3), by_score: fixed(made.scores[by], 3),
-      by: make("button", { class: "link", "data-key": "by", onclick: () => choose({ index: made.proposals[by] }) }, rank),
-      iou: fixed(made.overlaps[loser], 3), most: fixed(state.nms, 2),
+      label: className(decisions.labels[loser]), score: fixed(decisions.scores[loser], 3),
+      by: make("button", { class: "link", "data-key": "by", onclick: () => chooseCandidate(by) }, rankText(by)),
+      by_score: fixed(decisions.scores[by], 3), iou: fixed(decisions.overlaps[loser], 3), threshold: fixed(state.nms_threshold, 2),
     });
   }
-  if (mine.length) return [t("fate.over-limit")];
-  const best = `${className(made.best_labels[index])} ${fixed(made.best_scores[index], 3)}`;
-  const ground = made.background[index];
-  if (ground > made.best_scores[index]) {
-    return [t("fate.background", { ground: fixed(ground, 3), best })];
-  }
-  return [t("fate.below", { best, lowest: fixed(state.score, 2) })];
+  if (candidates.length) return [text("fate.over-limit")];
+  const score = decisions.best_scores[chosen.index];
+  const best = `${className(decisions.best_labels[chosen.index])} ${fixed(score, 3)}`;
+  const background = decisions.background[chosen.index];
+  if (background > score) return [text("fate.background", { background: fixed(background, 3), best })];
+  return [text("fate.below", { best, threshold: fixed(state.score_threshold, 2) })];
 }
 
 // How the boxes voted on a detection's edges.
-function poll(i) {
+function votesText(i) {
   const { boxes, votes, voted } = state.decisions;
   if (!votes[i]) return "";
-  const moved = voted[i].map((value, side) => fixed(value - boxes[i][side], 0));
-  return counted("poll", votes[i], { moved: moved.join(", ") });
-}
-
-const askTakeaway = asker("takeaway", (answer) => {
-  const href = answer.src ?? URL.createObjectURL(new Blob([answer.text], { type: "application/json" }));
-  make("a", { href, download: answer.name }).click();
-  if (!answer.src) URL.revokeObjectURL(href);
-});
-for (const kind of ["png", "json"]) {
-  $(`.save-${kind}`).addEventListener("click", () => {
-    if (state.stage === "detections") askTakeaway({ kind, ...selection() });
-  });
+  return counted("votes", votes[i], { moved: cornersOf(voted[i].map((value, side) => value - boxes[i][side])) });
 }

@@ -1,8 +1,8 @@
 """The Explore tab: every step of the detector on one photograph, linked to one chosen box.
 
-An upload or an example starts an analysis. Its stages reach the browser as small notes, the value
-of the view: which picture (a token), which stage, what it is called. The view then asks the
-functions of `_Server` for what it shows.
+An upload or an example starts an analysis. Its stages reach the browser as small notes, which are
+the value of the view: which picture (a token), which stage, and its name. The view then requests
+what it shows from the functions of `_Server`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,22 @@ from fastrcnn.images import load_image
 from fastrcnn.postprocess import decide, select
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
+from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
-from fastrcnn.ui.shared import inputs
-from fastrcnn.ui.shared.replies import answering, apology, apology_in_browser
+from fastrcnn.ui.shared.inputs import boolean, box, photograph, session_of, share, whole
+from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, replying
 from fastrcnn.ui.shared.view import build_view
-from fastrcnn.ui.texts import said, shown, text
+from fastrcnn.ui.texts import gradio_text, text, text_of
 
-_SCRIPTS = (
-    *("base", "stage", "photo", "grouping", "proposals"),
-    *("pooling", "head", "result", "life", "lessons", "main"),
-)
-# Runs in the browser before the upload is sent on, so that the view can say what is going on.
-_TELL_OF_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('explore-upload')); return [p]; }"
+# Runs in the browser before the upload is analysed, so that the view can show what is going on.
+_NOTE_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('explore-upload')); return [p]; }"
 
 
 class Explore(NamedTuple):
-    """The tab that was built: its view, and what opens a picture in it.
+    """The tab: its view, and the function that opens a picture in it.
 
-    open: an analysis not yet begun, its picture and the visitor's session -> notes for the view.
+    open: a new analysis, its picture and the visitor's session -> notes for the view.
     """
 
     view: gr.HTML
@@ -50,59 +47,59 @@ class Explore(NamedTuple):
 
 
 def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limits) -> Explore:
-    """Build the tab inside an open `gr.Blocks`; `analyses` keeps the visitors' pictures."""
+    """Build the tab inside an open `gr.Blocks`. `analyses` keeps the visitors' pictures."""
     server = _Server(analyses)
 
     def upload(file: dict | None, request: gr.Request) -> Iterator[dict]:
         if file is None:
             return
         try:
-            name, image = inputs.photograph(file, limits)
+            name, image = photograph(file, limits)
         except FastRCNNError as error:
-            yield apology(said(error))
+            yield error_note(text_of(error))
             return
-        session = inputs.session(request)
+        session = session_of(request)
         yield from analyse(Analysis(name, analyses.detector_of(session)), image, session)
 
     def choose(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
-        example = examples.get(str(event._data.get("name")))
+        example = examples.get(str(event_values(event).get("name")))
         if example is None:
-            yield apology(text("server.no-example"))
+            yield error_note(text("server.no-example"))
             return
-        session = inputs.session(request)
+        session = session_of(request)
         analysis = Analysis(
             example.path.name,
             analyses.detector_of(session),
-            example=example,
+            example=example.name,
             objects=example.objects,
         )
         yield from analyse(analysis, example.path, session)
 
     def untrain(request: gr.Request) -> Iterator[dict]:
-        session = inputs.session(request)
+        session = session_of(request)
         analyses.use(session, None)
         name = first_of(examples)
         if name is None:
-            yield apology(text("server.no-examples"))
+            yield error_note(text("server.no-examples"))
             return
         first = examples[name]
         analysis = Analysis(
-            first.path.name, analyses.detector, example=first, objects=first.objects
+            first.path.name, analyses.detector, example=first.name, objects=first.objects
         )
         yield from analyse(analysis, first.path, session)
 
     def analyse(analysis: Analysis, picture: Path | np.ndarray, session: str) -> Iterator[dict]:
         try:
-            # Read before the picture that is open now is given up.
+            # Read it first. The open picture stays where this one cannot be read.
             image = load_image(picture)
         except FastRCNNError as error:
-            yield apology(said(error))
+            yield error_note(text_of(error))
             return
         token = analyses.open(session, analysis)
         note = {
             "token": token,
             "name": analysis.name,
-            "example": analysis.example and analysis.example.name,
+            "example": analysis.example,
             "model": payloads.model(analysis.detector)
             | {"ships": analysis.detector is analyses.detector},
         }
@@ -111,26 +108,26 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
             for stage in analyses.analyse(analysis, image):
                 yield note | {"stage": stage.name}
         except FastRCNNError as error:
-            yield apology(str(error))
+            yield error_note(text_of(error))
 
     with gr.Row(equal_height=True):
         with gr.Column():
-            gr.Markdown(shown("page.introduction"))
+            gr.Markdown(gradio_text("page.introduction"))
         with gr.Column():
             photo = gr.Image(
-                label=shown("page.photo"),
+                label=gradio_text("page.photo"),
                 type="filepath",
                 image_mode=None,
                 sources=["upload", "webcam", "clipboard"],
                 buttons=[],
                 height=130,
-                # Gradio says this one in no other language.
+                # Gradio shows this one in English only.
                 alt_text=text("page.photo.alt"),
                 elem_id="photo",
             )
     view = build_view(
         Path(__file__).parent,
-        _SCRIPTS,
+        ("example", "untrain"),
         server.functions(),
         model=payloads.model(analyses.detector) | {"ships": True},
         first=first_of(examples),
@@ -147,8 +144,8 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         "concurrency_id": "analysis",
         "api_visibility": "private",
     }
-    # Gradio would open the file itself and fail in its own words; ours is one clear sentence.
-    uploaded = photo.change(upload, photo, view, preprocess=False, js=_TELL_OF_UPLOAD, **options)
+    # Not preprocessed: Gradio would open the file itself and fail in words of its own.
+    uploaded = photo.change(upload, photo, view, preprocess=False, js=_NOTE_UPLOAD, **options)
     chosen = view.example(choose, None, view, **options)
     untrained = view.untrain(untrain, None, view, **options)
     for event in (uploaded, chosen, untrained):
@@ -156,7 +153,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
             None,
             None,
             view,
-            js=apology_in_browser(text("server.analysis-failed", count=limits.queue)),
+            js=error_note_in_browser(text("server.analysis-failed", count=limits.queue)),
             show_progress="hidden",
             api_visibility="private",
         )
@@ -164,80 +161,80 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
 
 
 class _Server:
-    """What the browser may ask about its picture; each question names it by its token."""
+    """What the browser may request of its picture. The inputs name the picture by its token."""
 
     def __init__(self, analyses: Analyses) -> None:
         self._analyses = analyses
 
     def functions(self) -> list[Callable]:
-        questions = (
+        functions = (
             *(self.picture, self.segments, self.proposals, self.activity, self.box),
             *(self.mosaic, self.decisions, self.truth, self.takeaway),
         )
-        return [answering(question) for question in questions]
+        return [replying(function) for function in functions]
 
-    def picture(self, asked: dict) -> dict:
+    def picture(self, inputs: dict) -> dict:
         """The photograph, and the objects known to be on it."""
-        analysis = self._analyses.get(asked.get("token"))
+        analysis = self._analyses.get(inputs.get("token"))
         if analysis.stage is None:
             raise FastRCNNError(text("server.reading"))
         return payloads.picture(analysis.stage.image) | {"objects": list(analysis.objects)}
 
-    def segments(self, asked: dict) -> dict:
+    def segments(self, inputs: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""
-        stage = self._analyses.get(asked.get("token")).stage
+        stage = self._analyses.get(inputs.get("token")).stage
         if stage is None:
             raise FastRCNNError(text("server.no-regions"))
         found = stage.proposals
         runs = payloads.runs(stage.segmentations, found)
-        index = inputs.whole(asked.get("run", 0), "run", len(runs))
+        index = whole(inputs.get("run", 0), "run", len(runs))
         if found is not None and found.hierarchies:
-            shown = payloads.hierarchy(found.hierarchies[index])
+            payload = payloads.hierarchy(found.hierarchies[index])
         else:
-            shown = payloads.segments(stage.segmentations[index].segments.labels)
-        return shown | {"runs": runs, "run": index}
+            payload = payloads.segments(stage.segmentations[index].segments.labels)
+        return payload | {"runs": runs, "run": index}
 
-    def proposals(self, asked: dict) -> dict:
-        stage = self._analyses.get(asked.get("token")).stage
+    def proposals(self, inputs: dict) -> dict:
+        stage = self._analyses.get(inputs.get("token")).stage
         if stage is None or stage.proposals is None:
             raise FastRCNNError(text("server.no-proposals"))
         return payloads.proposals(stage.proposals, PROPOSALS) | {
             "runs": payloads.runs(stage.segmentations, stage.proposals)
         }
 
-    def activity(self, asked: dict) -> dict:
-        """How strongly the last convolution answers in each cell, all channels together."""
-        analysis = self._analyses.get(asked.get("token"))
+    def activity(self, inputs: dict) -> dict:
+        """The mean of the last convolution's channels in each cell."""
+        analysis = self._analyses.get(inputs.get("token"))
         stage = analysis.stage
         if stage is None or stage.features is None:
             raise FastRCNNError(text("server.no-features"))
         height, width = stage.image.shape[:2]
         return payloads.activity(stage.features, height, width, analysis.detector.model)
 
-    def box(self, asked: dict) -> dict:
-        """A proposal (its index) or a box of one's own (four numbers), looked at closely."""
-        detector, trace = self._traced(asked)
-        channel = asked.get("channel")
+    def box(self, inputs: dict) -> dict:
+        """A close look at a proposal (its index) or at the visitor's own box (four numbers)."""
+        detector, trace = self._traced(inputs)
+        channel = inputs.get("channel")
         if channel is not None:
-            channel = inputs.whole(channel, "channel", trace.features.shape[1])
-        index, box = _chosen(asked, trace)
-        seen = detector.inspect(trace, box, asked.get("form"))
+            channel = whole(channel, "channel", trace.features.shape[1])
+        index, chosen = _chosen(inputs, trace)
+        inspection = detector.inspect(trace, chosen, inputs.get("pooling"))
         pool = detector.model.roi_pool
-        shown = payloads.inspection(seen, trace, pool.stride, channel) | {"index": index}
-        if index is not None and seen.pooling == pool.pooling:
-            shown |= payloads.scores(
+        payload = payloads.inspection(inspection, trace, pool.stride, channel) | {"index": index}
+        if index is not None and inspection.pooling == pool.pooling:
+            payload |= payloads.scores(
                 trace.probabilities[index], trace.deltas[index], trace.regressed[index]
             )
-        return shown
+        return payload
 
-    def mosaic(self, asked: dict) -> dict:
-        detector, trace = self._traced(asked)
-        _, box = _chosen(asked, trace)
-        return payloads.mosaic(detector.inspect(trace, box, asked.get("form")))
+    def mosaic(self, inputs: dict) -> dict:
+        detector, trace = self._traced(inputs)
+        _, chosen = _chosen(inputs, trace)
+        return payloads.mosaic(detector.inspect(trace, chosen, inputs.get("pooling")))
 
-    def decisions(self, asked: dict) -> dict:
-        _, trace = self._traced(asked)
-        made = decide(trace.probabilities, trace.regressed, *_selection(asked))
+    def decisions(self, inputs: dict) -> dict:
+        _, trace = self._traced(inputs)
+        made = decide(trace.probabilities, trace.regressed, *_selection(inputs))
         best, label = trace.probabilities[:, 1:].max(dim=1)
         return payloads.decisions(made) | {
             "best_scores": payloads.numbers(best, 5),
@@ -246,47 +243,48 @@ class _Server:
             "seconds": {name: round(value, 4) for name, value in trace.seconds.items()},
         }
 
-    def truth(self, asked: dict) -> dict:
-        _, trace = self._traced(asked)
-        boxes = asked.get("boxes")
+    def truth(self, inputs: dict) -> dict:
+        _, trace = self._traced(inputs)
+        boxes = inputs.get("boxes")
         if not isinstance(boxes, list) or len(boxes) > 100:
             raise FastRCNNError(text("server.truths"))
         size = trace.image.shape[:2]
-        truths = [inputs.box(box, *size) for box in boxes]
+        truths = [box(corners, *size) for corners in boxes]
         return {
             "objects": payloads.truth(
                 trace.boxes, torch.stack(truths) if truths else torch.zeros(0, 4)
             )
         }
 
-    def takeaway(self, asked: dict) -> dict:
+    def takeaway(self, inputs: dict) -> dict:
         """The drawn picture as PNG and the detections as the command line writes them."""
-        name = self._analyses.get(asked.get("token")).name
-        detector, trace = self._traced(asked)
-        found = select(trace.probabilities, trace.regressed, detector.classes, *_selection(asked))
+        name = self._analyses.get(inputs.get("token")).name
+        detector, trace = self._traced(inputs)
+        found = select(trace.probabilities, trace.regressed, detector.classes, *_selection(inputs))
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, found, trace.seconds)
-        if asked.get("kind") == "json":
+        if inputs.get("kind") == "json":
             return {"name": f"{Path(name).stem}.json", "text": json.dumps([record]) + "\n"}
         drawn = found.draw(trace.image)
         return {"name": f"{Path(name).stem}.png", "src": payloads.data_url(drawn, "PNG")}
 
-    def _traced(self, asked: dict) -> tuple[Detector, Trace]:
-        analysis = self._analyses.get(asked.get("token"))
+    def _traced(self, inputs: dict) -> tuple[Detector, Trace]:
+        analysis = self._analyses.get(inputs.get("token"))
         if analysis.stage is None or analysis.stage.trace is None:
             raise FastRCNNError(text("server.analysing"))
         return analysis.detector, analysis.stage.trace
 
 
-def _selection(asked: dict) -> tuple[float, float, float | None]:
-    """Lowest score, most overlap, and the IoU from which on boxes vote, None where they do not."""
-    score, nms = (inputs.share(asked.get(name), name) for name in ("score", "nms"))
-    return score, nms, VOTE_THRESHOLD if inputs.truth(asked.get("vote", True), "vote") else None
+def _selection(inputs: dict) -> tuple[float, float, float | None]:
+    """Score threshold, NMS threshold, and the IoU from which boxes vote; None: they do not."""
+    score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
+    return score, nms, VOTE_THRESHOLD if boolean(inputs.get("vote", True), "vote") else None
 
 
-def _chosen(asked: dict, trace: Trace) -> tuple[int | None, Tensor]:
-    box = asked.get("box")
-    if isinstance(box, list):
-        return None, inputs.box(box, *trace.image.shape[:2])
-    index = inputs.whole(box, "box", len(trace.boxes))
+def _chosen(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:
+    """The chosen proposal's index and box, or None and a box of the visitor's own."""
+    chosen = inputs.get("box")
+    if isinstance(chosen, list):
+        return None, box(chosen, *trace.image.shape[:2])
+    index = whole(chosen, "box", len(trace.boxes))
     return index, trace.boxes[index]

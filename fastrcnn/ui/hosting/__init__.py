@@ -1,1 +1,1 @@
-"""What the page needs on the open internet, where strangers come."""
+"""What the open internet needs: a middleware, limits, uploads, memory, lent GPUs."""

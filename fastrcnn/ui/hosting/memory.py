@@ -1,7 +1,7 @@
-"""What visitors' work takes of the memory, and how much of it they may.
+"""How much memory visitors hold, and how much they may.
 
-Counted are the arrays and tensors that are kept: a picture with the steps of its analysis, a
-detector that a visitor trained, and a training's network, gradients and optimizer.
+Counted are the arrays and tensors that are kept: a picture with its analysis, a detector that a
+visitor trained, and a training's network, gradients and optimizer state.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from fastrcnn.training.recipe import Recipe
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.texts import text
 
-_PER_WEIGHT = {"sgd": 1, "adam": 2, "adamw": 2}  # what an optimizer keeps for each
+_STATE_PER_WEIGHT = {"sgd": 1, "adam": 2, "adamw": 2}  # numbers that an optimizer keeps
 MB = 2**20
 
 
 class Full(FastRCNNError):
-    """There is no memory left for it."""
+    """A visitor, or all of them together, would hold more memory than they may."""
 
 
 class Memory:
-    """Who holds how much.
+    """The memory that sessions hold.
 
-    holders: each gives the bytes that a session holds, or with None those of all sessions.
+    holders: functions that give the bytes a session holds, or with None those of all sessions.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -40,32 +40,33 @@ class Memory:
         self.holders: list[Callable[[str | None], int]] = []
 
     def left(self, session: str | None) -> float:
-        """The bytes that a session may still take, by its own limit; with None by that of all."""
+        """The bytes that a session may still take; with None, that all sessions may."""
         most = self._limits.memory_mb if session is None else self._limits.session_mb
         return most * MB - sum(held(session) for held in self.holders)
 
-    def ask(self, session: str, size: float, instead_of: float = 0) -> None:
-        """Whether there is room for so many bytes more. Raises Full, in one sentence.
+    def check(self, session: str, size: float, freed: float = 0) -> None:
+        """Raises Full where a session may not take `size` bytes more.
 
-        instead_of: the bytes that are freed for them.
+        freed: the bytes that it gives up for them.
         """
-        told = f"{size / MB:,.0f}"
-        if self.left(session) + instead_of < size:
+        shown = f"{size / MB:,.0f}"
+        if self.left(session) + freed < size:
             most = f"{self._limits.session_mb:g}"
-            raise Full(text("server.memory-own", size=told, most=most))
-        if self.left(None) + instead_of < size:
+            raise Full(text("server.memory-own", size=shown, most=most))
+        if self.left(None) + freed < size:
             most = f"{self._limits.memory_mb:g}"
-            raise Full(text("server.memory-all", size=told, most=most))
+            raise Full(text("server.memory-all", size=shown, most=most))
 
 
 def size_of(*held: object) -> int:
     """The bytes of all arrays and tensors in dataclasses, tuples, lists and modules, each once."""
     sizes: dict[int, int] = {}
-    _weigh(held, sizes)
+    _add_sizes(held, sizes)
     return sum(sizes.values())
 
 
-def _weigh(held: object, sizes: dict[int, int]) -> None:
+def _add_sizes(held: object, sizes: dict[int, int]) -> None:
+    """Add the bytes of each piece of memory by its address."""
     if isinstance(held, np.ndarray):
         while isinstance(held.base, np.ndarray):
             held = held.base
@@ -74,13 +75,13 @@ def _weigh(held: object, sizes: dict[int, int]) -> None:
         storage = held.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
     elif isinstance(held, nn.Module):
-        _weigh([*held.parameters(), *held.buffers()], sizes)
+        _add_sizes([*held.parameters(), *held.buffers()], sizes)
     elif isinstance(held, list | tuple):
         for item in held:
-            _weigh(item, sizes)
+            _add_sizes(item, sizes)
     elif is_dataclass(held):
         for field in fields(held):
-            _weigh(getattr(held, field.name), sizes)
+            _add_sizes(getattr(held, field.name), sizes)
 
 
 @lru_cache(maxsize=32)
@@ -89,7 +90,7 @@ def training_size(recipe: Recipe) -> int:
     with torch.device("meta"):
         model = FastRCNN(recipe.network_config(VOC_CLASSES))
     model.freeze(recipe.first_trainable)
-    copies = {True: 2 + _PER_WEIGHT[recipe.optimizer] + recipe.averages, False: 1}
+    copies = {True: 2 + _STATE_PER_WEIGHT[recipe.optimizer] + recipe.averages, False: 1}
     size = sum(p.nbytes * copies[p.requires_grad] for p in model.parameters())
     if recipe.needs_start:
         size += sum(p.nbytes for p in model.backbone.parameters() if p.requires_grad)

@@ -1,7 +1,7 @@
-"""Where the page's files are until they are deleted: a folder of this process, closed to others.
+"""The page's files: a folder of this process, closed to other users, and what is deleted when.
 
-Its subfolder `FILES` holds what visitors send and what is sent to them, each file in a folder of
-its own; Gradio serves those, and no others, to whoever knows the whole path.
+Its subfolder `FILES` holds what visitors upload and what is sent to them, each file in a folder of
+its own. Gradio serves these files, and no others, to whoever knows the whole path.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-if sys.platform != "win32":  # where what a killed page left stays until its disk is cleaned
+if sys.platform != "win32":  # there the files of a killed page stay until the disk is cleaned
     import fcntl
 
 _PREFIX = "fastrcnn-page-"
-# Only chosen here. Gradio asks for a name when it is imported, which processes that serve no page
-# do too.
+# Not made yet: processes that serve no page import Gradio too, which only wants the name.
 FOLDER = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(16)}"
 FILES = FOLDER / "files"
 _LOCK = ".lock"
-_READ_SECONDS = 20.0  # that a file which was read lives on, for the browser to show it
-LEAST = 2**18
-# A folder may be empty because a file is about to come, and a file outside of any folder is still
-# being sent, unless nothing more has come for so long.
-_PATIENCE = 60.0
+_READ_SECONDS = 20.0  # that a file is kept once it was read, for the browser to show it
+LEAST_SIZE = 2**18
+# An empty folder may be about to get its file, and a file outside of any folder is still being
+# uploaded. After so many seconds without a change both are deleted.
+_UNCHANGED_SECONDS = 60.0
 
 
 def prepare() -> Path:
-    """The folder, made if it is not there, to be removed when this process ends.
+    """Make the folder if it is not there. It is deleted when this process ends.
 
-    What processes that were killed have left is removed too.
+    The folders of processes that were killed are deleted too.
     """
     if FILES.is_dir():
         return FOLDER
@@ -44,18 +43,18 @@ def prepare() -> Path:
     FILES.mkdir()
     atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
     if sys.platform != "win32":
-        # Held for as long as this process lives, however it ends; locked before others see it.
+        # The lock ends with this process, however that ends. Taken before others see the file.
         lock = os.open(FOLDER / f"{_LOCK}.new", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.replace(FOLDER / f"{_LOCK}.new", FOLDER / _LOCK)
         for other in FOLDER.parent.glob(f"{_PREFIX}*"):
             if other != FOLDER:
-                _remove_if_dead(other)
+                _delete_if_unused(other)
     return FOLDER
 
 
-def _remove_if_dead(folder: Path) -> None:
-    with suppress(OSError):  # another user's, or one that is only being made
+def _delete_if_unused(folder: Path) -> None:
+    with suppress(OSError):  # another user's, or one that is just being made
         lock = os.open(folder / _LOCK, os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,52 +63,52 @@ def _remove_if_dead(folder: Path) -> None:
             os.close(lock)
 
 
-def place() -> Path:
-    """A new folder for one file, whose name nobody can guess."""
+def new_folder() -> Path:
+    """A new folder for one file, with a name that nobody can guess."""
     folder = FILES / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder
 
 
 def size() -> int:
-    """The bytes of all files that came to their end, each counted as `LEAST` at least.
+    """The bytes of all whole files, each counted as `LEAST_SIZE` at least.
 
-    A great many tiny ones would make every look at them, this one too, a long one.
+    So there are never so many tiny files that listing them takes long.
     """
     total = 0
     for path in _contents():
         with suppress(OSError):
             if path.parent != FILES and path.is_file():
-                total += max(path.stat().st_size, LEAST)
+                total += max(path.stat().st_size, LEAST_SIZE)
     return total
 
 
 def _contents() -> Iterator[Path]:
-    """Everything within, what is in a folder before it; what goes meanwhile is no matter."""
+    """All files and folders, what is in a folder before the folder itself."""
     for folder, folders, files in os.walk(FILES, topdown=False):
         yield from (Path(folder, name) for name in (*files, *folders))
 
 
 def was_read(path: Path, file_seconds: float) -> None:
-    """Let a file go with the next `sweep` but for the moment in which a browser shows it."""
+    """Have a file deleted by the next `sweep` that comes `_READ_SECONDS` from now or later."""
     then = time.time() - file_seconds + min(_READ_SECONDS, file_seconds)
     with suppress(OSError):
         os.utime(path, (then, then))
 
 
 def sweep(file_seconds: float, known: Iterable[set[str]] = ()) -> None:
-    """Delete the files that are older, and folders that are empty.
+    """Delete the files that are older than `file_seconds`, and empty folders.
 
-    known: sets of files' names, from which those that are gone are taken out.
+    known: sets of file names; the names of deleted files are taken out of them.
     """
     now = time.time()
     for path in _contents():
         with suppress(OSError):
             age = now - path.stat().st_mtime
             if path.is_dir():
-                if age > _PATIENCE:
+                if age > _UNCHANGED_SECONDS:
                     path.rmdir()
-            elif age > (_PATIENCE if path.parent == FILES else file_seconds):
+            elif age > (_UNCHANGED_SECONDS if path.parent == FILES else file_seconds):
                 path.unlink()
     for files in known:
         files.difference_update([file for file in list(files) if not os.path.exists(file)])

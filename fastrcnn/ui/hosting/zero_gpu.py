@@ -1,8 +1,8 @@
-"""The network on a GPU that a Hugging Face Space lends for the time of a call (ZeroGPU).
+"""The network on a GPU that a Hugging Face Space lends for the time of one call (ZeroGPU).
 
-There, a function that `spaces.GPU` decorates runs in another process, which has the GPU: what it
-is given and what it answers is pickled, so both are names and NumPy arrays. Everything else on the
-page, a visitor's training too, stays on the processor.
+A function that `spaces.GPU` decorates runs in another process, which has the GPU. Its arguments and
+results are pickled, so they are names and NumPy arrays. Everything else on the page, a visitor's
+training too, stays on the processor.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from fastrcnn.detector import Detector
 
-_SECONDS = 15  # for which a GPU is asked; who asks for less comes sooner
+_SECONDS = 15  # for which a GPU is wanted; shorter calls get one sooner
 
 _Steps = Callable[..., tuple[np.ndarray, ...]]
 
 
 def on_lent_gpu(detector: Detector) -> Detector:
-    """The same detector, its network on the GPU where there is `spaces`; elsewhere itself."""
+    """The detector with its network on a lent GPU where `spaces` is installed, else as it is."""
     try:
         spaces = import_module("spaces")
     except ImportError:
@@ -38,15 +38,15 @@ class _Borrower(Detector):
 
         @cache
         def on_gpu() -> Detector:
-            # A copy: whoever looks at one box does that on the processor, with the original.
+            # A copy: the original stays on the processor, which inspects single boxes.
             return Detector(copy.deepcopy(self.model).cuda(), precision=self.precision)
 
         def run(step: str, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-            # The GPU is there only while this runs.
+            # There is a GPU only while this runs.
             has_gpu = torch.cuda.is_available()
-            there, device = (on_gpu(), "cuda") if has_gpu else (detector, "cpu")
+            network, device = (on_gpu(), "cuda") if has_gpu else (detector, "cpu")
             with torch.inference_mode():
-                found = getattr(there, step)(*(torch.tensor(a, device=device) for a in arrays))
+                found = getattr(network, step)(*(torch.tensor(a, device=device) for a in arrays))
             several = (found,) if isinstance(found, Tensor) else found
             return tuple(tensor.cpu().numpy() for tensor in several)
 
@@ -61,9 +61,9 @@ class _Borrower(Detector):
 
     def _borrow(self, step: str, *tensors: Tensor) -> tuple[Tensor, ...]:
         try:
-            found = self._run(step, *(tensor.numpy() for tensor in tensors))
+            arrays = self._run(step, *(tensor.numpy() for tensor in tensors))
         except Exception:
-            # A visitor's share is used up, or no GPU is free: it takes longer, and goes on.
-            answer = getattr(super(), step)(*tensors)
-            return answer if isinstance(answer, tuple) else (answer,)
-        return tuple(torch.from_numpy(array) for array in found)
+            # A visitor's share is used up, or no GPU is free: the processor does it, slower.
+            found = getattr(super(), step)(*tensors)
+            return found if isinstance(found, tuple) else (found,)
+        return tuple(torch.from_numpy(array) for array in arrays)

@@ -1,1 +1,1 @@
-"""What both tabs share: how their views are put together, what they ask, and what they hear."""
+"""What both tabs share: how a view is put together, and what crosses between it and the server."""

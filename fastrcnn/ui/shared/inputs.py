@@ -1,4 +1,4 @@
-"""Values from a browser or a program, checked: what does not fit is a FastRCNNError."""
+"""Inputs from a browser or a program, checked. What does not fit raises a FastRCNNError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastrcnn.ui.texts import text
 
 
 def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
-    """An uploaded file's name as its owner calls it, and its picture; the file goes soon after."""
+    """An uploaded file's name, as its owner calls it, and its picture. The file goes soon after."""
     file = file if isinstance(file, dict) else {}
     path = _sent(str(file.get("path") or ""))
     try:
@@ -31,8 +31,8 @@ def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
 
 
 def _sent(place: str) -> Path:
-    """A file that was sent to the page; nothing else of the server's is one."""
-    # The tools of the MCP server are given addresses, of uploads to this page for instance.
+    """The file at this place, where it was sent to the page. Other files of the server are none."""
+    # The tools of the MCP server get addresses, for instance those of uploads to this page.
     address, is_upload, uploaded = place.partition("/gradio_api/file=")
     if not is_upload and address.lower().startswith(("http://", "https://")):
         raise FastRCNNError(text("server.address"))
@@ -45,8 +45,8 @@ def _sent(place: str) -> Path:
     raise FastRCNNError(text("server.no-picture"))
 
 
-def session(request: gr.Request) -> str:
-    """The visitor that a request comes from; those made by hand, without a page, are one."""
+def session_of(request: gr.Request) -> str:
+    """The visitor's session. All requests that are made without a page share one."""
     return request.session_hash or ""
 
 
@@ -74,10 +74,10 @@ def share(value: object, name: str) -> float:
     return float(value)
 
 
-def truth(value: object, name: str) -> bool:
+def boolean(value: object, name: str) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise FastRCNNError(text("server.truth", name=name))
+        raise FastRCNNError(text("server.boolean", name=name))
     return value
 
 

@@ -1,4 +1,4 @@
-"""What both custom views hear from the server: answers, and one sentence where there is none."""
+"""What the views hear from the server: a reply, or one sentence that says why there is none."""
 
 from __future__ import annotations
 
@@ -8,38 +8,41 @@ from collections.abc import Callable
 from functools import wraps
 
 from fastrcnn.errors import FastRCNNError, reason
-from fastrcnn.ui.texts import Said, said, text
+from fastrcnn.ui.texts import Text, text, text_of
 
 
-def told(sentence: str) -> dict:
-    """A sentence for the browser, in English and, where it is one of the page's own, by its key."""
-    if isinstance(sentence, Said):
-        return {"error": str(sentence), "said": {"key": sentence.key, "values": sentence.values}}
+def error_reply(sentence: str) -> dict:
+    """A sentence in English and, where it is a text of the page, its key and values."""
+    if isinstance(sentence, Text):
+        return {"error": str(sentence), "text": {"key": sentence.key, "values": sentence.values}}
     return {"error": sentence}
 
 
-def apology(sentence: str) -> dict:
-    """A note that something went wrong; no two are equal, for the browser hears of changes only."""
-    return told(sentence) | {"serial": secrets.token_hex(4)}
+def error_note(sentence: str) -> dict:
+    """A view's value that says what went wrong.
+
+    No two are equal, because a browser is told of changes only.
+    """
+    return error_reply(sentence) | {"serial": secrets.token_hex(4)}
 
 
-def apology_in_browser(sentence: str) -> str:
+def error_note_in_browser(sentence: str) -> str:
     """A script that makes such a note without the server, whose queue may be full."""
-    return f"() => [{{...{json.dumps(told(sentence))}, serial: String(Math.random())}}]"
+    return f"() => [{{...{json.dumps(error_reply(sentence))}, serial: String(Math.random())}}]"
 
 
-def answering(question: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """A function for the browser: what is asked wrongly is answered in one sentence."""
+def replying(function: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    """A server function for the browser: wrong inputs are answered in one sentence."""
 
-    @wraps(question)
-    def answer(asked: dict) -> dict:
+    @wraps(function)
+    def reply(inputs: dict) -> dict:
         try:
-            if not isinstance(asked, dict):
-                raise FastRCNNError(text("server.question"))
-            return question(asked)
+            if not isinstance(inputs, dict):
+                raise FastRCNNError(text("server.inputs"))
+            return function(inputs)
         except FastRCNNError as error:
-            return told(said(error))
+            return error_reply(text_of(error))
         except OSError as error:  # a full disk, or a training's folder that goes in this moment
-            return told(text("server.disk", reason=reason(error)))
+            return error_reply(text("server.disk", reason=reason(error)))
 
-    return answer
+    return reply

@@ -1,42 +1,48 @@
-"""Custom views: HTML, CSS and JavaScript, a folder each, no build step; what they share is here.
+"""A view of the page: the HTML, CSS and JavaScript of one folder.
 
-The HTML has no words of its own: ``data-text`` names the text that an element begins with, and
-``data-t-label``, ``-title``, ``-role``, ``-hint`` those of its attributes.
+The HTML has no words of its own: ``data-text`` names the text of an element, and ``data-t-label``,
+``-title``, ``-role``, ``-hint`` name those of its attributes.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from fastrcnn.ui.texts import TEXTS
+from fastrcnn.ui.shared.modules import ADDRESS
 
-_HERE = Path(__file__).parent
+_COMMON_STYLE = Path(__file__).parent / "common.css"
 
 
 def build_view(
-    folder: Path, scripts: Sequence[str], server_functions: list[Callable], **props: Any
+    folder: Path, events: Sequence[str], server_functions: list[Callable], **props: Any
 ) -> gr.HTML:
-    """The view in `folder`, NAME.html and NAME.css by the folder's name.
+    """The view of a folder: its NAME.html and NAME.css by the folder's name, and its main.js.
 
-    scripts: its files in the order in which they are joined to one function's body, so that later
-    ones may use what earlier ones define; `common.js` comes after the first. props: what they read
+    events: what its modules trigger. server_functions: what they may call. props: what they read
     from the start.
     """
-    texts = f"const TEXTS = {json.dumps(TEXTS, ensure_ascii=False)};"
-    first, *others = ((folder / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
-    common = (_HERE / "common.js").read_text(encoding="utf-8")
-    styles = (_HERE / "common.css", folder / f"{folder.name}.css")
+    name = folder.name
+    styles = (_COMMON_STYLE, folder / f"{name}.css")
     return gr.HTML(
-        html_template=(folder / f"{folder.name}.html").read_text(encoding="utf-8"),
+        html_template=(folder / f"{name}.html").read_text(encoding="utf-8"),
         css_template="\n".join(path.read_text(encoding="utf-8") for path in styles),
-        js_on_load="\n".join([texts, first, common, *others]),
+        js_on_load=_script(name, events),
         apply_default_css=False,
-        elem_id=folder.name,
+        elem_id=name,
         server_functions=server_functions,
         **props,
     )
+
+
+def _script(name: str, events: Sequence[str]) -> str:
+    # The address is relative to the page, which may be served below another one. Gradio knows an
+    # event only where its name stands quoted in the script.
+    return f"""
+// Triggers {", ".join(f'"{event}"' for event in events)}.
+import(new URL("{ADDRESS}/shared/view.js", document.baseURI)).then(({{ connect }}) =>
+  connect("{name}", {{ element, trigger, props, server, watch }}));
+"""

@@ -1,8 +1,8 @@
 """Every text of the page, in each of its languages: LANGUAGE.json, one key a text.
 
-The browser chooses: it shows the visitor's language where there is one, else English. What the
-server has to say crosses as the key of a text with its values. In a text ``{name}`` stands for a
-value, and ``[words|term]`` (or ``[term]``) for words that ``term.TERM`` explains.
+The browser loads the file of the visitor's language, or else the English one. What the server
+says crosses as the key of a text with its values. In a text ``{name}`` stands for a value, and
+``[words|term]`` (or ``[term]``) for words that ``term.TERM`` explains.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ I18N = gr.I18n(
 )
 
 
-class Said(str):
-    """A text in English that can be said in another language: its key and its values."""
+class Text(str):
+    """A text in English that the browser can show in another language by its key and values."""
 
     key: str
     values: dict[str, Any]
 
 
-def text(key: str, **values: Any) -> Said:
+def text(key: str, **values: Any) -> Text:
     """A text of the server's, for an error or a note. Raises KeyError for an unknown key."""
-    said = Said(TEXTS["en"][key].format_map(values))
-    said.key, said.values = key, values
-    return said
+    made = Text(TEXTS["en"][key].format_map(values))
+    made.key, made.values = key, values
+    return made
 
 
-def shown(key: str) -> I18nData:
-    """A text for one of Gradio's own components, which says it in the visitor's language."""
+def gradio_text(key: str) -> I18nData:
+    """A text for one of Gradio's own components, which shows it in the visitor's language."""
     return I18N(key)
 
 
-def said(error: Exception) -> str:
-    """The sentence of an error: a `Said` where it is one of the page's own."""
+def text_of(error: Exception) -> str:
+    """The sentence of an error: a `Text` where it is one of the page's own."""
     first = error.args[0] if error.args else None
-    return first if isinstance(first, Said) else str(error)
+    return first if isinstance(first, Text) else str(error)

@@ -1,63 +1,65 @@
-// The mini-batch theatre: the pictures of the last step with their sampled RoIs.
+// The mini-batch of the last step: its pictures with their sampled RoIs.
 
-let held = false; // somebody is looking at a box
-let drawnBatch = []; // canvases, one a picture
+import { drawPicture } from "../shared/canvas.js";
+import { ORANGE, SKY } from "../shared/colours.js";
+import { make, refill, soon } from "../shared/dom.js";
+import { area, contains, cornersOf, fixed } from "../shared/numbers.js";
+import { pieces } from "../shared/terms.js";
+import { counted, text } from "../shared/texts.js";
+import { loadImages } from "./images.js";
+import { $, change, className, isSeen, on, requester, root, state } from "./page.js";
 
-// Images for a list of {src}, loaded.
-function loadImages(pictures) {
-  return Promise.all(
-    pictures.map(
-      (picture) =>
-        new Promise((done) => {
-          const image = new Image();
-          image.onload = image.onerror = () => done({ ...picture, image });
-          image.src = picture.src;
-        }),
-    ),
-  );
-}
+const theatre = $(".theatre.batch");
+let canvases = []; // one a picture
 
-const askBatch = asker("batch", async (answer) => {
+const requestBatch = requester("batch", async (reply) => {
   const { token } = state;
-  const pictures = await loadImages(answer.pictures);
-  if (token === state.token && !held) change({ batch: { ...answer, pictures }, roi: null });
+  const pictures = await loadImages(reply.pictures);
+  if (token === state.token && state.roi === null) change({ batch: { ...reply, pictures } });
 });
 
+// The newest mini-batch, unless the visitor looks at a box of the one that is there.
+function keepUp() {
+  const { token, length, batch, roi } = state;
+  if (token === null || !length || batch?.iteration === length || roi !== null) return;
+  // What is hidden because it is empty has to come first.
+  if (isSeen(theatre.hidden ? root : theatre)) requestBatch({});
+}
+on(["length", "roi"], keepUp);
+window.addEventListener("scroll", keepUp, { passive: true });
+
 on(["batch"], () => {
-  $(".theatre.batch").hidden = state.batch === null;
+  theatre.hidden = state.batch === null;
   if (!state.batch) return;
   const { iteration, foreground, background, pictures } = state.batch;
-  $(".batch-told").textContent = counted("batch.told", pictures.length, { iteration, foreground, background });
-  if (drawnBatch.length !== pictures.length) {
-    drawnBatch = pictures.map((_, i) => batchCanvas(i));
-    $(".batch-row").replaceChildren(...drawnBatch.map((canvas) => make("figure", {}, canvas, make("figcaption", {}))));
+  $(".batch-text").textContent = counted("batch.text", pictures.length, { iteration, foreground, background });
+  if (canvases.length !== pictures.length) {
+    canvases = pictures.map((_, i) => batchCanvas(i));
+    $(".batch-row").replaceChildren(...canvases.map((canvas) => make("figure", {}, canvas, make("figcaption", {}))));
   }
-  drawnBatch.forEach((canvas, i) => {
+  canvases.forEach((canvas, i) => {
     const picture = pictures[i];
-    const name = t(picture.flipped ? "batch.picture.mirrored" : "batch.picture", picture);
-    canvas.setAttribute("aria-label", t("batch.picture-label", { picture: name, count: picture.boxes.length }));
+    const name = text(picture.flipped ? "batch.picture.mirrored" : "batch.picture", picture);
+    canvas.setAttribute("aria-label", text("batch.picture-label", { picture: name, count: picture.boxes.length }));
     canvas.nextSibling.textContent = name;
   });
 });
 
 function batchCanvas(index) {
-  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-roledescription": t("batch.role") });
+  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-roledescription": text("batch.role") });
+  const point = (i) => {
+    if (state.roi?.picture === index && state.roi.index === i) return;
+    change({ roi: i === undefined ? null : { picture: index, index: i } });
+  };
   canvas.addEventListener("pointermove", (event) => {
     const picture = state.batch.pictures[index];
     const scale = canvas.clientWidth / picture.width;
     const [x, y] = [event.offsetX / scale, event.offsetY / scale];
-    const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
-    const hit = picture.boxes
-      .map((box, i) => [box, i])
-      .filter(([[x1, y1, x2, y2]]) => x1 <= x && x < x2 && y1 <= y && y < y2)
-      .sort(([a], [b]) => area(a) - area(b))[0];
-    held = Boolean(hit);
-    change({ roi: hit ? { picture: index, index: hit[1] } : null });
+    const here = picture.boxes.map((_, i) => i).filter((i) => contains(picture.boxes[i], [x, y]));
+    const [smallest] = here.sort((i, j) => area(picture.boxes[i]) - area(picture.boxes[j]));
+    point(smallest);
   });
-  const leave = () => {
-    held = false;
-    change({ roi: null });
-  };
+  const leave = () => change({ roi: null });
   canvas.addEventListener("pointerleave", leave);
   canvas.addEventListener("blur", leave);
   canvas.addEventListener("keydown", (event) => {
@@ -67,56 +69,44 @@ function batchCanvas(index) {
     const count = state.batch.pictures[index].boxes.length;
     if (!count) return;
     const now = state.roi?.picture === index ? state.roi.index : step > 0 ? -1 : 0;
-    held = true;
-    change({ roi: { picture: index, index: (now + step + count) % count } });
+    point((now + step + count) % count);
   });
   return canvas;
 }
 
-const drawBatch = soon(() => {
+const draw = soon(() => {
   if (!state.batch) return;
-  drawnBatch.forEach((canvas, index) => {
+  canvases.forEach((canvas, index) => {
     const picture = state.batch.pictures[index];
     const width = canvas.parentElement.clientWidth;
     if (!width || !picture) return;
-    const { pen } = drawPicture(canvas, picture, width);
+    const { pen } = drawPicture(canvas, picture, width / picture.width);
     const chosen = state.roi?.picture === index ? state.roi.index : null;
     const order = picture.boxes.map((_, i) => i).sort((a, b) => (picture.labels[a] > 0) - (picture.labels[b] > 0));
     for (const i of order) {
       const isObject = picture.labels[i] > 0;
       pen.box(picture.boxes[i], { colour: isObject ? ORANGE : SKY, width: isObject ? 2 : 1, dash: isObject ? [] : [4, 3] });
     }
-    if (chosen !== null) {
-      pen.outlined(picture.boxes[chosen], picture.labels[chosen] > 0 ? ORANGE : SKY, 3);
-      pen.label(className(picture.labels[chosen]), picture.boxes[chosen][0], picture.boxes[chosen][1], picture.labels[chosen] > 0 ? ORANGE : SKY);
-    }
+    if (chosen === null) return;
+    const [box, label] = [picture.boxes[chosen], picture.labels[chosen]];
+    const colour = label > 0 ? ORANGE : SKY;
+    pen.outlined(box, colour, 3);
+    pen.label(className(label), box[0], box[1], colour);
   });
 });
-on(["batch", "roi"], drawBatch);
-new ResizeObserver(drawBatch).observe($(".batch-row"));
-
-// A picture as wide as there is room, and a pen in its pixels.
-function drawPicture(canvas, picture, width) {
-  const scale = width / picture.width;
-  const context = canvasContext(canvas, width, picture.height * scale);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture.image, 0, 0, width, picture.height * scale);
-  const ratio = window.devicePixelRatio || 1;
-  context.setTransform(ratio * scale, 0, 0, ratio * scale, 0, 0);
-  return { context, pen: new Pen(context, scale, picture) };
-}
+on(["batch", "roi"], draw);
+new ResizeObserver(draw).observe($(".batch-row"));
 
 on(["roi", "batch"], () => {
-  const told = $(".roi-told");
-  if (!state.roi || !state.batch) return refill(told);
+  const place = $(".roi-text");
+  if (!state.roi || !state.batch) return refill(place);
   const picture = state.batch.pictures[state.roi.picture];
   const i = state.roi.index;
   const target = picture.targets[i];
-  const corners = picture.boxes[i].map((value) => fixed(value, 0)).join(", ");
   refill(
-    told,
+    place,
     ...pieces(target ? "batch.roi" : "batch.roi.background", {
-      number: String(i + 1), count: String(picture.boxes.length), corners,
+      number: String(i + 1), count: String(picture.boxes.length), corners: cornersOf(picture.boxes[i]),
       label: make("b", {}, className(picture.labels[i])), iou: fixed(picture.overlaps[i], 3),
       target: target?.map((value) => fixed(value, 3)).join(", "),
     }),

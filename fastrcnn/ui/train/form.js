@@ -1,4 +1,8 @@
-// The knobs: a recipe's values to begin with, and what was turned since.
+// The settings: a recipe's values to begin with, and what was changed since.
+
+import { make } from "../shared/dom.js";
+import { text } from "../shared/texts.js";
+import { $, $$, change, on, props, showStatus, state } from "./page.js";
 
 const form = $(".knobs");
 const recipeSelect = form.elements.recipe;
@@ -7,14 +11,15 @@ for (const name of Object.keys(props.recipes)) recipeSelect.append(make("option"
 recipeSelect.value = "shapes";
 $(".folder").hidden = !props.local;
 
+// A value as its input shows it.
 const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
 
 function knobInput(knob, value, layers) {
-  const place = { name: knob.name, form: form.id }; // the knobs stand outside the form
-  if (knob.kind === "switch") return make("input", { ...place, type: "checkbox", checked: value });
-  if (knob.kind === "number") return make("input", { ...place, type: "text", inputmode: "decimal", value: written(value), size: 7 });
+  const attributes = { name: knob.name, form: form.id }; // the knobs stand outside the form
+  if (knob.kind === "switch") return make("input", { ...attributes, type: "checkbox", checked: value });
+  if (knob.kind === "number") return make("input", { ...attributes, type: "text", inputmode: "decimal", value: written(value), size: 7 });
   const choices = knob.choices.length ? knob.choices : layers;
-  return make("select", place, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
+  return make("select", attributes, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
 }
 
 function fillKnobs() {
@@ -23,8 +28,8 @@ function fillKnobs() {
     ...props.knobs.map((knob) =>
       make(
         "div", { class: "knob", "data-knob": knob.name },
-        make("label", {}, make("span", {}, t(`knob.${knob.name}.label`)), knobInput(knob, values[knob.name], layers)),
-        make("p", {}, t(`knob.${knob.name}.says`)),
+        make("label", {}, make("span", {}, text(`knob.${knob.name}.label`)), knobInput(knob, values[knob.name], layers)),
+        make("p", {}, text(`knob.${knob.name}.text`)),
       ),
     ),
   );
@@ -35,7 +40,7 @@ const knobValue = ({ name, kind }) => {
   return kind === "switch" ? String(input.checked) : input.value.trim();
 };
 
-// {key: value} of the knobs that are not where the recipe has them.
+// {name: value} of the knobs that are not where the recipe has them.
 function turned() {
   const { values } = props.recipes[recipeSelect.value];
   return Object.fromEntries(
@@ -43,7 +48,8 @@ function turned() {
   );
 }
 
-function settings() {
+// What the server needs to start a run.
+export function settings() {
   return {
     recipe: recipeSelect.value,
     pictures: Number(form.elements.pictures.value),
@@ -52,15 +58,22 @@ function settings() {
   };
 }
 
+export const plannedIterations = () => Number(form.elements.iterations.value) || 1;
+
 function fillForm() {
-  $(".recipe-says").textContent = t(`recipe.${recipeSelect.value}`);
+  $(".recipe-text").textContent = text(`recipe.${recipeSelect.value}`);
   form.elements.pictures.value = props.recipes[recipeSelect.value].pictures;
   fillKnobs();
 }
+fillForm();
 
 recipeSelect.addEventListener("change", fillForm);
-$(".controls").addEventListener("input", markTurned);
 form.addEventListener("submit", (event) => event.preventDefault());
+$(".controls").addEventListener("input", () => {
+  markTurned();
+  change({ refused: null });
+});
+
 function markTurned() {
   const values = turned();
   for (const place of $$(".knob")) {
@@ -68,9 +81,8 @@ function markTurned() {
     place.classList.remove("wanted");
   }
 }
-fillForm();
 
-// Runs worth comparing with a plain one: what to turn, and what to look for.
+// Runs worth comparing with a plain one.
 const EXPERIMENTS = {
   plain: {},
   "no-regression": { bbox_reg: false },
@@ -79,32 +91,32 @@ const EXPERIMENTS = {
   foreground: { fg_fraction: 0.1 },
 };
 
-function experiment(knobs) {
+function setKnobs(values) {
   fillKnobs();
-  for (const [name, value] of Object.entries(knobs)) {
+  for (const [name, value] of Object.entries(values)) {
     const input = form.elements[name];
     if (typeof value === "boolean") input.checked = value;
     else input.value = String(value);
   }
   $(".more").open = true;
   markTurned();
-  say(t("bench.set"));
+  showStatus(text("train.set"));
 }
 
 $(".experiment-list").append(
-  ...Object.entries(EXPERIMENTS).map(([name, knobs]) =>
+  ...Object.entries(EXPERIMENTS).map(([name, values]) =>
     make(
-      "p", {}, make("button", { type: "button", onclick: () => experiment(knobs) }, t(`experiment.${name}.title`)),
-      ` ${t(`experiment.${name}.look`)}`,
+      "p", {}, make("button", { type: "button", onclick: () => setKnobs(values) }, text(`experiment.${name}.title`)),
+      ` ${text(`experiment.${name}.look`)}`,
     ),
   ),
 );
 
 // A sentence that names a knob lights it up.
 on(["trouble", "refused"], () => {
-  const told = state.refused ?? state.trouble;
+  const sentence = state.refused ?? state.trouble;
   for (const place of $$(".knob")) {
-    const named = told !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(told);
+    const named = sentence !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(sentence);
     place.classList.toggle("wanted", named);
     if (named) $(".more").open = true;
   }

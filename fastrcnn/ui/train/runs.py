@@ -35,7 +35,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory, size_of, training_size
-from fastrcnn.ui.texts import said, text
+from fastrcnn.ui.texts import text, text_of
 
 SHOWN_SCENES = 4  # held-out pictures whose detections are shown as the model learns
 _SCENE_SECONDS = 2.0  # between two looks at them
@@ -268,7 +268,7 @@ class Run:
                 try:
                     self._train(Path(folder))
                 except FastRCNNError as error:
-                    self._end("failed", said(error))
+                    self._end("failed", text_of(error))
                 except MemoryError:
                     self._end("failed", text("server.memory"))
                 except Exception:
@@ -468,7 +468,7 @@ class Runs:
         Raises TooMany or Full.
         """
         size = training_size(recipe)
-        self._memory.ask(session, size, instead_of=self.held(session))
+        self._memory.check(session, size, freed=self.held(session))
         self.close(session)
         token = secrets.token_urlsafe(16)
         with self._lock:

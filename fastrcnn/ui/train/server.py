@@ -1,7 +1,7 @@
-"""The Train tab: a detector learns while one watches, run by the package's own trainer.
+"""The Train tab: the package's own trainer trains a detector while the visitor watches.
 
-The browser starts a run by an event, which gives it the run's token, and then asks the functions
-of `_Server` a few times a second for what is new.
+The browser starts a run by an event, which gives it the run's token. Then it requests what is new
+from the functions of `_Server`, a few times a second.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from fastrcnn.training.recipes import RECIPES
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
-from fastrcnn.ui.shared import inputs
-from fastrcnn.ui.shared.replies import answering, apology, apology_in_browser, told
+from fastrcnn.ui.shared.inputs import session_of, whole
+from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, error_reply, replying
 from fastrcnn.ui.shared.view import build_view
-from fastrcnn.ui.texts import said, text
+from fastrcnn.ui.texts import text, text_of
 from fastrcnn.ui.train.runs import Run, Runs
 
-_SCRIPTS = ("base", "form", "plots", "batch", "scenes", "main")
 _MOST_PICTURES = 2001  # and one less is the most
 _LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that goes through the page
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A setting of a recipe that teaches something. choices: where it is one of a few.
+    """A setting of a recipe that teaches something.
 
-    name: the recipe's field. kind: "number", "choice" or "switch".
+    name: the recipe's field. kind: "number", "choice" or "switch". choices: where they are fixed.
     """
 
     name: str
@@ -73,44 +73,44 @@ KNOBS = (
     Knob("normalise_targets", "switch"),
     Knob("seed"),
 )
-# laptop_conv5 is not among them: it goes on from trained weights.
+# Without laptop_conv5, which continues from trained weights.
 _RECIPES = ("shapes", "walkthrough", "paper", "laptop")
 
 
 def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
     """Build the tab inside an open `gr.Tab`.
 
-    runs: keeps the visitors' trainings. analyses, explore, tabs: where a trained detector is
-    looked through, and what brings that into view.
+    runs: keeps the visitors' trainings. analyses, explore, tabs: where a trained detector is used,
+    and what brings that tab into view.
     """
     server = _Server(runs)
     local = not os.environ.get("SPACE_ID")  # what Hugging Face sets on a Space
 
     def start(event: gr.EventData, request: gr.Request) -> dict:
         try:
-            return _start(runs, inputs.session(request), event._data, local)
+            return _start(runs, session_of(request), event_values(event), local)
         except FastRCNNError as error:
-            return apology(said(error))
+            return error_note(text_of(error))
 
     def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
-        session = inputs.session(request)
+        session = session_of(request)
         try:
-            run = runs.get(event._data.get("token"))
-            index = inputs.whole(event._data.get("scene"), "scene", len(run.held_out))
+            run = runs.get(event_values(event).get("token"))
+            index = whole(event_values(event).get("scene"), "scene", len(run.held_out))
             detector = run.detector()
             analyses.use(session, detector)
         except FastRCNNError as error:
-            yield gr.skip(), gr.skip(), apology(said(error))
+            yield gr.skip(), gr.skip(), error_note(text_of(error))
             return
-        shown = run.held_out[index]
-        objects = payloads.objects(shown, run.classes)
-        analysis = Analysis(shown.path.name, detector, objects=tuple(objects))
-        for note in explore.open(analysis, shown.path, session):
+        item = run.held_out[index]
+        objects = payloads.objects(item, run.classes)
+        analysis = Analysis(item.path.name, detector, objects=tuple(objects))
+        for note in explore.open(analysis, item.path, session):
             yield gr.Tabs(selected="explore"), note, gr.skip()
 
     view = build_view(
         Path(__file__).parent,
-        _SCRIPTS,
+        ("start", "look"),
         server.functions(),
         local=local,
         recipes={name: _defaults(RECIPES[name]) for name in _RECIPES},
@@ -131,13 +131,13 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
             None,
             None,
             view,
-            js=apology_in_browser(text("server.failed", count=runs.limits.queue)),
+            js=error_note_in_browser(text("server.failed", count=runs.limits.queue)),
             **options,
         )
 
 
 def _defaults(recipe: Recipe) -> dict:
-    """What a recipe's knobs stand at, as the form shows them."""
+    """A recipe's values of the knobs, as the form shows them."""
     values = {knob.name: getattr(recipe, knob.name) for knob in KNOBS}
     values["iterations"] = recipe.iterations or 1000
     values["first_trainable"] = recipe.first_trainable or layer_names(recipe.backbone)[0]
@@ -148,11 +148,11 @@ def _defaults(recipe: Recipe) -> dict:
     }
 
 
-def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
-    name = asked.get("recipe")
+def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
+    name = inputs.get("recipe")
     if name not in _RECIPES:
         raise FastRCNNError(text("server.no-recipe", names=", ".join(_RECIPES)))
-    values = asked.get("values")
+    values = inputs.get("values")
     known = {knob.name for knob in KNOBS}
     if not isinstance(values, dict) or not all(
         key in known and isinstance(value, str) and len(value) < 100
@@ -167,13 +167,13 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
     if recipe.first_trainable == layer_names(recipe.backbone)[0]:
         recipe = recipe.but(first_trainable=None)
     _check_batch(recipe, runs.limits)
-    # The page keeps no state of a run to come back to.
+    # Nobody can resume a run of the page, so it saves no state.
     recipe = recipe.but(checkpoint_minutes=1e6)
-    pictures = inputs.whole(asked.get("pictures"), "pictures", _MOST_PICTURES)
-    folder = asked.get("folder")
+    pictures = whole(inputs.get("pictures"), "pictures", _MOST_PICTURES)
+    folder = inputs.get("folder")
     own = folder.strip() if isinstance(folder, str) else ""
     data = _pictures(recipe, pictures, own, local)
-    # What visitors make of the built-in pictures is kept apart from the owner's own, up to a limit.
+    # Visitors' caches of the built-in pictures are kept apart from the owner's, up to a limit.
     cache = _cache() if own else _cache() / "page"
     most = runs.limits.cache_mb * 2**20
 
@@ -182,7 +182,7 @@ def _start(runs: Runs, session: str, asked: dict, local: bool) -> dict:
             trim_cache(cache, most)
         return data(cache)
 
-    token = runs.start(session, recipe, prepare, cache=cache, paused=asked.get("paused") is True)
+    token = runs.start(session, recipe, prepare, cache=cache, paused=inputs.get("paused") is True)
     command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
     command += ["--limit", str(pictures), "--val-limit", str(_held_out(pictures))]
     command += ["--out", "runs/mine"]
@@ -223,7 +223,7 @@ def _written(value: object) -> str:
 
 
 def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
-    """A recipe of epochs gets iterations here, so that all runs have a length to compare."""
+    """A recipe of epochs gets iterations here, so that runs can be compared."""
     if recipe.iterations is None and "iterations" not in changed:
         return ["iterations=1000"]
     return []
@@ -248,8 +248,8 @@ def _pictures(
 
 
 def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
-    # A folder for each power of two, so that nobody's is rewritten while somebody trains on it, and
-    # that there are not as many folders as numbers. A longer set begins with a shorter one.
+    # One folder for each power of two. So no folder is rewritten while somebody trains on it, and
+    # there are few folders. A longer set begins with a shorter one.
     size = 1 << (count - 1).bit_length()
     with _WRITING:
         folder = write_shapes(cache / f"shapes-{size}", train=size, val=_held_out(size))
@@ -257,12 +257,12 @@ def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
 
 
 _WRITING = threading.Lock()
-_COPYING = threading.Lock()  # a network for each who asks at once would add up
+_COPYING = threading.Lock()  # one copy of a network at a time, for they are large
 _TEMPORARY: list[TemporaryDirectory] = []
 
 
 def _cache() -> Path:
-    """Where pictures and proposals are kept; if that cannot be written, for this process only."""
+    """Where pictures and proposals are kept; a temporary folder where that cannot be written."""
     folder = default_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -276,27 +276,27 @@ def _cache() -> Path:
 
 
 class _Server:
-    """What the browser may ask about its run; each question names it by its token."""
+    """What the browser may request of its run. The inputs name the run by its token."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
     def functions(self) -> list[Callable]:
-        questions = (self.progress, self.batch, self.scenes, self.control, self.takeaway)
-        return [answering(question) for question in questions]
+        functions = (self.progress, self.batch, self.scenes, self.control, self.takeaway)
+        return [replying(function) for function in functions]
 
-    def progress(self, asked: dict) -> dict:
-        """Where the run is, and what its curves have beyond what the browser has already."""
-        run = self._run(asked)
+    def progress(self, inputs: dict) -> dict:
+        """Where the run is, and the part of its curves that the browser does not have yet."""
+        run = self._run(inputs)
         curves = run.curves
         steps, validations, evaluations = (
-            inputs.whole(asked.get(name, 0), name, 2**31)
+            whole(inputs.get(name, 0), name, 2**31)
             for name in ("steps", "validations", "evaluations")
         )
         doing, step = run.doing, run.step
         return {
             "phase": run.phase,
-            "trouble": run.trouble and told(run.trouble),
+            "trouble": run.trouble and error_reply(run.trouble),
             "ahead": run.ahead,
             "doing": doing and {"stage": doing.stage, "done": doing.done, "total": doing.total},
             "iterations": run.iterations,
@@ -308,9 +308,9 @@ class _Server:
             "scenes": run.scenes and run.scenes.iteration,
         }
 
-    def batch(self, asked: dict) -> dict:
+    def batch(self, inputs: dict) -> dict:
         """The last mini-batch: its pictures as they were used, and their sampled RoIs."""
-        run = self._run(asked)
+        run = self._run(inputs)
         step = run.step
         if step is None:
             raise FastRCNNError(text("server.no-batch"))
@@ -321,41 +321,43 @@ class _Server:
             "pictures": [payloads.sample(sample, *run.target_scale()) for sample in step.batch],
         }
 
-    def scenes(self, asked: dict) -> dict:
-        """What is found on a few held-out pictures; the pictures themselves when asked for."""
-        run = self._run(asked)
+    def scenes(self, inputs: dict) -> dict:
+        """The detections on a few held-out pictures, and the pictures where inputs want them."""
+        run = self._run(inputs)
         scenes = run.scenes
         if scenes is None:
             raise FastRCNNError(text("server.no-scenes"))
-        shown = run.held_out[: len(scenes.found)]
-        answer = {"iteration": scenes.iteration, "found": [d.to_list() for d in scenes.found]}
-        if asked.get("pictures"):
-            answer["pictures"] = [
+        reply: dict[str, Any] = {
+            "iteration": scenes.iteration,
+            "found": [d.to_list() for d in scenes.found],
+        }
+        if inputs.get("pictures"):
+            reply["pictures"] = [
                 payloads.picture(load_image(item.path))
                 | {"objects": payloads.objects(item, run.classes)}
-                for item in shown
+                for item in run.held_out[: len(scenes.found)]
             ]
-        return answer
+        return reply
 
-    def control(self, asked: dict) -> dict:
+    def control(self, inputs: dict) -> dict:
         """Go on, pause, do one step or stop."""
-        run = self._run(asked)
+        run = self._run(inputs)
         actions = {
             "resume": run.resume,
             "pause": run.pause,
             "step": run.one_step,
             "stop": run.stop,
         }
-        action = asked.get("action")
+        action = inputs.get("action")
         if action not in actions:
             raise FastRCNNError(text("server.actions", names=", ".join(actions)))
         actions[action]()
         return {"phase": run.phase}
 
-    def takeaway(self, asked: dict) -> dict:
+    def takeaway(self, inputs: dict) -> dict:
         """The curves as the trainer writes and draws them, or the network as a checkpoint."""
-        run = self._run(asked)
-        kind = asked.get("kind")
+        run = self._run(inputs)
+        kind = inputs.get("kind")
         if kind == "jsonl":
             return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
         with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
@@ -378,8 +380,8 @@ class _Server:
                 save_checkpoint(path, detector.model, detector.metadata, half=True)
                 return _file(path, "application/octet-stream")
 
-    def _run(self, asked: dict) -> Run:
-        return self._runs.get(asked.get("token"))
+    def _run(self, inputs: dict) -> Run:
+        return self._runs.get(inputs.get("token"))
 
 
 def _file(path: Path, kind: str) -> dict:

@@ -13,11 +13,11 @@ from fastrcnn.ui.explore import payloads
 from tests.ui.conftest import assert_is_json
 
 
-def unpack(shown: dict) -> np.ndarray:
+def unpack(payload: dict) -> np.ndarray:
     """The labels, as a browser reads them."""
-    flat = zlib.decompress(base64.b64decode(shown["labels"]))
-    kind = {16: "<u2", 32: "<u4"}[shown["bits"]]
-    return np.frombuffer(flat, kind).reshape(shown["height"], shown["width"])
+    flat = zlib.decompress(base64.b64decode(payload["labels"]))
+    kind = {16: "<u2", 32: "<u4"}[payload["bits"]]
+    return np.frombuffer(flat, kind).reshape(payload["height"], payload["width"])
 
 
 def decode(address: str) -> Image.Image:
@@ -30,24 +30,24 @@ def decode(address: str) -> Image.Image:
 def test_labels_come_back_as_they_were(height, width, bits):
     labels = np.random.default_rng(0).permutation(height * width).astype(np.int32)
     labels = labels.reshape(height, width)
-    shown = payloads.segments(labels)
-    assert shown["bits"] == bits and shown["count"] == height * width
-    assert (unpack(shown) == labels).all()
-    assert_is_json(shown)
+    payload = payloads.segments(labels)
+    assert payload["bits"] == bits and payload["count"] == height * width
+    assert (unpack(payload) == labels).all()
+    assert_is_json(payload)
 
 
 def test_a_hierarchy_is_shown_whole(trace):
     for run in trace.proposals.hierarchies:
-        shown = payloads.hierarchy(run)
-        assert_is_json(shown)
-        assert (unpack(shown) == run.labels).all()
-        assert shown["count"] == len(run.merges) + 1 > 2
-        assert shown["merges"] == run.merges.tolist()
-        assert shown["sizes"] == run.sizes.tolist()
-        np.testing.assert_allclose(shown["boxes"], run.boxes, atol=0.051)
-        np.testing.assert_allclose(shown["similarities"], run.similarities, atol=5.1e-5)
-        assert shown["names"] == ["colour", "texture", "size", "fill"]
-        assert shown["used"] == [run.strategy == "CTSF", True, True, True]
+        payload = payloads.hierarchy(run)
+        assert_is_json(payload)
+        assert (unpack(payload) == run.labels).all()
+        assert payload["count"] == len(run.merges) + 1 > 2
+        assert payload["merges"] == run.merges.tolist()
+        assert payload["sizes"] == run.sizes.tolist()
+        np.testing.assert_allclose(payload["boxes"], run.boxes, atol=0.051)
+        np.testing.assert_allclose(payload["similarities"], run.similarities, atol=5.1e-5)
+        assert payload["names"] == ["colour", "texture", "size", "fill"]
+        assert payload["used"] == [run.strategy == "CTSF", True, True, True]
 
 
 def test_before_the_proposals_there_is_a_run_for_each_segmentation(stages):
@@ -77,32 +77,34 @@ def test_with_the_proposals_there_is_a_run_for_each_hierarchy(stages):
 @pytest.mark.parametrize("count", [0, 7, 2000])
 def test_each_proposal_is_the_box_of_the_region_it_names(trace, count):
     boxes = trace.boxes.numpy()[:count]
-    shown = payloads.proposals(trace.proposals, count)
-    assert_is_json(shown)
-    assert len(shown["sources"]) == len(shown["boxes"]) == len(boxes)
-    for box, (run, node), own in zip(shown["boxes"], shown["sources"], boxes, strict=True):
+    payload = payloads.proposals(trace.proposals, count)
+    assert_is_json(payload)
+    assert len(payload["sources"]) == len(payload["boxes"]) == len(boxes)
+    for box, (run, node), own in zip(payload["boxes"], payload["sources"], boxes, strict=True):
         assert box == pytest.approx(own.tolist(), abs=0.051)
         assert (trace.proposals.hierarchies[run].boxes[node] == own).all()
 
 
 def test_the_activity_is_the_mean_of_all_channels(detector, trace):
     height, width = trace.image.shape[:2]
-    shown = payloads.activity(trace.features, height, width, detector.model)
-    assert_is_json(shown)
-    assert np.array(shown["map"]) == pytest.approx(trace.features[0].mean(dim=0).numpy(), abs=1e-3)
-    assert shown["map_size"] == list(trace.features.shape[:1:-1])
-    assert shown["cell"] == pytest.approx([16 / trace.scale[0], 16 / trace.scale[1]])
+    payload = payloads.activity(trace.features, height, width, detector.model)
+    assert_is_json(payload)
+    assert np.array(payload["map"]) == pytest.approx(
+        trace.features[0].mean(dim=0).numpy(), abs=1e-3
+    )
+    assert payload["map_size"] == list(trace.features.shape[:1:-1])
+    assert payload["cell"] == pytest.approx([16 / trace.scale[0], 16 / trace.scale[1]])
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough", "align"])
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
 @pytest.mark.parametrize("index", [0, 5, -1])
-def test_the_numbers_of_an_inspection_are_the_detectors(detector, trace, form, index):
-    seen = detector.inspect(trace, trace.boxes[index], form)
-    shown = payloads.inspection(seen, trace, 16, channel=9)
-    assert_is_json(shown)
-    assert shown["form"] == form
-    assert shown["channel"] == 9 and shown["channels"] == 512
-    assert shown["map_size"] == [trace.features.shape[3], trace.features.shape[2]]
+def test_the_numbers_of_an_inspection_are_the_detectors(detector, trace, pooling, index):
+    seen = detector.inspect(trace, trace.boxes[index], pooling)
+    payload = payloads.inspection(seen, trace, 16, channel=9)
+    assert_is_json(payload)
+    assert payload["pooling"] == pooling
+    assert payload["channel"] == 9 and payload["channels"] == 512
+    assert payload["map_size"] == [trace.features.shape[3], trace.features.shape[2]]
     for name, own, digits in (
         ("box", seen.box, 2),
         ("exact", seen.exact, 3),
@@ -113,80 +115,84 @@ def test_the_numbers_of_an_inspection_are_the_detectors(detector, trace, form, i
         ("deltas", seen.deltas, 5),
         ("regressed", seen.regressed, 2),
     ):
-        assert shown[name] == np.round(own.double().numpy(), digits).tolist(), name
-    if form == "align":
-        assert shown["cells"] is shown["moved"] is shown["winners"] is None
+        assert payload[name] == np.round(own.double().numpy(), digits).tolist(), name
+    if pooling == "align":
+        assert payload["cells"] is payload["moved"] is payload["winners"] is None
         return
-    assert shown["cells"] == seen.cells.tolist()
-    assert shown["winners"] == seen.argmax[9].tolist()
-    values = np.array(shown["map"]).ravel()
-    for cell, value in zip(np.ravel(shown["winners"]), np.ravel(shown["pooled"]), strict=True):
+    assert payload["cells"] == seen.cells.tolist()
+    assert payload["winners"] == seen.argmax[9].tolist()
+    values = np.array(payload["map"]).ravel()
+    for cell, value in zip(np.ravel(payload["winners"]), np.ravel(payload["pooled"]), strict=True):
         assert value == (values[cell] if cell >= 0 else 0)
 
 
-@pytest.mark.parametrize("form", ["paper", "walkthrough"])
-def test_rounding_moves_a_box_by_cells_minus_exact_in_pixels_of_the_picture(detector, trace, form):
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
+def test_rounding_moves_a_box_by_cells_minus_exact_in_pixels_of_the_picture(
+    detector, trace, pooling
+):
     moves = []
     for box in trace.boxes[:10]:
-        seen = detector.inspect(trace, box, form)
-        shown = payloads.inspection(seen, trace, 16, None)
+        seen = detector.inspect(trace, box, pooling)
+        payload = payloads.inspection(seen, trace, 16, None)
         # Back on the picture, the rounded box is off by so many pixels.
         rounded = [
-            cell * 16 / scale for cell, scale in zip(shown["cells"], trace.scale * 2, strict=True)
+            cell * 16 / scale for cell, scale in zip(payload["cells"], trace.scale * 2, strict=True)
         ]
-        assert shown["moved"] == pytest.approx((np.array(rounded) - box.numpy()).tolist(), abs=0.06)
-        assert shown["cell"] == [16 / trace.scale[0], 16 / trace.scale[1]]
-        moves += shown["moved"]
+        assert payload["moved"] == pytest.approx(
+            (np.array(rounded) - box.numpy()).tolist(), abs=0.06
+        )
+        assert payload["cell"] == [16 / trace.scale[0], 16 / trace.scale[1]]
+        moves += payload["moved"]
     assert max(map(abs, moves)) > 1
 
 
 def test_the_strongest_channels_are_those_with_the_largest_values(detector, trace):
     seen = detector.inspect(trace, trace.boxes[3])
-    shown = payloads.inspection(seen, trace, 16, None)
+    payload = payloads.inspection(seen, trace, 16, None)
     largest = [max(values) for values in seen.pooled.flatten(1).tolist()]
     best = sorted(range(512), key=lambda k: (-largest[k], k))[:12]
-    assert [entry["channel"] for entry in shown["strongest"]] == best
-    for entry in shown["strongest"]:
+    assert [entry["channel"] for entry in payload["strongest"]] == best
+    for entry in payload["strongest"]:
         assert entry["largest"] == round(largest[entry["channel"]], 2)
         assert entry["pooled"] == payloads.numbers(seen.pooled[entry["channel"]], 2)
-    assert shown["channel"] == best[0]
-    assert shown["pooled"] == payloads.numbers(seen.pooled[best[0]], 3)
+    assert payload["channel"] == best[0]
+    assert payload["pooled"] == payloads.numbers(seen.pooled[best[0]], 3)
 
 
 def test_the_mosaic_is_every_channel_as_bytes(detector, trace):
     seen = detector.inspect(trace, trace.boxes[3])
-    shown = payloads.mosaic(seen)
-    assert_is_json(shown)
-    assert shown["channels"] == 512 and shown["size"] == 7
-    levels = np.frombuffer(zlib.decompress(base64.b64decode(shown["levels"])), np.uint8)
+    payload = payloads.mosaic(seen)
+    assert_is_json(payload)
+    assert payload["channels"] == 512 and payload["size"] == 7
+    levels = np.frombuffer(zlib.decompress(base64.b64decode(payload["levels"])), np.uint8)
     exact = seen.pooled.double().numpy() * 255 / seen.pooled.max().item()
     np.testing.assert_allclose(levels.reshape(512, 7, 7), exact, atol=0.501)
     assert levels.max() == 255
-    assert shown["largest"] == round(seen.pooled.max().item(), 3)
+    assert payload["largest"] == round(seen.pooled.max().item(), 3)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_mosaic_of_nothing_is_black(detector, trace, value):
     seen = detector.inspect(trace, trace.boxes[3])
-    shown = payloads.mosaic(replace(seen, pooled=torch.full_like(seen.pooled, value)))
-    assert_is_json(shown)
-    assert not any(zlib.decompress(base64.b64decode(shown["levels"])))
+    payload = payloads.mosaic(replace(seen, pooled=torch.full_like(seen.pooled, value)))
+    assert_is_json(payload)
+    assert not any(zlib.decompress(base64.b64decode(payload["levels"])))
 
 
-def test_decisions_are_told_column_by_column(trace):
+def test_decisions_are_listed_column_by_column(trace):
     made = decide(trace.probabilities, trace.regressed, 0.05, 0.3)
-    shown = payloads.decisions(made)
-    assert_is_json(shown)
-    assert 0 < sum(shown["kept"]) < len(shown["kept"])
+    payload = payloads.decisions(made)
+    assert_is_json(payload)
+    assert 0 < sum(payload["kept"]) < len(payload["kept"])
     for name in ("proposals", "labels", "kept", "suppressed_by"):
-        assert shown[name] == getattr(made, name).tolist()
+        assert payload[name] == getattr(made, name).tolist()
     for name, digits in (("scores", 5), ("boxes", 2), ("overlaps", 4)):
-        assert shown[name] == np.round(getattr(made, name).double().numpy(), digits).tolist()
+        assert payload[name] == np.round(getattr(made, name).double().numpy(), digits).tolist()
 
 
 def test_where_nothing_reaches_the_score_all_columns_are_empty(trace):
-    shown = payloads.decisions(decide(trace.probabilities, trace.regressed, 1.0, 0.3))
-    assert len(shown) == 9 and not any(shown.values())
+    payload = payloads.decisions(decide(trace.probabilities, trace.regressed, 1.0, 0.3))
+    assert len(payload) == 9 and not any(payload.values())
 
 
 def slow_truth(truth: list[float], boxes: list[list[float]]) -> dict:
@@ -234,7 +240,7 @@ def test_without_true_objects_there_is_nothing_to_cover():
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "shown_size"),
+    ("height", "width", "sent_size"),
     [
         (120, 160, (160, 120)),
         (1200, 7, (7, 1200)),
@@ -243,13 +249,13 @@ def test_without_true_objects_there_is_nothing_to_cover():
         (1, 3000, (1200, 1)),
     ],
 )
-def test_a_picture_tells_its_own_size_and_is_sent_no_larger_than_shown(height, width, shown_size):
-    shown = payloads.picture(np.full((height, width, 3), (200, 40, 90), np.uint8))
-    assert_is_json(shown)
-    assert (shown["width"], shown["height"]) == (width, height)
-    assert shown["src"].startswith("data:image/jpeg;base64,")
-    sent = decode(shown["src"])
-    assert sent.format == "JPEG" and sent.size == shown_size
+def test_a_picture_tells_its_own_size_and_is_sent_no_larger_than_shown(height, width, sent_size):
+    payload = payloads.picture(np.full((height, width, 3), (200, 40, 90), np.uint8))
+    assert_is_json(payload)
+    assert (payload["width"], payload["height"]) == (width, height)
+    assert payload["src"].startswith("data:image/jpeg;base64,")
+    sent = decode(payload["src"])
+    assert sent.format == "JPEG" and sent.size == sent_size
     assert np.abs(np.asarray(sent).astype(int) - (200, 40, 90)).max() <= 4
 
 

@@ -25,9 +25,9 @@ RIGHT = {
     "activity": {},
     "box": {"box": 0},
     "mosaic": {"box": 0},
-    "decisions": {"score": 0.5, "nms": 0.3},
+    "decisions": {"score_threshold": 0.5, "nms_threshold": 0.3},
     "truth": {"boxes": [[20, 20, 70, 80]]},
-    "takeaway": {"score": 0.5, "nms": 0.3, "kind": "json"},
+    "takeaway": {"score_threshold": 0.5, "nms_threshold": 0.3, "kind": "json"},
 }
 
 
@@ -37,33 +37,33 @@ def analyses(detector) -> Analyses:
 
 
 @pytest.fixture
-def questions(analyses) -> dict[str, Callable]:
+def functions(analyses) -> dict[str, Callable]:
     """The functions that the browser may call, by name."""
     return {function.__name__: function for function in _Server(analyses).functions()}
 
 
 @pytest.fixture
-def ask(analyses, questions, stages) -> Callable[..., dict]:
+def ask(analyses, functions, stages) -> Callable[..., dict]:
     """Ask about a picture that is done."""
     token = analyses.open(
         "me", Analysis("holiday.by.the.sea.jpg", analyses.detector, stages["detections"])
     )
 
-    def answer(name: str, **asked) -> dict:
-        answered = questions[name]({"token": token} | asked)
-        assert_is_json(answered)
-        return answered
+    def request(name: str, **inputs) -> dict:
+        reply = functions[name]({"token": token} | inputs)
+        assert_is_json(reply)
+        return reply
 
-    return answer
-
-
-def assert_is_an_error(answer: dict) -> None:
-    assert {"error"} <= answer.keys() <= {"error", "said"}
-    assert_is_one_sentence(answer["error"])
+    return request
 
 
-def test_the_browser_may_ask_these_and_no_others(questions):
-    assert questions.keys() == RIGHT.keys()
+def assert_is_an_error(reply: dict) -> None:
+    assert {"error"} <= reply.keys() <= {"error", "text"}
+    assert_is_one_sentence(reply["error"])
+
+
+def test_the_browser_may_ask_these_and_no_others(functions):
+    assert functions.keys() == RIGHT.keys()
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -72,22 +72,22 @@ def test_every_question_is_answered(ask, name):
 
 
 @pytest.mark.parametrize("name", RIGHT)
-@pytest.mark.parametrize("asked", [None, [], "token", 5, True])
-def test_a_question_is_a_set_of_names_and_values(questions, name, asked):
-    assert_is_an_error(questions[name](asked))
+@pytest.mark.parametrize("inputs", [None, [], "token", 5, True])
+def test_the_inputs_are_a_set_of_names_and_values(functions, name, inputs):
+    assert_is_an_error(functions[name](inputs))
 
 
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("token", ["nosuch", None, 5, ["a"], {}])
 def test_a_wrong_token_is_told_so(ask, name, token):
-    answer = ask(name, token=token, **RIGHT[name])
-    assert_is_an_error(answer)
-    assert "no longer kept" in answer["error"]
+    reply = ask(name, token=token, **RIGHT[name])
+    assert_is_an_error(reply)
+    assert "no longer kept" in reply["error"]
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_without_a_token_there_is_no_picture(questions, ask, name):
-    assert_is_an_error(questions[name](RIGHT[name]))
+def test_without_a_token_there_is_no_picture(functions, ask, name):
+    assert_is_an_error(functions[name](RIGHT[name]))
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,16 @@ def test_without_a_token_there_is_no_picture(questions, ask, name):
         ("features", ["box", "mosaic", "decisions", "truth", "takeaway"]),
     ],
 )
-def test_who_asks_too_early_is_asked_to_wait(analyses, questions, stages, stage, early):
+def test_a_request_that_comes_too_early_is_told_to_wait(analyses, functions, stages, stage, early):
     token = analyses.open("me", Analysis("a.jpg", analyses.detector, stages.get(stage)))
-    for name, asked in RIGHT.items():
-        answer = questions[name]({"token": token} | asked)
-        assert_is_json(answer)
+    for name, inputs in RIGHT.items():
+        reply = functions[name]({"token": token} | inputs)
+        assert_is_json(reply)
         if name in early:
-            assert_is_an_error(answer)
-            assert answer["error"].endswith("ask again in a moment."), name
+            assert_is_an_error(reply)
+            assert reply["error"].endswith("ask again in a moment."), name
         else:
-            assert "error" not in answer, name
+            assert "error" not in reply, name
 
 
 NO_INDEX = [None, "0", True, -1, 1.5, math.nan, math.inf, {}, 10**6]
@@ -121,12 +121,16 @@ NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
     [
         *(("segments", {"run": run}) for run in (*NO_INDEX, 4)),
         *((name, {"box": box}) for name in ("box", "mosaic") for box in (*NO_INDEX, *NO_BOX)),
-        *((name, {"form": form}) for name in ("box", "mosaic") for form in ("x", 7, ["paper"])),
+        *(
+            (name, {"pooling": pooling})
+            for name in ("box", "mosaic")
+            for pooling in ("x", 7, ["paper"])
+        ),
         *(("box", {"channel": channel}) for channel in (*NO_INDEX[1:], 512)),
         *(
             (name, {key: share})
             for name in ("decisions", "takeaway")
-            for key in ("score", "nms")
+            for key in ("score_threshold", "nms_threshold")
             for share in NO_SHARE
         ),
         *((name, {"vote": v}) for name in ("decisions", "takeaway") for v in ("no", 1, 0.5)),
@@ -144,90 +148,90 @@ def test_what_is_missing_is_answered_in_one_sentence(ask, name):
     assert_is_an_error(ask(name))
 
 
-def test_a_picture_comes_with_the_objects_known_to_be_on_it(analyses, questions, ask, stages):
+def test_a_picture_comes_with_the_objects_known_to_be_on_it(analyses, functions, ask, stages):
     scene = stages["detections"].image
     assert ask("picture") == payloads.picture(scene) | {"objects": []}
     known = Analysis("cat.jpg", analyses.detector, stages["segments"], objects=OBJECTS)
     token = analyses.open("you", known)
-    assert questions["picture"]({"token": token})["objects"] == list(OBJECTS)
+    assert functions["picture"]({"token": token})["objects"] == list(OBJECTS)
 
 
-def test_a_run_shows_its_merges_once_there_are_any(analyses, questions, ask, stages):
+def test_a_run_shows_its_merges_once_there_are_any(analyses, functions, ask, stages):
     found = stages["proposals"].proposals
     for index, run in enumerate(found.hierarchies):
-        shown = ask("segments", run=index)
-        assert shown["run"] == index and len(shown["runs"]) == 4
-        assert shown == shown | payloads.hierarchy(run)
+        payload = ask("segments", run=index)
+        assert payload["run"] == index and len(payload["runs"]) == 4
+        assert payload == payload | payloads.hierarchy(run)
     assert ask("segments") == ask("segments", run=0)
 
     token = analyses.open("you", Analysis("a.jpg", analyses.detector, stages["segments"]))
     for index, start in enumerate(stages["segments"].segmentations):
-        shown = questions["segments"]({"token": token, "run": index})
-        assert shown == shown | payloads.segments(start.segments.labels)
-        assert len(shown["runs"]) == 2 and "merges" not in shown
-    assert_is_an_error(questions["segments"]({"token": token, "run": 2}))
+        payload = functions["segments"]({"token": token, "run": index})
+        assert payload == payload | payloads.segments(start.segments.labels)
+        assert len(payload["runs"]) == 2 and "merges" not in payload
+    assert_is_an_error(functions["segments"]({"token": token, "run": 2}))
 
 
 def test_proposals_are_the_same_before_and_after_they_are_scored(
-    analyses, questions, ask, stages, trace
+    analyses, functions, ask, stages, trace
 ):
     token = analyses.open("you", Analysis("a.jpg", analyses.detector, stages["proposals"]))
-    shown = questions["proposals"]({"token": token})
-    assert shown == ask("proposals")
-    assert len(shown["boxes"]) == len(trace.boxes) and len(shown["runs"]) == 4
+    payload = functions["proposals"]({"token": token})
+    assert payload == ask("proposals")
+    assert len(payload["boxes"]) == len(trace.boxes) and len(payload["runs"]) == 4
 
 
 @pytest.mark.parametrize("index", [0, 7.0])
 def test_a_proposal_is_shown_with_the_numbers_of_the_trace(ask, trace, index):
-    shown = ask("box", box=index, channel=3)
+    payload = ask("box", box=index, channel=3)
     row = int(index)
-    assert shown["index"] == row and shown["channel"] == 3
-    assert shown["box"] == payloads.numbers(trace.boxes[row], 2)
-    assert shown["probabilities"] == payloads.numbers(trace.probabilities[row], 5)
-    assert shown["deltas"] == payloads.numbers(trace.deltas[row], 5)
-    assert shown["regressed"] == payloads.numbers(trace.regressed[row], 2)
+    assert payload["index"] == row and payload["channel"] == 3
+    assert payload["box"] == payloads.numbers(trace.boxes[row], 2)
+    assert payload["probabilities"] == payloads.numbers(trace.probabilities[row], 5)
+    assert payload["deltas"] == payloads.numbers(trace.deltas[row], 5)
+    assert payload["regressed"] == payloads.numbers(trace.regressed[row], 2)
 
 
-@pytest.mark.parametrize("form", ["walkthrough", "align"])
-def test_another_form_of_pooling_gives_its_own_numbers(ask, detector, trace, form):
+@pytest.mark.parametrize("pooling", ["walkthrough", "align"])
+def test_another_pooling_gives_its_own_numbers(ask, detector, trace, pooling):
     # The smallest proposal, where rounding matters most.
     index = int((trace.boxes[:, 2:] - trace.boxes[:, :2]).prod(dim=1).argmin())
-    shown = ask("box", box=index, form=form)
-    seen = detector.inspect(trace, trace.boxes[index], form)
-    assert shown == payloads.inspection(seen, trace, 16, None) | {"index": index}
-    assert shown["probabilities"] != ask("box", box=index)["probabilities"]
+    payload = ask("box", box=index, pooling=pooling)
+    seen = detector.inspect(trace, trace.boxes[index], pooling)
+    assert payload == payloads.inspection(seen, trace, 16, None) | {"index": index}
+    assert payload["probabilities"] != ask("box", box=index)["probabilities"]
 
 
 def test_a_box_of_ones_own_is_cut_to_the_picture_and_scored(ask, detector, trace):
-    shown = ask("box", box=[30.5, -10, 90, 70])
+    payload = ask("box", box=[30.5, -10, 90, 70])
     cut = torch.tensor([[30.5, 0, 90, 70]])
-    assert shown["index"] is None and shown["box"] == cut[0].tolist()
+    assert payload["index"] is None and payload["box"] == cut[0].tolist()
     probabilities, deltas, regressed = detector.score(trace, cut)
-    np.testing.assert_allclose(shown["probabilities"], probabilities[0], atol=2e-5)
-    np.testing.assert_allclose(shown["deltas"], deltas[0], atol=2e-5)
-    np.testing.assert_allclose(shown["regressed"], regressed[0], atol=2e-2)
+    np.testing.assert_allclose(payload["probabilities"], probabilities[0], atol=2e-5)
+    np.testing.assert_allclose(payload["deltas"], deltas[0], atol=2e-5)
+    np.testing.assert_allclose(payload["regressed"], regressed[0], atol=2e-2)
 
 
 def test_the_mosaic_is_that_of_the_box(ask, detector, trace):
     box = torch.tensor([30.0, 10, 90, 70])
-    for asked, own in ((5, trace.boxes[5]), (box.tolist(), box)):
-        for form in (None, "align"):
-            seen = detector.inspect(trace, own, form)
-            assert ask("mosaic", box=asked, form=form) == payloads.mosaic(seen)
+    for inputs, own in ((5, trace.boxes[5]), (box.tolist(), box)):
+        for pooling in (None, "align"):
+            seen = detector.inspect(trace, own, pooling)
+            assert ask("mosaic", box=inputs, pooling=pooling) == payloads.mosaic(seen)
 
 
 def test_decisions_come_with_each_proposals_best_class(ask, trace):
-    shown = ask("decisions", score=0.1, nms=0.4)
+    payload = ask("decisions", score_threshold=0.1, nms_threshold=0.4)
     made = decide(trace.probabilities, trace.regressed, 0.1, 0.4, vote_threshold=0.5)
-    assert shown == shown | payloads.decisions(made) and shown["scores"]
+    assert payload == payload | payloads.decisions(made) and payload["scores"]
     for row, score, label in zip(
-        trace.probabilities.tolist(), shown["best_scores"], shown["best_labels"], strict=True
+        trace.probabilities.tolist(), payload["best_scores"], payload["best_labels"], strict=True
     ):
         assert score == round(max(row[1:]), 5) and row[label] == max(row[1:])
-    assert shown["seconds"].keys() == trace.seconds.keys()
+    assert payload["seconds"].keys() == trace.seconds.keys()
     unvoted = decide(trace.probabilities, trace.regressed, 0.1, 0.4)
-    shown = ask("decisions", score=0.1, nms=0.4, vote=False)
-    assert shown == shown | payloads.decisions(unvoted)
+    payload = ask("decisions", score_threshold=0.1, nms_threshold=0.4, vote=False)
+    assert payload == payload | payloads.decisions(unvoted)
 
 
 def test_true_objects_are_compared_with_the_scored_proposals(ask, trace):
@@ -244,12 +248,12 @@ def test_true_objects_are_compared_with_the_scored_proposals(ask, trace):
 def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace, score, nms, vote):
     least = 0.5 if vote else None
     found = select(trace.probabilities, trace.regressed, detector.classes, score, nms, least)
-    taken = ask("takeaway", score=score, nms=nms, vote=vote, kind="json")
+    taken = ask("takeaway", score_threshold=score, nms_threshold=nms, vote=vote, kind="json")
     assert taken["name"] == "holiday.by.the.sea.json"
     record = picture_record("holiday.by.the.sea.jpg", 120, 160, found, trace.seconds)
     assert json.loads(taken["text"]) == [record] and taken["text"].endswith("]\n")
 
-    drawn = ask("takeaway", score=score, nms=nms, vote=vote, kind="png")
+    drawn = ask("takeaway", score_threshold=score, nms_threshold=nms, vote=vote, kind="png")
     assert drawn["name"] == "holiday.by.the.sea.png"
     kind, _, data = drawn["src"].partition(";base64,")
     assert kind == "data:image/png"

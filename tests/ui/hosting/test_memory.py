@@ -1,6 +1,5 @@
 """What visitors' work takes of the memory, and what happens when it is too much."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from fastrcnn.detector import Stage
 from fastrcnn.training import PAPER, RECIPES, SHAPES, WALKTHROUGH, Trainer, with_settings
 from fastrcnn.training.trainer import build_model
-from fastrcnn.ui.explore.examples import Example
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import MB, Full, Memory, size_of, training_size
 from fastrcnn.ui.sessions import Analyses, Analysis, Gone
@@ -35,12 +33,12 @@ def test_a_session_and_all_of_them_have_a_limit():
     held = {"me": 6 * MB, "you": 8 * MB}
     memory.holders.append(lambda session: held.get(session, 0) if session else sum(held.values()))
     assert memory.left("me") == 4 * MB and memory.left(None) == 1 * MB
-    memory.ask("me", 1 * MB)
-    memory.ask("me", 7 * MB, instead_of=6 * MB)
+    memory.check("me", 1 * MB)
+    memory.check("me", 7 * MB, freed=6 * MB)
     with pytest.raises(Full, match="takes 5 MB of memory and a visitor may hold 10 MB") as own:
-        memory.ask("me", 5 * MB)
+        memory.check("me", 5 * MB)
     with pytest.raises(Full, match=r"takes 2 MB .* all visitors together may hold 15 MB") as all_:
-        memory.ask("they", 2 * MB)
+        memory.check("they", 2 * MB)
     for told in (own, all_):
         assert_is_one_sentence(str(told.value))
 
@@ -111,8 +109,7 @@ def test_without_others_to_let_go_of_it_is_refused():
 
 def test_an_example_is_the_pages_own():
     analyses, pictures = analysing(Limits(memory_mb=1), large=2)
-    cat = Example("cat", Path("cat.jpg"), ())
-    analysis = Analysis("cat.jpg", analyses.detector, example=cat)
+    analysis = Analysis("cat.jpg", analyses.detector, example="cat")
     analyses.open("me", analysis)
     list(analyses.analyse(analysis, pictures["large"]))
     assert len(analyses) == 1 and analyses.held("me") == 0

@@ -49,6 +49,14 @@ def no_traceback(capfd):
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.fixture
+def no_files() -> None:
+    """Those of earlier tests count too, and go at any time."""
+    for path in uploads.FILES.rglob("*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def opened(detector: Detector, limits: Limits) -> Iterator[tuple[Page, httpx.Client]]:
     with (
@@ -153,9 +161,8 @@ def test_what_is_no_form_is_refused(http, content, kind):
         assert_is_one_sentence(answer.text)
 
 
-def test_the_page_keeps_so_many_megabytes_of_files(detector):
-    before = uploads.size() / MB
-    with opened(detector, Limits(upload_mb=2, uploads_mb=before + 3)) as (_, http):
+def test_the_page_keeps_so_many_megabytes_of_files(detector, no_files):
+    with opened(detector, Limits(upload_mb=2, uploads_mb=3)) as (_, http):
         kept = [send(http, bytes(MB)).json()[0] for _ in range(3)]
         answer = send(http, bytes(MB))
         assert answer.status_code == 503
@@ -178,21 +185,17 @@ def announcing(http: httpx.Client, length: int, sent: int) -> Iterator[socket.so
         yield line
 
 
-def kept_mb() -> float:
-    return uploads.size() / MB
-
-
-def test_who_announces_much_and_sends_nothing_takes_no_room_from_others(detector):
-    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+def test_who_announces_much_and_sends_nothing_takes_no_room_from_others(detector, no_files):
+    with opened(detector, Limits(upload_mb=4, uploads_mb=5)) as (_, http):
         before = set(uploads.FILES.iterdir())
         with announcing(http, 4 * MB, 10_000), announcing(http, 4 * MB, 10_000):
             until(lambda: len(set(uploads.FILES.iterdir()) - before) == 2)
             assert send(http, bytes(MB)).status_code == 200
 
 
-def test_what_comes_together_finds_no_more_room_than_there_is(detector):
+def test_what_comes_together_finds_no_more_room_than_there_is(detector, no_files):
     """Each fits when it is announced; all of them do not."""
-    with opened(detector, Limits(upload_mb=4, uploads_mb=kept_mb() + 5)) as (_, http):
+    with opened(detector, Limits(upload_mb=4, uploads_mb=5)) as (_, http):
         before = set(uploads.FILES.iterdir())
         with announcing(http, 4 * MB, 10_000) as first, announcing(http, 4 * MB, 10_000) as second:
             until(lambda: len(set(uploads.FILES.iterdir()) - before) == 2)
@@ -207,14 +210,14 @@ def test_what_comes_together_finds_no_more_room_than_there_is(detector):
                 first.recv(1000)
 
 
-def test_many_tiny_files_are_many(detector):
-    with opened(detector, Limits(uploads_mb=kept_mb() + 1)) as (_, http):
+def test_many_tiny_files_are_many(detector, no_files):
+    with opened(detector, Limits(uploads_mb=1)) as (_, http):
         answers = [send(http, b"x", f"{k}.png").status_code for k in range(7)]
     assert answers == [200] * 5 + [503] * 2  # a quarter of an MB each, and a little more
 
 
 def test_a_file_that_takes_too_long_to_come_is_let_go_of(http, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.hosting.middleware._SENDING_SECONDS", 0.5)
+    monkeypatch.setattr("fastrcnn.ui.hosting.upload_requests._SECONDS", 0.5)
     with announcing(http, 500_000, 1000) as line:
         line.settimeout(180)
         answer = b""
@@ -228,7 +231,7 @@ def test_a_full_disk_is_one_sentence(http, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(uploads, "place", full)
+    monkeypatch.setattr(uploads, "new_folder", full)
     answer = send(http, b"x")
     assert answer.status_code == 507
     assert answer.text == "The file could not be kept (No space left on device); try again later."
@@ -238,7 +241,7 @@ def test_who_leaves_while_sending_leaves_nothing(http, monkeypatch):
     before = set(uploads.FILES.rglob("*"))
     with announcing(http, 900_000, 300_000):
         until(lambda: set(uploads.FILES.rglob("*")) != before)
-    monkeypatch.setattr(uploads, "_PATIENCE", 0.0)
+    monkeypatch.setattr(uploads, "_UNCHANGED_SECONDS", 0.0)
     # The page's own sweeping may come first.
     until(lambda: uploads.sweep(600) or not set(uploads.FILES.rglob("tmp*")))
     assert send(http, b"x").status_code == 200
@@ -262,7 +265,7 @@ def test_memory_is_given_back_once_after_each_sweep_and_no_oftener(detector, mon
     done = []
     sweep = uploads.sweep
     monkeypatch.setattr(uploads, "sweep", lambda *asked: done.append("swept") or sweep(*asked))
-    monkeypatch.setattr("fastrcnn.ui.page.give_back", lambda: done.append("gave back"))
+    monkeypatch.setattr("fastrcnn.ui.page.release_memory", lambda: done.append("gave back"))
     with opened(detector, Limits(file_seconds=0.05)):
         until(lambda: len(done) >= 8)
     assert done[:8] == ["swept", "gave back"] * 4
@@ -357,7 +360,7 @@ def test_who_asks_for_news_of_nothing_is_told_so(http):
 def test_what_is_no_json_object_is_told_so(http, path, body):
     answer = http.post(f"{API}/{path}", content=body)
     assert answer.status_code == 400
-    assert sentence(answer) == "A question to this page is a JSON object."
+    assert sentence(answer) == "A request to this page is a JSON object."
 
 
 @pytest.mark.parametrize(
@@ -366,7 +369,7 @@ def test_what_is_no_json_object_is_told_so(http, path, body):
 def test_a_question_may_have_so_many_megabytes(http, path):
     answer = http.post(f"{API}/{path}", content=b" " * (MB + 1))
     assert answer.status_code == 413
-    assert sentence(answer) == "A question to this page may have at most 1 MB."
+    assert sentence(answer) == "A request to this page may have at most 1 MB."
 
 
 def test_the_questions_of_all_may_have_so_many_megabytes(detector):
@@ -416,7 +419,10 @@ EVENT = {"data": [None, 0.5, 0.3], "fn_index": 0, "session_hash": "me"}
         ("call/detect", {}),
         ("call/nosuch", {"data": []}),
         ("call/", {"data": []}),
-        *(("call/v2/detect", asked) for asked in ({}, {"score": 1}, {"image": None, "x": 1})),
+        *(
+            ("call/v2/detect", asked)
+            for asked in ({}, {"score_threshold": 1}, {"image": None, "x": 1})
+        ),
         ("call/v2/nosuch", {"image": None}),
         *(
             ("component_server", {"fn_name": "x", "session_hash": "me", "data": {}} | wrong)

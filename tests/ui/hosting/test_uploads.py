@@ -27,7 +27,7 @@ def aged(path: Path, seconds: float) -> Path:
 
 
 def sent(content: bytes, seconds: float = 0.0) -> Path:
-    path = uploads.place() / "picture.png"
+    path = uploads.new_folder() / "picture.png"
     path.write_bytes(content)
     return aged(path, seconds)
 
@@ -42,7 +42,7 @@ def test_it_is_closed_to_other_users_and_the_one_that_gradio_serves():
 
 
 def test_no_two_files_are_in_one_place_and_none_can_be_guessed(files):
-    places = {uploads.place() for _ in range(50)}
+    places = {uploads.new_folder() for _ in range(50)}
     assert len(places) == 50 and all(len(place.name) >= 20 for place in places)
 
 
@@ -74,17 +74,17 @@ def test_gone_files_are_not_remembered(files):
 
 def test_the_size_is_that_of_all_files_and_small_ones_count_too(files):
     assert uploads.size() == 0
-    for length in (uploads.LEAST, 3 * uploads.LEAST, 5):
+    for length in (uploads.LEAST_SIZE, 3 * uploads.LEAST_SIZE, 5):
         sent(bytes(length))
-    (files / "tmpabc").write_bytes(bytes(uploads.LEAST))  # counted by whoever takes it in
-    assert uploads.size() == 5 * uploads.LEAST
+    (files / "tmpabc").write_bytes(bytes(uploads.LEAST_SIZE))  # counted by whoever takes it in
+    assert uploads.size() == 5 * uploads.LEAST_SIZE
 
 
 PROGRAM = """
 import os, signal, sys
 from fastrcnn.ui.hosting import uploads
 print(uploads.prepare(), flush=True)
-(uploads.place() / "picture.png").write_bytes(b"x")
+(uploads.new_folder() / "picture.png").write_bytes(b"x")
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[1] == "waits":

@@ -43,9 +43,9 @@ def test_a_box_is_cut_to_the_picture(values, expected):
     ],
 )
 def test_what_is_not_four_numbers_is_no_box(values):
-    with pytest.raises(FastRCNNError) as told:
+    with pytest.raises(FastRCNNError) as raised:
         inputs.box(values, 120, 160)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_what_is_not_four_numbers_is_no_box(values):
     ],
 )
 def test_a_box_needs_a_pixel_inside_the_picture(values):
-    with pytest.raises(FastRCNNError, match="160 x 120") as told:
+    with pytest.raises(FastRCNNError, match="160 x 120") as raised:
         inputs.box(values, 120, 160)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (11, 11), (3.0, 3), (-0.0, 0)])
@@ -73,9 +73,9 @@ def test_a_whole_number_is_an_int(value, expected):
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, -1, 12, 1.5, 1e300])
 def test_other_values_are_no_whole_number(value):
-    with pytest.raises(FastRCNNError, match=r"channel .* 0 to 11\.") as told:
+    with pytest.raises(FastRCNNError, match=r"channel .* 0 to 11\.") as raised:
         inputs.whole(value, "channel", 12)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 0.3, 1.0])
@@ -86,16 +86,16 @@ def test_a_share_is_a_float(value):
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, -0.001, 1.001, 2])
 def test_other_values_are_no_share(value):
-    with pytest.raises(FastRCNNError, match=r"score .* 0 to 1\.") as told:
+    with pytest.raises(FastRCNNError, match=r"score .* 0 to 1\.") as raised:
         inputs.share(value, "score")
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 @pytest.fixture
 def sent(photo) -> Iterator[Path]:
     """A photograph as if it had been sent to the page."""
     uploads.prepare()
-    path = uploads.place() / "image.png"
+    path = uploads.new_folder() / "image.png"
     path.write_bytes(photo.read_bytes())
     yield path
     shutil.rmtree(path.parent)
@@ -114,9 +114,9 @@ def test_a_photograph_is_read_under_the_name_its_owner_gave(sent, photo):
 def test_a_photograph_may_have_so_many_pixels(sent):
     file = {"path": str(sent)}
     inputs.photograph(file, Limits(pixels=160 * 120))
-    with pytest.raises(ImageError, match="more than 19,199 pixels") as told:
+    with pytest.raises(ImageError, match="more than 19,199 pixels") as raised:
         inputs.photograph(file, Limits(pixels=160 * 120 - 1))
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 @pytest.mark.parametrize("content", [None, b"not a picture"])
@@ -151,7 +151,7 @@ def test_the_servers_own_files_are_not_read(path):
 
 def test_a_link_leads_nowhere(photo):
     uploads.prepare()
-    link = uploads.place() / "link.png"
+    link = uploads.new_folder() / "link.png"
     link.symlink_to(photo)
     with pytest.raises(FastRCNNError, match="No picture was given"):
         inputs.photograph({"path": str(link)}, Limits())

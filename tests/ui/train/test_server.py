@@ -26,7 +26,7 @@ from fastrcnn.ui.train.server import _RECIPES, KNOBS, _defaults, _Server, _shape
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
 SMALL = {"iterations": "6", "rois_per_batch": "32"}
-ASKED = {"recipe": "shapes", "pictures": 4, "folder": "", "values": SMALL, "paused": False}
+INPUTS = {"recipe": "shapes", "pictures": 4, "folder": "", "values": SMALL, "paused": False}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def runs(place):
 
 
 @pytest.fixture
-def questions(runs) -> dict[str, Callable]:
+def functions(runs) -> dict[str, Callable]:
     return {function.__name__: function for function in _Server(runs).functions()}
 
 
@@ -60,15 +60,15 @@ def wait_for(runs: Runs, token: str, *phases: str):
 
 
 @pytest.fixture
-def finished(runs, questions):
+def finished(runs, functions):
     """A run that is done, and a way to ask about it."""
-    token = _start(runs, "me", ASKED, local=True)["token"]
+    token = _start(runs, "me", INPUTS, local=True)["token"]
     run = wait_for(runs, token, "finished")
 
-    def ask(name: str, **asked) -> dict:
-        answer = json.loads(json.dumps(questions[name]({"token": token} | asked), allow_nan=False))
-        assert "error" not in answer, answer
-        return answer
+    def ask(name: str, **inputs) -> dict:
+        reply = json.loads(json.dumps(functions[name]({"token": token} | inputs), allow_nan=False))
+        assert "error" not in reply, reply
+        return reply
 
     return run, ask
 
@@ -155,8 +155,8 @@ def test_one_network_is_copied_at_a_time_however_many_ask(finished, monkeypatch)
         most.append(len(busy))
         return copy()
 
-    def save(*asked, **named):
-        save_checkpoint(*asked, **named)
+    def save(*inputs, **named):
+        save_checkpoint(*inputs, **named)
         busy.pop()
 
     monkeypatch.setattr(run, "detector", detector)
@@ -170,9 +170,9 @@ def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, mon
     _, ask = finished
     places = []
 
-    def save(path, *asked, **named):
+    def save(path, *inputs, **named):
         places.append(path)
-        save_checkpoint(path, *asked, **named)
+        save_checkpoint(path, *inputs, **named)
 
     monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
     ask("takeaway", kind="checkpoint")
@@ -196,34 +196,34 @@ def test_a_full_disk_or_a_folder_that_goes_is_one_sentence(finished, runs, monke
         ask("takeaway", kind=kind)
 
 
-def test_control_pauses_steps_goes_on_and_stops(runs, questions):
-    token = _start(runs, "me", ASKED | {"paused": True}, local=True)["token"]
+def test_control_pauses_steps_goes_on_and_stops(runs, functions):
+    token = _start(runs, "me", INPUTS | {"paused": True}, local=True)["token"]
     run = wait_for(runs, token, "paused")
-    questions["control"]({"token": token, "action": "step"})
+    functions["control"]({"token": token, "action": "step"})
     while len(run.curves.steps) < 1:
         time.sleep(0.02)
     wait_for(runs, token, "paused")
     assert len(run.curves.steps) == 1
-    questions["control"]({"token": token, "action": "stop"})
+    functions["control"]({"token": token, "action": "stop"})
     wait_for(runs, token, "stopped")
-    assert_is_one_sentence(questions["control"]({"token": token, "action": "dance"})["error"])
+    assert_is_one_sentence(functions["control"]({"token": token, "action": "dance"})["error"])
 
 
-def test_too_early_is_one_sentence(runs, questions):
-    token = _start(runs, "me", ASKED | {"paused": True}, local=True)["token"]
+def test_too_early_is_one_sentence(runs, functions):
+    token = _start(runs, "me", INPUTS | {"paused": True}, local=True)["token"]
     wait_for(runs, token, "paused")
-    for name, asked in (
+    for name, inputs in (
         ("batch", {}),
         ("takeaway", {"kind": "png"}),
         ("takeaway", {"kind": "jsonl"}),
     ):
-        assert_is_one_sentence(questions[name]({"token": token} | asked)["error"])
+        assert_is_one_sentence(functions[name]({"token": token} | inputs)["error"])
 
 
 @pytest.mark.parametrize("name", ["progress", "batch", "scenes", "control", "takeaway"])
-@pytest.mark.parametrize("asked", [None, [], {}, {"token": "nosuch"}, {"token": 3}])
-def test_who_has_no_run_is_told_so(questions, name, asked):
-    assert_is_one_sentence(questions[name](asked)["error"])
+@pytest.mark.parametrize("inputs", [None, [], {}, {"token": "nosuch"}, {"token": 3}])
+def test_who_has_no_run_is_told_so(functions, name, inputs):
+    assert_is_one_sentence(functions[name](inputs)["error"])
 
 
 @pytest.mark.parametrize(
@@ -250,16 +250,16 @@ def test_who_has_no_run_is_told_so(questions, name, asked):
     ],
 )
 def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
-    with pytest.raises(FastRCNNError, match=says) as told:
-        token = _start(runs, "me", ASKED | wrong, local=True)["token"]
+    with pytest.raises(FastRCNNError, match=says) as raised:
+        token = _start(runs, "me", INPUTS | wrong, local=True)["token"]
         run = wait_for(runs, token, "failed", "finished")
         raise FastRCNNError(run.trouble or "it went through")
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
 
 
 def test_numbers_of_pictures_share_folders_and_each_run_has_its_own_number(runs, place):
     for count, size, held_out in ((1, 1, 1), (3, 4, 1), (5, 8, 1), (8, 8, 2)):
-        _start(runs, "me", ASKED | {"pictures": count, "paused": True}, local=True)
+        _start(runs, "me", INPUTS | {"pictures": count, "paused": True}, local=True)
         train, val = runs.get(runs._tokens["me"])._data()
         assert (len(train), len(val)) == (count, held_out)
         assert train[0].path.is_relative_to(place / "page" / f"shapes-{size}")
@@ -278,7 +278,7 @@ def test_what_visitors_trainings_keep_on_disk_has_a_limit(place, most, kept):
     old.parent.mkdir(parents=True, exist_ok=True)
     old.write_bytes(bytes(2 * 2**20))
     runs = Runs(Limits(cache_mb=most))
-    token = _start(runs, "me", ASKED, local=True)["token"]
+    token = _start(runs, "me", INPUTS, local=True)["token"]
     assert wait_for(runs, token, "finished", "failed").phase == "finished"
     runs.close("me")
     assert old.exists() == kept
@@ -291,40 +291,40 @@ def test_the_owners_own_cache_is_left_alone(place, voc):
     old.write_bytes(bytes(2 * 2**20))
     runs = Runs(Limits(cache_mb=1))
     for folder in ("", str(voc)):
-        asked = ASKED | {"folder": folder, "pictures": 2}
-        token = _start(runs, "me", asked, local=True)["token"]
+        inputs = INPUTS | {"folder": folder, "pictures": 2}
+        token = _start(runs, "me", inputs, local=True)["token"]
         assert wait_for(runs, token, "finished", "failed").phase == "finished"
     runs.close("me")
     assert old.exists()
 
 
 def test_a_run_is_named_by_what_was_turned(runs):
-    started = _start(runs, "me", ASKED | {"paused": True}, local=True)
+    started = _start(runs, "me", INPUTS | {"paused": True}, local=True)
     assert (started["recipe"], started["pictures"], started["folder"]) == ("shapes", 4, None)
     assert started["changed"] == {"iterations": "6", "rois_per_batch": "32"}
     assert "shapes --out SHAPES --train 4" in started["command"]
     assert "--set iterations=6 --set rois_per_batch=32" in started["command"]
     defaults = _defaults(SHAPES)["values"]
     same = {"lr": f"{defaults['lr']:g}", "bbox_reg": "true"}
-    plain = _start(runs, "you", ASKED | {"values": same, "paused": True}, local=True)
+    plain = _start(runs, "you", INPUTS | {"values": same, "paused": True}, local=True)
     assert (plain["changed"], plain["pictures"]) == ({}, 4)
 
 
 def test_a_folder_of_ones_own_works_here_and_not_on_a_space(runs, place, voc):
     folder = str(voc)
-    asked = ASKED | {"folder": folder, "pictures": 2}
-    with pytest.raises(FastRCNNError, match="built-in") as told:
-        _start(runs, "me", asked, local=False)
-    assert_is_one_sentence(str(told.value))
-    token = _start(runs, "me", asked, local=True)["token"]
+    inputs = INPUTS | {"folder": folder, "pictures": 2}
+    with pytest.raises(FastRCNNError, match="built-in") as raised:
+        _start(runs, "me", inputs, local=False)
+    assert_is_one_sentence(str(raised.value))
+    token = _start(runs, "me", inputs, local=True)["token"]
     run = wait_for(runs, token, "finished", "failed")
     assert run.phase == "finished" and "cat" in run.classes
 
 
 def test_a_lone_coco_file_is_split(runs, place):
-    _start(runs, "me", ASKED | {"paused": True}, local=True)
+    _start(runs, "me", INPUTS | {"paused": True}, local=True)
     file = place / "page" / "shapes-4" / "train.json"
-    token = _start(runs, "you", ASKED | {"folder": str(file)}, local=True)["token"]
+    token = _start(runs, "you", INPUTS | {"folder": str(file)}, local=True)["token"]
     run = wait_for(runs, token, "finished", "failed")
     assert run.phase == "finished" and len(run.held_out) == 1
 
@@ -332,7 +332,7 @@ def test_a_lone_coco_file_is_split(runs, place):
 def test_a_cache_that_cannot_be_written_is_replaced_for_the_time_being(runs, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path / "file" / "below"))
-    token = _start(runs, "me", ASKED, local=True)["token"]
+    token = _start(runs, "me", INPUTS, local=True)["token"]
     assert wait_for(runs, token, "finished", "failed").phase == "finished"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.proposals.hierarchy import SIMILARITIES, Hierarchy, group
@@ -20,50 +21,73 @@ from fastrcnn.proposals.segments import (
     segment,
     sorted_edges,
 )
+from fastrcnn.runtime.settings import Settings
 
 
-@dataclass(frozen=True)
-class SelectiveSearch:
-    """What to run: every colour space with every threshold and every strategy.
-
-    thresholds: Felzenszwalb and Huttenlocher's k, which is also the smallest segment in pixels.
-    strategies: which similarities are summed, letters of C(olour), T(exture), S(ize), F(ill).
-    work_size: a picture whose longer side passes this is shrunk to it first.
-    min_side: boxes with a side below this (in working pixels) are dropped.
-    seed: of the random numbers in the ranking.
-    """
+class SelectiveSearch(Settings):
+    """What to run: every colour space with every threshold and every strategy."""
 
     colour_spaces: tuple[str, ...]
+    """In which segments are found and measured, names in COLOUR_SPACES."""
     thresholds: tuple[int, ...]
+    """Felzenszwalb and Huttenlocher's k, which is also the smallest segment in pixels."""
     strategies: tuple[str, ...]
-    sigma: float = 0.8
-    work_size: int = 500
-    min_side: int = 10
-    seed: int = 0
+    """Which similarities are summed, letters of C(olour), T(exture), S(ize), F(ill)."""
+    sigma: float = Field(default=0.8, ge=0, allow_inf_nan=False)
+    """Of the Gaussian that smooths a picture before it is segmented, in working pixels."""
+    work_size: int = Field(default=500, ge=1)
+    """A picture whose longer side has more pixels is shrunk to this first."""
+    min_side: int = Field(default=10, ge=0)
+    """Boxes with a shorter side, in working pixels, are dropped."""
+    seed: int = Field(default=0, ge=0)
+    """Of the random numbers in the ranking."""
 
-    def __post_init__(self) -> None:
-        for name in ("colour_spaces", "thresholds", "strategies"):
-            if not getattr(self, name):
-                raise RecipeError(f"Selective search needs at least one of {name}.")
-        for space in self.colour_spaces:
+    @field_validator("colour_spaces", "thresholds", "strategies")
+    @classmethod
+    def _at_least_one(cls, values: tuple, info: ValidationInfo) -> tuple:
+        if not values:
+            raise ValueError(f"Selective search needs at least one of {info.field_name}.")
+        return values
+
+    @field_validator("colour_spaces")
+    @classmethod
+    def _known_spaces(cls, spaces: tuple[str, ...]) -> tuple[str, ...]:
+        for space in spaces:
             if space not in COLOUR_SPACES:
-                raise RecipeError(
+                raise ValueError(
                     f"Unknown colour space {space!r}; there are {', '.join(COLOUR_SPACES)}."
                 )
-        for strategy in self.strategies:
+        return spaces
+
+    @field_validator("thresholds")
+    @classmethod
+    def _pixels(cls, thresholds: tuple[int, ...]) -> tuple[int, ...]:
+        if min(thresholds) < 1:
+            raise ValueError(f"thresholds has {min(thresholds)}; it must be 1 pixel or more.")
+        return thresholds
+
+    @field_validator("strategies")
+    @classmethod
+    def _known_letters(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
+        for strategy in strategies:
             if not strategy or not set(strategy) <= SIMILARITIES.keys():
-                raise RecipeError(
+                raise ValueError(
                     f"Unknown strategy {strategy!r}; a strategy is made of the letters "
                     f"{', '.join(SIMILARITIES)}."
                 )
+        return strategies
 
 
 # Table 5 of Uijlings et al.
 MODES = {
-    "single": SelectiveSearch(("HSV",), (100,), ("CTSF",)),
-    "fast": SelectiveSearch(("HSV", "Lab"), (50, 100), ("CTSF", "TSF")),
+    "single": SelectiveSearch(colour_spaces=("HSV",), thresholds=(100,), strategies=("CTSF",)),
+    "fast": SelectiveSearch(
+        colour_spaces=("HSV", "Lab"), thresholds=(50, 100), strategies=("CTSF", "TSF")
+    ),
     "quality": SelectiveSearch(
-        ("HSV", "Lab", "rgI", "H", "I"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")
+        colour_spaces=("HSV", "Lab", "rgI", "H", "I"),
+        thresholds=(50, 100, 150, 300),
+        strategies=("CTSF", "TSF", "F", "S"),
     ),
 }
 
@@ -104,10 +128,16 @@ def selective_search(
     """
     settings = _settings(mode)
     if seed is not None:
-        settings = replace(settings, seed=seed)
+        settings = settings.but(seed=seed)
     *_, proposals = search_stages(image, settings)
     assert isinstance(proposals, Proposals)
     return proposals
+
+
+def prepare() -> None:
+    """Have everything compiled, or loaded where it was once, so that no picture waits for it."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    selective_search(noise, "single")
 
 
 def search_stages(
@@ -130,7 +160,7 @@ def search_stages(
         yield segmentations
         hierarchies = tuple(
             pool.map(
-                lambda run: _hierarchy(*run, scale),
+                lambda run: _hierarchy(run[0], run[1], scale),
                 [(start, strategy) for start in segmentations for strategy in settings.strategies],
             )
         )

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -78,27 +76,48 @@ def test_thin_noise_works():
 
 def test_boxes_are_scaled_back_from_the_working_size(scene):
     large = np.kron(scene, np.ones((8, 8, 1), np.uint8))
-    found = selective_search(large, replace(MODES["single"], work_size=160))
+    found = selective_search(large, MODES["single"].but(work_size=160))
     assert found.hierarchies[0].labels.shape == (120, 160)
     assert found.boxes[:, 2].max() == 1280 and found.boxes[:, 3].max() == 960
     assert np.array_equal(found.boxes, selective_search(scene, "single").boxes * 8)
 
 
 def test_boxes_below_the_least_side_are_dropped(scene):
-    found = selective_search(scene, replace(MODES["fast"], min_side=30))
+    found = selective_search(scene, MODES["fast"].but(min_side=30))
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     assert len(found) and sides.min() >= 30
 
 
+def settings(**changes) -> SelectiveSearch:
+    usual = {"colour_spaces": ("HSV",), "thresholds": (100,), "strategies": ("C",)}
+    return SelectiveSearch(**(usual | changes))
+
+
 @pytest.mark.parametrize(
-    "make",
+    ("make", "says"),
     [
-        lambda: selective_search(np.zeros((4, 4, 3), np.uint8), "fastest"),
-        lambda: SelectiveSearch(("RGB",), (100,), ("C",)),
-        lambda: SelectiveSearch(("HSV",), (100,), ("X",)),
-        lambda: SelectiveSearch(("HSV",), (), ("C",)),
+        (lambda: selective_search(np.zeros((4, 4, 3), np.uint8), "fastest"), "there are single"),
+        (lambda: settings(colour_spaces=("RGB",)), "'RGB'; there are HSV, Lab"),
+        (lambda: settings(strategies=("X",)), "'X'; a strategy is made of the letters C"),
+        (lambda: settings(strategies=("",)), "'' *; a strategy is made of the letters C"),
+        (lambda: settings(thresholds=()), "at least one of thresholds"),
+        (lambda: settings(thresholds=(50, 0)), "thresholds has 0; it must be 1 pixel or more"),
+        (lambda: settings(work_size=0), "work_size is 0; it must be greater than or equal to 1"),
+        (lambda: settings(sigma=-1.0), "sigma is -1.0; it must be"),
+        (lambda: settings(sigma=float("inf")), "sigma is inf; it must be a finite number"),
+        (lambda: settings(seed="1"), "seed is '1'; it must be a valid integer"),
+        (lambda: settings(sides=3), "Unknown setting 'sides'; there are colour_spaces, "),
     ],
 )
-def test_settings_that_cannot_work_say_what_would(make):
-    with pytest.raises(RecipeError, match=r"there are|letters|at least one"):
+def test_settings_that_cannot_work_say_what_would(make, says):
+    with pytest.raises(RecipeError, match=says):
         make()
+
+
+def test_every_setting_is_described():
+    assert all(field.description for field in SelectiveSearch.model_fields.values())
+
+
+def test_the_reference_of_a_mode_is_not_changed_by_a_seed(scene):
+    selective_search(scene, seed=9)
+    assert MODES["fast"].seed == 0

@@ -1,0 +1,255 @@
+"""What several commands share: options, data sets, progress, and answers written to files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from tqdm import tqdm
+
+from fastrcnn.errors import FastRCNNError, reason
+from fastrcnn.runtime.atomic_write import atomic_write
+
+if TYPE_CHECKING:
+    from fastrcnn.data import Dataset
+
+T = TypeVar("T")
+
+_REASONS = 3  # told for pictures that are left out
+
+# Values
+
+
+def share(value: str | float) -> float:
+    """A number from 0 to 1."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise typer.BadParameter(f"{value} is not a number from 0 to 1.")
+    return number
+
+
+def share_or_none(value: str | float | None) -> float | None:
+    """A number from 0 to 1, or the word none."""
+    return None if value is None or str(value).lower() == "none" else share(value)
+
+
+class SearchMode(str, Enum):
+    """The modes of selective search, as in `fastrcnn.proposals.MODES`."""
+
+    single = "single"
+    fast = "fast"
+    quality = "quality"
+
+
+# Options
+
+Json = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the answer as JSON; - is standard output, which then gets nothing else.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The trained detector; the one that comes with the project by default.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where the network computes: cpu, cuda, cuda:1 or mps; auto takes a GPU where there "
+        "is one.",
+    ),
+]
+Data = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="PATH",
+        help="A Pascal VOC folder (JPEGImages, Annotations, ImageSets/Main), or a COCO JSON file "
+        "or a folder of them. Given several times, their pictures are taken together.",
+    ),
+]
+Split = Annotated[str, typer.Option(metavar="NAME", help="The split whose pictures are used.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Use the first N pictures only.")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out pictures that cannot be used, and say how many and why. Each is read once "
+        "more for that. Without it the first one ends the command.",
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where proposals and frozen layers' features are kept; $FASTRCNN_CACHE or "
+        "~/.cache/fastrcnn by default.",
+    ),
+]
+Saved = Annotated[
+    Path | None,
+    typer.Option(
+        "--detections",
+        metavar="FILE",
+        help="Take these detections, written by detect --json, and run no detector.",
+    ),
+]
+ScoreThreshold = Annotated[
+    float,
+    typer.Option(
+        parser=share, metavar="SCORE", help="Leave out detections that score less, 0 to 1."
+    ),
+]
+NmsThreshold = Annotated[
+    float,
+    typer.Option(
+        parser=share,
+        metavar="IOU",
+        help="Of two boxes of one class that overlap more than this, keep the better.",
+    ),
+]
+VoteThreshold = Annotated[
+    float | None,
+    typer.Option(
+        parser=share_or_none,
+        metavar="IOU",
+        help="Move what was kept to the mean of the boxes of its class that overlap it by this "
+        "much. none leaves it in its place, as the paper does.",
+    ),
+]
+ProposalCount = Annotated[
+    int,
+    typer.Option(
+        "--proposals",
+        min=1,
+        metavar="N",
+        help="How many of selective search's boxes are used, the best ones.",
+    ),
+]
+Mode = Annotated[
+    SearchMode,
+    typer.Option(
+        help="How many ways of grouping are pooled: single is quickest, quality finds most."
+    ),
+]
+
+# Data sets
+
+
+def open_data(paths: Sequence[Path], split: str, limit: int | None, skip_bad: bool) -> Dataset:
+    """The first pictures of a split, the bad ones left out and told where `skip_bad` says so."""
+    from fastrcnn.data import open_datasets, without_bad_pictures
+
+    if not skip_bad:
+        return open_datasets(paths, split)[:limit]
+    bad: list[FastRCNNError] = []
+    try:
+        dataset = open_datasets(paths, split, bad.append)[:limit]
+        return without_bad_pictures(dataset, bad.append, progress_of("checking"))
+    finally:
+        if bad and is_first_process():
+            say(f"Left out {len(bad)} bad entries of the split {split!r}; the first reasons:")
+            for error in bad[:_REASONS]:
+                say(f"  {error}")
+
+
+# Progress
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that prints, of those that `torchrun` started."""
+    # torch would tell it too, and takes seconds to import.
+    return os.environ.get("RANK", "0") == "0"
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> tqdm:
+    """A progress bar with the time left, on a terminal and in the first process only."""
+    hidden = None if is_first_process() else True
+    return tqdm(items, desc=label, total=total, unit=" pictures", disable=hidden, file=sys.stderr)
+
+
+def progress_of(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
+    """A function that wraps pictures in a progress bar with this label."""
+    return lambda items: progress(items, label)
+
+
+def say(line: str) -> None:
+    """A line on standard error that leaves a progress bar whole."""
+    tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Work together with the other processes that `torchrun` started, if it did."""
+    from fastrcnn.runtime import distributed
+
+    distributed.init()
+    try:
+        yield
+    finally:
+        distributed.shutdown()
+
+
+# Answers
+
+
+def check_target(target: str | None) -> None:
+    """Refuse, before the work is done, a file that could not be written after it."""
+    if target not in (None, "-") and not Path(target).parent.is_dir():
+        raise FastRCNNError(f"{target} cannot be written: its folder does not exist.")
+
+
+def check_targets(json_file: str | None, coco_file: str | None) -> bool:
+    """The same for both, and whether one of them is standard output, which then gets no more."""
+    for target in (json_file, coco_file):
+        check_target(target)
+    if json_file == coco_file == "-":
+        raise FastRCNNError("--json and --coco cannot both be -; name a file for one of them.")
+    return "-" in (json_file, coco_file)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FastRCNNError(f"The folder {folder} cannot be made: {reason(error)}.") from error
+
+
+def write_json(value: object, target: str | None) -> None:
+    """Write plain values as a line of JSON. target: a file, - for standard output, or None."""
+    if target is None:
+        return
+    text = json.dumps(value, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    path = Path(target)
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device, which nothing can replace
+            path.write_text(text, encoding="utf-8")
+            return
+        with atomic_write(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FastRCNNError(f"{target} cannot be written: {reason(error)}.") from error
