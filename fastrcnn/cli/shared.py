@@ -19,6 +19,8 @@ from fastrcnn.errors import FastRCNNError, reason
 from fastrcnn.runtime.atomic_write import atomic_write
 
 if TYPE_CHECKING:
+    import torch
+
     from fastrcnn.data import Dataset
 
 T = TypeVar("T")
@@ -198,13 +200,17 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Work together with the other processes that `torchrun` started, if it did."""
-    from fastrcnn.runtime import distributed
+def process_group(device: str = "cpu") -> Iterator[torch.device]:
+    """Work together with the other processes that `torchrun` started, if it did.
 
-    distributed.init()
+    Gives the device that this process computes on, of several GPUs its own.
+    """
+    from fastrcnn.runtime import distributed
+    from fastrcnn.runtime.device import choose
+
+    own = distributed.init(choose(device))
     try:
-        yield
+        yield own
     finally:
         distributed.shutdown()
 

@@ -50,8 +50,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="The split for the validation pass, unless the recipe sets aside a share of the "
-            "training pictures.",
+            help="The split of the first data set for the validation pass, unless the recipe sets "
+            "aside a share of the training pictures.",
         ),
     ] = "val",
     val_limit: Annotated[
@@ -83,7 +83,6 @@ def train(
     """
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
-    from fastrcnn.runtime.device import choose
     from fastrcnn.training.caches import feature_cache, fill_caches
     from fastrcnn.training.recipe import with_settings
     from fastrcnn.training.recipes import RECIPES
@@ -92,15 +91,15 @@ def train(
     if recipe not in RECIPES:
         raise RecipeError(f"There is no recipe {recipe!r}; there are {', '.join(RECIPES)}.")
     settings = with_settings(RECIPES[recipe], changes or ())
-    with shared.process_group():
+    with shared.process_group(device) as own:
         pictures = shared.open_data(data, split, limit, skip_bad)
         # The recipe sets validation pictures apart itself, or a COCO file has no other split.
-        has_val = not settings.validation_fraction and not any(path.is_file() for path in data)
-        val = shared.open_data(data, val_split, val_limit, skip_bad) if has_val else None
+        has_val = not settings.validation_fraction and not data[0].is_file()
+        val = shared.open_data(data[:1], val_split, val_limit, skip_bad) if has_val else None
         model = build_model(settings, pictures.classes, backbone_weights)
         if init is not None:
             _copy_weights(init, model)
-        model.to(choose(device))
+        model.to(own)
         features = feature_cache(settings, model, cache)
         proposals = ProposalCache(MODES[settings.proposals_mode], cache)
         trainer = Trainer(

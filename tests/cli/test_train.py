@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
+from fastrcnn import Detector
 from fastrcnn.cli import main
 from fastrcnn.model import load_checkpoint
 from tests.cli.conftest import one_sentence
+from tests.conftest import draw_shapes
 
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
@@ -46,6 +50,29 @@ def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
     capsys.readouterr()
     assert main([*command[:6], str(tmp_path / "x"), *SMALL, *start, "--set", "fc6=9"]) == 1
     assert "fc6" in capsys.readouterr().err
+
+
+def test_what_ships_is_made_by_one_command_from_two_data_sets(voc, tmp_path):
+    """The recipe voc, cut short; the second set has no split for validation."""
+    second = tmp_path / "second"
+    shutil.copytree(voc, second)
+    (second / "ImageSets/Main/val.txt").unlink()
+    command = ["train", "--recipe", "voc", "--data", str(voc), "--data", str(second)]
+    command += ["--out", str(tmp_path / "run"), *SMALL[:8], "--device", "cpu"]
+    settings = (
+        *("proposals_mode=single", "iterations=3", "images_per_batch=2", "rois_per_batch=16"),
+        *("foreground_candidates=4", "background_candidates=12", "scales=32,40", "svd_rank=4"),
+    )
+    for setting in settings:
+        command += ["--set", setting]
+    assert main(command) == 0
+    path = tmp_path / "run" / "model.safetensors"
+    model, metadata = load_checkpoint(path)
+    assert (model.config.fc6_rank, metadata["data"]["train_pictures"]) == (4, 4)
+    assert metadata["data"]["val_pictures"] == 2
+    with safe_open(path, framework="pt") as file:
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
+    assert Detector.from_checkpoint(path).trace(draw_shapes()).proposals
 
 
 def test_the_built_in_shapes_are_drawn_trained_on_and_measured(tmp_path, capsys, monkeypatch):
