@@ -140,3 +140,13 @@ def test_every_public_name_has_a_docstring(name):
     module = importlib.import_module(name)
     assert module.__doc__
     assert [name for name, value in public(module).items() if not is_described(name, value)] == []
+
+
+def test_every_module_is_in_the_picture_of_the_house():
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"\w+", " ".join(re.findall(r'class="file".*?>(.*?)<', picture))))
+    for module in MODULES:
+        room, _, name = module.rpartition(".")
+        is_package = find_spec(module).submodule_search_locations is not None
+        if not is_package and room != "fastrcnn.cli":  # a file a command
+            assert name in drawn or name in ("__main__", "errors"), module
