@@ -152,14 +152,12 @@ class Detector:
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
-        device: what the network runs on: "cpu", "cuda", "cuda:1", "mps", or "auto", a GPU with CUDA
-        where there is one. Raises CheckpointError where the file is not a checkpoint, and
-        RecipeError for a device that is not there.
+        device: see `fastrcnn.runtime.device.choose`. Raises CheckpointError where the file is not a
+        checkpoint, RecipeError where there is no such device.
         """
         place = choose(device)
-        detector = cls(*load_checkpoint(path), search, precision)
-        detector.model.to(place)
-        return detector
+        model, metadata = load_checkpoint(path)
+        return cls(model.to(place), metadata, search, precision)
 
     def to(self, device: str) -> Detector:
         """This detector, its network moved to a device, named as for `from_checkpoint`.

@@ -36,7 +36,7 @@ def detect_each(
         return stages
 
     if ahead is None:
-        on_processor = next(detector.model.parameters()).device.type == "cpu"
+        on_processor = detector.device.type == "cpu"
         ahead = 0 if on_processor else os.cpu_count() or 1
     if ahead:
         for future in prefetch(propose, images, ahead):

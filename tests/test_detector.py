@@ -331,5 +331,5 @@ def test_a_gpu_finds_what_the_processor_finds(detector, scene, precision):
 
 def test_a_device_by_name(tiny_checkpoint):
     assert Detector.from_checkpoint(tiny_checkpoint, device="cpu").to("cpu").device.type == "cpu"
-    with pytest.raises(RecipeError, match="no device 'gpu'"):
+    with pytest.raises(RecipeError, match="no device 'gpu' here"):
         Detector.from_checkpoint(tiny_checkpoint, device="gpu")

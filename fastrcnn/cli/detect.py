@@ -77,6 +77,7 @@ def detect(
         vote_threshold=vote_threshold,
         proposals=proposals,
         retry=retry,
+        keep=False,
     )
     numbered = enumerate(shared.progress(photos, "detecting"), start=1)
     for (number, photo), finish in zip(numbered, detecting, strict=True):

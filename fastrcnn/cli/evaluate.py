@@ -100,7 +100,7 @@ def detect_or_load(
     detector = Detector.from_checkpoint(checkpoint, device=device)
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
-        for finish in detect_each(detector, images, **thresholds):
+        for finish in detect_each(detector, images, keep=False, **thresholds):
             yield finish().detections
 
     return ap.evaluate(detect, dataset, shared.progress_of("evaluating"))

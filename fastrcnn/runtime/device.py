@@ -1,4 +1,4 @@
-"""What the network runs on: the processor, or a GPU by its name."""
+"""Where the network computes: the processor or a GPU, by its name on the command line."""
 
 from __future__ import annotations
 
@@ -8,28 +8,19 @@ from fastrcnn.errors import RecipeError
 
 
 def choose(name: str) -> torch.device:
-    """The device of this name: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    """The device of this name: auto (CUDA where there is one), cpu, cuda, cuda:1 or mps.
 
-    auto: CUDA where there is one, else the processor. Raises RecipeError for a name that is none of
-    these, and for a device that this machine does not have.
+    Raises RecipeError for one that is not there.
     """
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise RecipeError(f"There is no device {name!r}; use auto, cpu, cuda, cuda:1 or mps.")
-    if not _is_there(device):
-        raise RecipeError(f"This machine has no device {name!r}; use auto or cpu.")
-    return device
-
-
-def _is_there(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return (device.index or 0) < torch.cuda.device_count()
-    return device.type == "cpu" or torch.backends.mps.is_available()
+        return torch.device("cuda" if cuda else "cpu")
+    there = ["cpu", *(["cuda"] if cuda else []), *(f"cuda:{number}" for number in range(cuda))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if name not in there:
+        raise RecipeError(f"There is no device {name!r} here; there are {', '.join(there)}.")
+    return torch.device(name)
 
 
 def is_processor(device: torch.device) -> bool:

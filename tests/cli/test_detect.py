@@ -38,7 +38,12 @@ def test_without_json_the_detections_are_listed_for_a_person(photo, capsys):
 
 
 def test_detect_obeys_score_nms_vote_and_proposals(photo, capsys):
-    settings = {"score": 0.01, "nms": 0.9, "vote": None, "proposals": 5}
+    settings = {
+        "score_threshold": 0.01,
+        "nms_threshold": 0.9,
+        "vote_threshold": None,
+        "proposals": 5,
+    }
     options = ["--score-threshold", "0.01", "--nms-threshold", "0.9", "--vote-threshold", "none"]
     options += ["--proposals", "5"]
     assert main(["detect", str(photo), "--json", "-", *options]) == 0

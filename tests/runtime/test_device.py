@@ -29,17 +29,14 @@ def test_auto_is_the_processor_elsewhere(monkeypatch):
     assert choose("auto") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "meta", "cuda:x", "", "xla"])
-def test_other_names_are_refused(name):
-    with pytest.raises(RecipeError, match=r"^There is no device '.*'; use auto, cpu, cuda,.*\.$"):
-        choose(name)
-
-
-def test_a_device_that_is_not_there_is_refused(two_gpus, monkeypatch):
+@pytest.mark.parametrize("name", ["gpu", "meta", "cuda:2", "mps", ""])
+def test_a_device_that_is_not_there_is_refused(two_gpus, monkeypatch, name):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    for name in ("cuda:2", "mps"):
-        with pytest.raises(RecipeError, match=f"^This machine has no device '{name}'; use auto"):
-            choose(name)
+    with pytest.raises(RecipeError) as caught:
+        choose(name)
+    assert str(caught.value) == (
+        f"There is no device {name!r} here; there are cpu, cuda, cuda:0, cuda:1."
+    )
 
 
 def test_bfloat16_is_for_the_device_to_say(two_gpus, monkeypatch):

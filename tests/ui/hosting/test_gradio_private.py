@@ -12,7 +12,7 @@ import httpx
 import pytest
 from gradio.routes import App
 
-from fastrcnn.ui.hosting import gradio_private
+from fastrcnn.ui.hosting import gradio_private, uploads
 
 
 def double(number: int, factor: int = 2) -> int:
@@ -25,6 +25,7 @@ def hide(number: int) -> int:
 
 @pytest.fixture
 def page() -> gr.Blocks:
+    uploads.prepare()  # as the page does, or Gradio would make the folder, open to other users
     with gr.Blocks(analytics_enabled=False) as page:
         number, factor = gr.Number(label="number"), gr.Number(2, label="factor")
         gr.Button().click(double, [number, factor], number, api_name="double")
