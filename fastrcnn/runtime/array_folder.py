@@ -67,6 +67,7 @@ class ArrayFolder:
             ) from error
 
     def path(self, picture: Path, suffix: str = "") -> Path:
+        """Where the array of this picture is, or would be. Raises DataError."""
         if picture not in self._digests:
             try:
                 content = picture.read_bytes()
@@ -76,6 +77,7 @@ class ArrayFolder:
         return self.folder / f"{self._digests[picture]}{suffix}.npy"
 
     def get(self, path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array at a path that `path` gave; made and kept where it is not there."""
         try:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
