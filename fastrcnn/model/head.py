@@ -121,6 +121,7 @@ class LowRankLinear(nn.Module):
 
 
 def check_rank(rank: int, full: int) -> None:
+    """Raises RecipeError unless `rank` is below the `full` one of a layer, and at least 1."""
     if not 1 <= rank < full:
         raise RecipeError(
             f"a rank of {rank} is outside 1 to {full - 1}, the ranks that make this layer smaller."

@@ -56,7 +56,7 @@ def test_detect_gives_the_detectors_detections_and_the_picture_with_them(
 ):
     named = {f"{name}_threshold": value for name, value in values.items()}
     record, drawn = client.predict(handle_file(photo), **named, api_name="/detect")
-    trace = detector.trace(photo, **values)
+    trace = detector.trace(photo, **named)
     assert record["image"] == "shapes.png"
     assert (record["width"], record["height"]) == (160, 120)
     assert record["detections"] == trace.detections.to_list()
