@@ -47,7 +47,7 @@ def losses(folder: Path) -> list[tuple]:
 def test_a_run_killed_again_and_again_goes_on_as_an_unbroken_one(tmp_path: Path):
     settings = ("iterations=100000", "checkpoint_minutes=0", "rois_per_batch=4", "average_last=1")
     for _ in range(KILLS["training"]):
-        kills.kill(kills.train, tmp_path / "killed", settings, within=0.3)
+        kills.kill(kills.train, tmp_path / "killed", settings, within=0.6)
     reached = load_state(tmp_path / "killed" / "state.safetensors")[1]["position"]["iteration"]
     assert reached > 0
     # As a kill within a write leaves it, which not every test run has the luck to hit.
