@@ -25,7 +25,7 @@ HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
 # The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
 _ROIS_AT_A_TIME = 128
 # The probability from which on it matters exactly: half of the least that is ever counted.
-_MATTERS = 0.005
+MATTERS = 0.005
 
 _Units = Annotated[int, Field(ge=1, le=16384)]
 _Rank = Annotated[int, Field(ge=1)]
@@ -170,7 +170,7 @@ class FastRCNN(nn.Module):
             # Of two boxes nearly as good, rounding can let the other one win. Most boxes are clear
             # background, for which nothing depends on it.
             objects = cls_score.softmax(dim=1)[:, 1:]
-            again = (objects.amax(dim=1) >= _MATTERS).nonzero().flatten()
+            again = (objects.amax(dim=1) >= MATTERS).nonzero().flatten()
             with torch.autocast(device, enabled=False):
                 exact = self.score_rois(features.float(), distinct[again])
             cls_score[again], bbox_pred[again] = exact
