@@ -16,9 +16,9 @@ def main() -> None:
         help="let assistants use detect, proposals and pool, by the Model Context Protocol",
     )
     options = parser.parse_args()
-    # Before the imports below, which take seconds: both go on at the same time.
+    # Starts before the slow imports below, so that both run at the same time.
     compile_ahead.start()
-    # What they make stays; looking through it for garbage would take a tenth of the start.
+    # The imports' objects stay. Searching them for garbage would take a tenth of the start.
     gc.disable()
 
     from fastrcnn.detector import Detector

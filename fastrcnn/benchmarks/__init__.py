@@ -1,1 +1,1 @@
-"""Side-by-side measurements: each piece beside what it is meant to be faster or better than."""
+"""Measurements: each piece beside the reference that it should be faster or better than."""

@@ -1,7 +1,7 @@
-"""How the cost grows with the picture, the boxes and the mini-batch: nowhere faster than they do.
+"""How the cost grows with the picture, the boxes and the mini-batch: at most linearly.
 
-Each table times the same work at growing sizes, by turns, and keeps the best of the turns, which
-says most about the work and least about what else the machine was doing.
+Each table times the same work at growing sizes, by turns, and keeps the best turn. The best turn
+depends least on what else the machine was doing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Growth:
 
     @property
     def exponents(self) -> tuple[float, ...]:
-        """Of the power by which the cost grows from each size to the next: 1 is linear."""
+        """The exponent of the cost's growth from each size to the next. 1 is linear."""
         return tuple(
             math.log(self.seconds[i + 1] / self.seconds[i])
             / math.log(self.sizes[i + 1] / self.sizes[i])
@@ -49,9 +49,9 @@ class Growth:
 
 
 def measure_growth(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[Growth]:
-    """The tables of these names, all by default, one as soon as it is measured.
+    """The tables with these names, by default all. Each is given as soon as it is measured.
 
-    turns: how often each size is run, after once that is not counted.
+    turns: how often each size is run, after one run that is not counted.
     """
     for name, (unit, works) in TABLES.items():
         if not names or name in names:
@@ -71,7 +71,7 @@ def _best(works: list[Work], turns: int) -> tuple[float, ...]:
 
 
 def _whole_way() -> Mapping[int, Work]:
-    """From a JPEG file to its detections, by pixels."""
+    """From a JPEG file to its detections, by the number of pixels."""
     detector, works = shipped_detector(), {}
     for side in _SIDES:
         width, height = side, side * 3 // 4
@@ -96,7 +96,7 @@ def _boxes() -> Mapping[int, Work]:
 
 
 def _batch() -> Mapping[int, Work]:
-    """A training step of the whole network, from conv3_1 on as in the paper, by pictures."""
+    """A training step from conv3_1 on, as in the paper, by the number of pictures."""
     torch.manual_seed(0)
     config = ModelConfig(classes=VOC_CLASSES, fc6=1024, fc7=1024, resize=Resize(square=_BATCH_SIDE))
     model = FastRCNN(config).train()

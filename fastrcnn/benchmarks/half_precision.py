@@ -1,4 +1,4 @@
-"""What computing in bfloat16 costs: scores that move, and average precision."""
+"""What computing in bfloat16 changes: the scores and the average precision."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NMS = 0.3
 class Rounding:
     """A detector in float32 and in bfloat16, on the same pictures and the same proposals.
 
-    moved: (D,) by how much the score of each detection in float32 differs in bfloat16, where it is
-    the same proposal's probability of the same class. scores: (D,) those in float32.
+    moved: (D,) for each float32 detection, how much its score differs in bfloat16. Both scores are
+    probabilities of the same class for the same proposal. scores: (D,) the scores in float32.
     """
 
     float32: Evaluation
@@ -41,8 +41,8 @@ def compare_rounding(
 ) -> Rounding:
     """Run `model` over the pictures in both precisions.
 
-    score: the least probability of a detection. progress: wraps the pictures as they are gone
-    through, for a progress bar. Raises ImageError and DataError as `evaluate` does.
+    score: the least probability of a detection. progress: wraps the iteration over the
+    pictures, for a progress bar. Raises ImageError and DataError as `evaluate` does.
     """
     exact, rounded = (Detector(model, precision=name) for name in ("float32", "bfloat16"))
     found: dict[str, dict[str, Detections]] = {"float32": {}, "bfloat16": {}}
@@ -67,7 +67,7 @@ def compare_rounding(
 
 
 def _scores(exact: Trace, rounded: Trace, score: float) -> tuple[np.ndarray, np.ndarray]:
-    """The probability that each detection of `exact` has there and in `rounded`."""
+    """The probability of each detection of `exact`, in `exact` and in `rounded`."""
     made = decide(exact.probabilities, exact.regressed, score, _NMS)
     place = made.proposals[made.kept], made.labels[made.kept]
     return exact.probabilities[place].numpy(), rounded.probabilities[place].numpy()

@@ -1,6 +1,6 @@
-"""What a process takes: memory while it detects, and seconds until it answers.
+"""What a process needs: memory while it detects, and seconds until it answers.
 
-Each figure is of a fresh process, since what ran before leaves its marks on the memory.
+Each figure comes from a fresh process, because earlier work changes how much memory is in use.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ T = TypeVar("T")
 
 _ROOT = Path(__file__).parents[2]
 _PHOTOGRAPH = _ROOT / "assets" / "cow.jpg"
-_LARGE = (4000, 3000)  # what a telephone's camera takes
-_LOOKED_AT = (20, 100, 200)  # pictures after which memory is read
-_SIDES = (250, 800)  # of those pictures, the least and the most
-_PATIENCE = 120.0  # seconds for the page
+_LARGE = (4000, 3000)  # the size of a phone's photographs
+_LOOKED_AT = (20, 100, 200)  # memory is read after this many pictures
+_SIDES = (250, 800)  # the smallest and the largest side of those pictures
+_PATIENCE = 120.0  # seconds to wait for the page
 _DETECT = """
 import sys
 from fastrcnn.cli import main
@@ -50,10 +50,10 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Memory:
-    """In MB of 10^6 bytes, of the command `detect`.
+    """The memory of the command `detect`, in MB of 10^6 bytes.
 
-    peak: the most that it ever took for a photograph, by its size. after: what it held after so
-    many pictures of all sizes in one process. most: the most that it ever took for those.
+    peak: the largest use for one photograph, by its size. after: the use after a number of
+    pictures of all sizes in one process. most: the largest use for all those pictures.
     """
 
     peak: dict[str, float]
@@ -63,15 +63,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from starting Python: until `import fastrcnn` is done; until `app.py` has answered
-    with its first page. A median of some turns each."""
+    """Seconds from the start of Python until `import fastrcnn` is done, and until `app.py` has
+    answered with its first page. Each is the median of several turns."""
 
     imported: float
     first_page: float
 
 
 def measure_memory(looked_at: Sequence[int] = _LOOKED_AT) -> Memory:
-    """Run `detect` in fresh processes. Raises FastRCNNError where the system does not tell."""
+    """Run `detect` in fresh processes. Raises FastRCNNError if the system does not say."""
     status()
     with TemporaryDirectory(prefix="fastrcnn-bench-") as folder:
         large = Path(folder) / "large.jpg"
@@ -85,7 +85,7 @@ def measure_memory(looked_at: Sequence[int] = _LOOKED_AT) -> Memory:
 
 
 def measure_start(turns: int = 3) -> Start:
-    """Start Python and the page so many times. Raises FastRCNNError where no page comes."""
+    """Start Python and the page `turns` times. Raises FastRCNNError if no page comes."""
     imported, first_page = [], []
     for _ in range(turns):
         imported.append(_seconds_to_import())
@@ -94,13 +94,13 @@ def measure_start(turns: int = 3) -> Start:
 
 
 def _in_fresh_process(work: Callable[..., T], *arguments: object) -> T:
-    # Spawned: a fork would begin with all that this process holds.
+    # Spawned, because a fork would start with this process's memory.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def _peak(photo: Path) -> float:
-    """What the command takes as a user starts it, in its own process."""
+    """The memory of the command in its own process, started as a user starts it."""
     command = [sys.executable, "-c", _DETECT, "detect", str(photo)]
     done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
@@ -118,7 +118,7 @@ def _over_many(looked_at: Sequence[int]) -> tuple[list[float], float]:
 
 
 def status() -> dict[str, float]:
-    """What Linux says of this process's memory, in MB."""
+    """This process's memory in MB, as Linux reports it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError as error:
@@ -157,7 +157,7 @@ def _seconds_to_page() -> float:
 
 def _answers(address: str) -> bool:
     try:
-        # Past any proxy that the environment names.
+        # Ignore any proxy that the environment names.
         with build_opener(ProxyHandler({})).open(address, timeout=_PATIENCE) as page:
             return b"Fast R-CNN" in page.read()
     except (URLError, ConnectionError):

@@ -1,8 +1,8 @@
-"""How fast each stage is, beside its reference, in one run and in turns.
+"""How fast each stage is beside its reference, both measured in one run, by turns.
 
-Timings of two things are only worth comparing when they were taken on the same machine at the same
-time: each row runs ours and the reference by turns and gives the medians, their spread and the
-ratio. Weights are random where only the time matters; nothing is fetched.
+Two timings can only be compared if they were taken on the same machine at the same time. So each
+row runs ours and the reference by turns and gives the medians, their spread and the ratio.
+Weights are random if only the time matters. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from fastrcnn.training.records import Step
 from fastrcnn.training.trainer import Trainer, build_model
 
 _CPU = torch.device("cpu")
-_STEADY = 0.1  # a row is measured until its medians are known to this share of themselves
+_STEADY = 0.1  # a row is measured until its medians are known to this relative precision
 _MOST_TURNS = 40
 _ROIS = 2000
 _PICTURE = (500, 375)  # width and height of the usual VOC photograph
@@ -73,8 +73,8 @@ class Machine:
 class SpeedRow:
     """One comparison. seconds, reference_seconds: of each turn. target: the ratio to reach.
 
-    The ratio says how many times faster ours is; where `floor` is set, how many times slower than
-    what this machine could do at best, which is to stay below the target.
+    The ratio says how many times faster ours is. If `floor` is set, it says how many times slower
+    ours is than the best this machine could do, and it must stay at or below the target.
     """
 
     name: str
@@ -86,13 +86,13 @@ class SpeedRow:
 
     @property
     def ratio(self) -> float:
-        """Of the medians."""
+        """The ratio of the medians."""
         ours, theirs = map(statistics.median, (self.seconds, self.reference_seconds))
         return ours / theirs if self.floor else theirs / ours
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is what it should be."""
+        """Whether the ratio reaches the target."""
         return self.ratio <= self.target if self.floor else self.ratio >= self.target
 
 
@@ -121,9 +121,9 @@ def _processor() -> str:
 def measure(name: str, turns: int = 5) -> SpeedRow:
     """The row of this name.
 
-    turns: how often ours and the reference run by turns at least, after one that is not counted.
+    turns: the least number of turns of ours and the reference, after one that is not counted.
     They go on until both medians are steady to a tenth, for at most 40 turns. Raises
-    MissingPackageError where OpenCV lacks what the row compares with.
+    MissingPackageError if OpenCV lacks the function that the row compares with.
     """
     return ROWS[name](name, turns)
 
@@ -151,7 +151,7 @@ def _in_turns(
 
 
 def is_steady(seconds: list[float]) -> bool:
-    """Whether the median is known to a tenth: McGill et al.'s interval (1978) is no wider."""
+    """Whether McGill et al.'s interval (1978) shows that the median is known to a tenth."""
     if len(seconds) < 2:
         return False
     low, median, high = statistics.quantiles(seconds, method="inclusive")
@@ -207,8 +207,8 @@ def _roi_pooling(name: str, turns: int) -> SpeedRow:
     pool = RoIPool("walkthrough")
 
     def ours() -> None:
-        # As the head takes them. Where the system is slow to hand out memory, the 200 MB of all at
-        # once would be what is measured.
+        # In parts, as the head takes them. All at once are 200 MB, and on some systems the slow
+        # allocation of memory would be measured instead.
         for _ in pool.parts(maps, rois, 128):
             pass
 
@@ -336,7 +336,7 @@ def _training_parts(
 
 @torch.no_grad()
 def _convolutions(name: str, turns: int) -> SpeedRow:
-    """Ours against as many multiplications in one large matrix product of the same precision."""
+    """Ours against large matrix products with as many multiplications in the same precision."""
     backbone = build_backbone("vgg16").eval()
     pixels = torch.rand(1, 3, 600, 800) * 255
     dtype = torch.bfloat16 if has_bfloat16(_CPU) else torch.float32

@@ -1,4 +1,4 @@
-"""The walk-through's way, piece by piece as it is taught: what the speed of ours is held to."""
+"""The walk-through's detector, piece by piece as it is taught: the reference for our speed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class WalkThrough(nn.Module):
 
 
 def preprocess(image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 RGB -> (1, 3, 224, 224), its aspect ratio lost."""
+    """(H, W, 3) uint8 RGB -> (1, 3, 224, 224). The aspect ratio is lost."""
     small = cv2.resize(image, (SIDE, SIDE)).astype(np.float32) / 255
     normal = (small - np.array(_MEAN, np.float32)) / np.array(_STD, np.float32)
     return torch.from_numpy(normal.transpose(2, 0, 1)[None].copy())
@@ -52,7 +52,7 @@ def preprocess(image: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def detect(network: WalkThrough, image: np.ndarray) -> list[tuple[int, float, np.ndarray]]:
-    """Label, score and box (xyxy) of what passes: OpenCV's proposals, a loop over the classes."""
+    """Label, score, box (xyxy) of each detection: OpenCV's proposals, a loop over the classes."""
     height, width = image.shape[:2]
     boxes = torch.from_numpy(opencv_selective_search(image)[:2000])
     scale = torch.tensor([SIDE / width, SIDE / height] * 2)
@@ -70,7 +70,7 @@ def detect(network: WalkThrough, image: np.ndarray) -> list[tuple[int, float, np
 
 
 def numpy_nms(boxes: np.ndarray, scores: np.ndarray, limit: float) -> list[int]:
-    """The places of the boxes (N, 4) that no better one overlaps by more than `limit`."""
+    """The indices of the boxes (N, 4) that no better kept box overlaps by more than `limit`."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     order, kept = scores.argsort()[::-1], []
     while len(order):
@@ -91,7 +91,7 @@ def training_step(
     labels: Tensor,
     targets: Tensor,
 ) -> float:
-    """One mini-batch, convolutions and all; gives its loss."""
+    """One mini-batch, with the convolutions. Gives its loss."""
     optimizer.zero_grad()
     cls_score, bbox_pred = network(images, rois)
     loss = multi_task_loss(cls_score, bbox_pred, labels, targets)

@@ -1,10 +1,12 @@
 """The command line: `python -m fastrcnn COMMAND --help`.
 
-Answers go to standard output, progress and errors to standard error. Exit code 0 is success, 1 an
-input that could not be used, 2 a command line that could not, 130 a run that was interrupted.
+Answers go to standard output, progress and errors to standard error. The exit code is 0
+for success, 1 for an input that could not be used, 2 for a wrong command line, and 130 for an
+interrupted run.
 
-A module is a command: its options beside its body. What takes seconds to import (torch, Numba) is
-imported in the body, so that `--help` and a wrong option are answered at once.
+Each command has its own module, with its options beside its body. Modules that take seconds to
+import (torch, Numba) are imported in the body, so that `--help` and a wrong option are answered at
+once.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
-    """Runs the command that was asked for; what stops it is one sentence and an exit code."""
+    """Runs the command. An error ends it with one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,16 +60,16 @@ class _Commands(TyperGroup):
 
 
 def _end_output(error: OSError) -> None:
-    """Errors of files are caught where they are read and written: this is standard output."""
-    # Python would try to write it again at exit, and complain.
+    """End after an error of standard output. Errors of files are caught where they are used."""
+    # Otherwise Python would write it again at exit and print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # Where whoever read it (head, say) has gone, nobody needs to be told.
+    # If the reader of a pipe (for example head) has ended, this is no error to report.
     if not isinstance(error, BrokenPipeError):
         print(f"error: The answer cannot be written: {reason(error)}.", file=sys.stderr)
 
 
 class _Notes(logging.Handler):
-    """What the package itself has to say, of several processes the first one's."""
+    """Shows the package's own log messages. Of several processes only the first one shows them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if shared.is_first_process():
@@ -80,7 +82,7 @@ app = typer.Typer(
     help="Fast R-CNN: find the objects in photographs, and train what finds them.",
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain text reads the same everywhere, and takes half the time
+    rich_markup_mode=None,  # plain text looks the same everywhere and takes half the time
 )
 for _command in (
     detect.detect,
@@ -100,7 +102,7 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, by default that of the process, and return its exit code."""
+    """Run one command and return its exit code. By default it is the process's command line."""
     log = logging.getLogger("fastrcnn")
     log.setLevel(logging.INFO)
     log.addHandler(_notes)

@@ -48,7 +48,7 @@ def compress(
         # In proportion, as the paper's 600 and 1000 are.
         resize = Resize(shorter=shorter, longer=round(shorter * 5 / 3))
         smaller.config = smaller.config.but(resize=resize)
-    # Its scores were measured before, and are not the new file's.
+    # The scores belong to the old file: they were measured before the compression.
     metadata["before_compression"] = {"metrics": metadata.pop("metrics", None)}
     save_checkpoint(out, smaller, metadata, half=half)
     before, after = (sum(p.numel() for p in m.head.parameters()) for m in (model, smaller))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fastrcnn.benchmarks.half_precision import Rounding
     from fastrcnn.data import Dataset
 
-_SHOWN = 0.5  # the score from which detect shows a detection
+_SHOWN = 0.5  # the command detect shows detections from this score on
 
 
 def half_precision(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_REASONS = 3  # told for pictures that are left out
+_REASONS = 3  # how many reasons are shown for left-out pictures
 
 # Values
 
@@ -158,7 +158,7 @@ Mode = Annotated[
 
 
 def open_data(paths: Sequence[Path], split: str, limit: int | None, skip_bad: bool) -> Dataset:
-    """The first pictures of a split, the bad ones left out and told where `skip_bad` says so."""
+    """The first pictures of a split. With `skip_bad`, bad ones are left out and reported."""
     from fastrcnn.data import open_datasets, without_bad_pictures
 
     if not skip_bad:
@@ -179,12 +179,12 @@ def open_data(paths: Sequence[Path], split: str, limit: int | None, skip_bad: bo
 
 def is_first_process() -> bool:
     """Whether this process is the one that prints, of those that `torchrun` started."""
-    # torch would tell it too, and takes seconds to import.
+    # torch knows it too, but takes seconds to import.
     return os.environ.get("RANK", "0") == "0"
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> tqdm:
-    """A progress bar with the time left, on a terminal and in the first process only."""
+    """A progress bar with the time left. Only the first process shows it, on a terminal."""
     hidden = None if is_first_process() else True
     return tqdm(items, desc=label, total=total, unit=" pictures", disable=hidden, file=sys.stderr)
 
@@ -195,15 +195,15 @@ def progress_of(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
 
 
 def say(line: str) -> None:
-    """A line on standard error that leaves a progress bar whole."""
+    """Print a line on standard error without breaking a progress bar."""
     tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[torch.device]:
-    """Work together with the other processes that `torchrun` started, if it did.
+    """Work together with the other processes that `torchrun` started, if there are any.
 
-    Gives the device that this process computes on, of several GPUs its own.
+    Gives the device of this process. If there are several GPUs, each process has its own.
     """
     from fastrcnn.runtime import distributed
     from fastrcnn.runtime.device import choose
@@ -219,13 +219,13 @@ def process_group(device: str = "cpu") -> Iterator[torch.device]:
 
 
 def check_target(target: str | None) -> None:
-    """Refuse, before the work is done, a file that could not be written after it."""
+    """Before the work, refuse a file that could not be written after it."""
     if target not in (None, "-") and not Path(target).parent.is_dir():
         raise FastRCNNError(f"{target} cannot be written: its folder does not exist.")
 
 
 def check_targets(json_file: str | None, coco_file: str | None) -> bool:
-    """The same for both, and whether one of them is standard output, which then gets no more."""
+    """Check both. Returns whether one is standard output, where nothing else is then printed."""
     for target in (json_file, coco_file):
         check_target(target)
     if json_file == coco_file == "-":
@@ -234,7 +234,7 @@ def check_targets(json_file: str | None, coco_file: str | None) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where there is none."""
+    """Make a folder and its parents if they do not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -252,7 +252,7 @@ def write_json(value: object, target: str | None) -> None:
         return
     path = Path(target)
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device, which nothing can replace
+        if path.exists() and not path.is_file():  # a pipe or a device, which cannot be replaced
             path.write_text(text, encoding="utf-8")
             return
         with atomic_write(path) as part:

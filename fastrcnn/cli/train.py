@@ -93,7 +93,7 @@ def train(
     settings = with_settings(RECIPES[recipe], changes or ())
     with shared.process_group(device) as own:
         pictures = shared.open_data(data, split, limit, skip_bad)
-        # The recipe sets validation pictures apart itself, or a COCO file has no other split.
+        # The recipe sets validation pictures apart itself, or the COCO file has no other split.
         has_val = not settings.validation_fraction and not data[0].is_file()
         val = shared.open_data(data[:1], val_split, val_limit, skip_bad) if has_val else None
         model = build_model(settings, pictures.classes, backbone_weights)
@@ -132,7 +132,7 @@ def _copy_weights(path: Path, model: FastRCNN) -> None:
 
 
 def _show_making(making: Iterable[Progress]) -> None:
-    """A bar for each kind of thing that is made beforehand."""
+    """A progress bar for each kind of preparation before the training."""
     bar, stage = None, ""
     for record in making:
         if bar is None or record.stage != stage:
@@ -146,7 +146,7 @@ def _show_making(making: Iterable[Progress]) -> None:
 
 
 def _follow(trainer: Trainer) -> int:
-    """Run the training and tell how it goes."""
+    """Run the training and show its progress."""
     from fastrcnn.training import records
 
     first = shared.is_first_process()
@@ -158,7 +158,7 @@ def _follow(trainer: Trainer) -> int:
         desc="training",
         disable=not first,
         file=sys.stderr,
-        # In a log, a line a minute will do.
+        # In a log, one line a minute is enough.
         mininterval=0.1 if terminal else 60,
     )
     with bar:

@@ -1,8 +1,8 @@
 """What each part of a trained detector is worth: the paper's small tables, on your own pictures.
 
-Every variant looks at the same pictures, most at the very same feature maps, so that differences
-are far surer than the mAPs themselves. How sure, the bootstrap says: the pictures are drawn again
-and again with replacement, and the spread of a difference over the draws is its standard error.
+Every variant sees the same pictures, and most see the same feature maps. So the differences are far
+more certain than the mAPs themselves. The bootstrap measures this: the pictures are drawn many
+times with replacement, and the spread of a difference over the draws is its standard error.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _MOST = 4000  # proposals
 _COUNTS = (300, 1000, _MOST)
 _SCORE_THRESHOLD = 0.01
 _SCORE_THRESHOLDS = (0.001, 0.05, 0.1, 0.5)
-_RANK_SHARES = (1 / 2, 1 / 4)  # of the rank of fc6 as it is
+_RANK_SHARES = (1 / 2, 1 / 4)  # shares of fc6's present rank
 _DRAWS = 200
 _IOU = 0.5
 
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One variant. mean_ap: area under the curve at IoU 0.5, in a mean over classes.
+    """One variant. mean_ap: the area under the curve at IoU 0.5, averaged over classes.
 
-    difference: to the detector as it is, and error: the standard error of that. boxes: detections
-    a picture on average.
+    difference: from the unchanged detector's mean_ap. error: the standard error of the difference.
+    boxes: the average number of detections a picture.
     """
 
     table: str
@@ -64,12 +64,12 @@ def ablate(
     progress: Callable[[Sequence[Annotation]], Iterable[Annotation]] = iter,
     only_others: bool = False,
 ) -> list[AblationRow]:
-    """Score `detector` as it is and changed in one thing at a time.
+    """Score `detector` unchanged, and with one change at a time.
 
-    others: further detectors by the name that their row is to have. progress: wraps the pictures as
-    they are gone through. only_others: change nothing, and compare with the others alone. The first
-    row is the detector as it is. In a group of processes each takes its share of the pictures and
-    all of them return all rows. Raises DataError, ImageError.
+    others: further detectors by the name of their row. progress: wraps the iteration over the
+    pictures. only_others: change nothing and compare only with the others. The first row is the
+    unchanged detector. In a group of processes each takes its share of the pictures, and all of
+    them return all rows. Raises DataError, ImageError.
     """
     changed = None if only_others else _changed_heads(detector)
     mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
@@ -156,7 +156,7 @@ def _variants(
 
 def _rows(found: Mapping[str, Variants], dataset: Dataset) -> list[AblationRow]:
     random = np.random.default_rng(0)
-    # How often each picture is drawn; the first time each of them once.
+    # How often each picture is drawn. In the first draw each picture comes once.
     share = np.full(len(dataset), 1 / len(dataset))
     draws = [np.ones(len(dataset), int), *random.multinomial(len(dataset), share, _DRAWS)]
     rows, standard = [], None
@@ -172,10 +172,10 @@ def _rows(found: Mapping[str, Variants], dataset: Dataset) -> list[AblationRow]:
 
 
 def drawn_mean_ap(matches: Sequence[Matches], dataset: Dataset, times: np.ndarray) -> float:
-    """mAP where each picture is in the data set `times` (N,) times over.
+    """mAP when picture i is in the data set `times[i]` times. times: (N,).
 
-    matches: of each class in turn. A class of which no object is drawn is left out; NaN where that
-    leaves none.
+    matches: one for each class. A class without a drawn object is left out. NaN if no class is
+    left.
     """
     scored = []
     for label, found in enumerate(matches, start=1):

@@ -2,9 +2,9 @@
 
 How a detection is judged (Everingham et al., IJCV 2010, section 4.2, and the challenge's own
 code): class by class, best score first, each detection belongs to the object of its picture that
-it overlaps most. With an IoU below the threshold, or when the object was already found, it is a
-false positive. Belonging to an object marked difficult, it counts for nothing. An object that
-no detection finds lowers the recall, unless it is difficult.
+it overlaps most. If the IoU is below the threshold, or the object was already found, it is a false
+positive. If the object is marked difficult, the detection does not count. An object that no
+detection finds lowers the recall, unless it is difficult.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def _or_none(value: float) -> float | None:
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray, eleven_point: bool) -> float:
-    """One number for a curve: recall and precision, each (D,), after each detection.
+    """One number for a curve of recall and precision, each (D,), after each detection.
 
     The precision at a recall is the best one reached at that recall or a higher one.
-    eleven_point: its mean at the recalls 0, 0.1, ..., 1; otherwise its integral over the recall.
+    eleven_point: the mean precision at the recalls 0, 0.1, ..., 1. Otherwise the integral over
+    the recall.
     """
     if eleven_point:
         return float(np.mean([precision[recall >= step / 10].max(initial=0) for step in range(11)]))
@@ -87,14 +88,15 @@ def evaluate(
 ) -> tuple[Evaluation, dict[str, Detections]]:
     """Run a detector on every picture and score what it finds.
 
-    detect: gives the Detections of each (H, W, 3) uint8 RGB picture in turn, with next to no score
-        threshold: the tail of the curve counts. It may take pictures ahead of what it gives; a
-        function of one picture becomes such a one by ``partial(map, function)``.
-    progress: wraps the pictures as they are gone through, for a progress bar.
+    detect: takes (H, W, 3) uint8 RGB pictures and gives the Detections of each in turn. Its score
+        threshold should be almost 0, because the end of the curve counts too. It may take further
+        pictures before it gives a result. ``partial(map, function)`` makes one from a function of
+        one picture.
+    progress: wraps the iteration over the pictures, for a progress bar.
     Returns the scores and the detections by image id. In a group of processes each takes every
     world-size-th picture and all of them return the whole result.
-    Raises ImageError for a picture that cannot be read, DataError for one of another size than its
-    annotation says or where the detector's classes are not the data set's.
+    Raises ImageError for a picture that cannot be read, DataError if a picture's size is not that
+    of its annotation or the detector's classes are not the data set's.
     """
     mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
     found: dict[str, Detections] = {}
@@ -125,9 +127,9 @@ def score_detections(
 ) -> Evaluation:
     """Score detections, given by image id, against the data set.
 
-    iou: the threshold of everything but ``map_coco``. Detections of other pictures are ignored.
-    Raises DataError where a picture has no entry (one without a detection has an empty one) or
-    the classes are not the data set's.
+    iou: the threshold of everything except ``map_coco``. Detections of other pictures are ignored.
+    Raises DataError if a picture has no entry or the classes are not the data set's. A picture
+    without a detection has an empty entry.
     """
     missing = [item.image_id for item in dataset if item.image_id not in detections]
     if missing:
@@ -171,9 +173,9 @@ def _mean(values: Sequence[float]) -> float:
 class Matches:
     """D detections of one class in a whole data set, best score first.
 
-    overlap: (D,) the IoU with the object overlapped most. truth: (D,) that object's number.
-    difficult: (D,) whether it is a difficult one. positives: how many objects count.
-    image, row: (D,) where each detection is: the picture's number, the place among its detections.
+    overlap: (D,) the IoU with the object that it overlaps most. truth: (D,) that object's number.
+    difficult: (D,) whether that object is difficult. positives: how many objects count.
+    image, row: (D,) each detection's picture number, and its place in that picture's detections.
     """
 
     overlap: np.ndarray
@@ -240,7 +242,7 @@ def match(detections: Mapping[str, Detections], dataset: Dataset, label: int) ->
 
 
 def exact_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU (N, M) in double precision, so that one which is a threshold exactly reaches it."""
+    """IoU (N, M) in double precision, so that an IoU exactly at a threshold reaches it."""
     return box_ops.iou(*(torch.from_numpy(array.astype(np.float64)) for array in (a, b))).numpy()
 
 
@@ -248,8 +250,8 @@ def load_detections(path: str | Path, dataset: Dataset) -> dict[str, Detections]
     """Saved detections, as ``detect --json`` writes them, by the data set's image ids.
 
     A picture is recognised by its file's name without folder and extension; others are ignored.
-    Raises DataError, naming file and field, for what is missing or has the wrong type, a class
-    that the data set does not have, a picture that comes twice or has another size.
+    Raises DataError, which names file and field, for a field that is missing or has the wrong type,
+    a class that the data set does not have, and a picture that comes twice or has another size.
     """
     by_name: dict[str, Annotation] = {}
     for annotation in dataset:

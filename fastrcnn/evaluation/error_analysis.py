@@ -2,8 +2,8 @@
 
 Each of the surest false positives of a class has one cause, the first of these that holds:
 
-* ``localisation``: it overlaps an object of its own class, by too little (IoU 0.1 to 0.5) or as a
-  second detection of one that was found already;
+* ``localisation``: it overlaps an object of its own class, but too little (IoU 0.1 to 0.5), or the
+  object was found already;
 * ``similar``: it overlaps an object of a similar class by 0.1 or more;
 * ``other``: it overlaps an object of any other class by 0.1 or more;
 * ``background``: none of these.
@@ -21,9 +21,9 @@ from fastrcnn.detections import Detections
 from fastrcnn.evaluation.average_precision import exact_iou, match
 
 KINDS = ("localisation", "similar", "other", "background")
-_NEAR = 0.1  # IoU from which a detection has to do with an object at all
+_NEAR = 0.1  # from this IoU on, a detection is compared with an object
 
-# Hoiem et al.'s groups of Pascal VOC classes, a class may be in two.
+# Hoiem et al.'s groups of Pascal VOC classes. A class may be in two groups.
 _GROUPS = (
     {"aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"},
     {"bird", "cat", "cow", "dog", "horse", "person", "sheep"},
@@ -58,7 +58,7 @@ def worst_false_positives(
 ) -> dict[str, list[FalsePositive]]:
     """The `count` surest false positives of each class, surest first.
 
-    detections: by image id, one entry a picture. iou: from which a detection is right.
+    detections: by image id, one entry a picture. iou: a detection is right from this IoU on.
     """
     worst = {}
     for label, name in enumerate(dataset.classes, start=1):
@@ -96,7 +96,7 @@ def missed_objects(
     iou: float = 0.5,
     limit: int = 2000,
 ) -> list[Missed]:
-    """The objects, difficult ones left out, that none of the best `limit` proposals reaches.
+    """The objects that none of the best `limit` proposals reaches, without difficult ones.
 
     proposals: (R, 4) best first, for each picture.
     """

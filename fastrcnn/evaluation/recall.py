@@ -1,4 +1,4 @@
-"""How many objects the proposals reach: ours and OpenCV's on the same pictures."""
+"""How many objects the proposals reach. Compares ours with OpenCV's on the same pictures."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def proposal_recall(
     iou: float = 0.5,
     limit: int = 2000,
 ) -> ProposalQuality:
-    """Measure proposals, (R, 4) best first for each picture, by the objects that are not difficult.
+    """Measure how well proposals, (R, 4) best first for each picture, cover the objects.
 
-    limit: how many of a picture's proposals are used.
-    Raises ValueError where there are more or fewer sets of proposals than pictures.
+    Difficult objects are left out. limit: how many of a picture's proposals are used.
+    Raises ValueError if the number of sets of proposals is not the number of pictures.
     """
     best: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -80,9 +80,9 @@ class RecallRow:
 def opencv_selective_search(image: np.ndarray) -> np.ndarray:
     """OpenCV's own "fast" selective search on a (H, W, 3) uint8 RGB picture -> (R, 4) float32.
 
-    Run, as ours is, on a picture of at most 500 pixels, its boxes scaled back. Their order differs
-    from call to call, since OpenCV ranks with C's rand(). Raises MissingPackageError where OpenCV
-    has no ximgproc, which only its contrib builds have.
+    Like ours, it runs on a picture of at most 500 pixels, and its boxes are scaled back. Their
+    order differs from call to call, because OpenCV ranks with C's rand(). Raises
+    MissingPackageError if OpenCV has no ximgproc. Only its contrib builds have it.
     """
     if not hasattr(cv2, "ximgproc"):
         raise MissingPackageError(
@@ -107,12 +107,12 @@ def compare_recall(
     iou: float = 0.5,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Iterator[RecallRow]:
-    """Recall of our proposals and, where OpenCV can, of OpenCV's, at most `limit` a picture.
+    """Recall of our proposals, then of OpenCV's, with at most `limit` proposals a picture.
 
-    progress: wraps the pictures as they are gone through, for a progress bar. Raises DataError
-    where there is no object to reach or a picture is of another size than its annotation says,
-    ImageError for a picture that cannot be read, and MissingPackageError before OpenCV's row where
-    its build cannot.
+    progress: wraps the iteration over the pictures, for a progress bar. Raises DataError if there
+    is no object to reach or a picture's size is not that of its annotation, ImageError for a
+    picture that cannot be read, and MissingPackageError before OpenCV's row if OpenCV's build has
+    no selective search.
     """
     if all(annotation.difficult.all() for annotation in dataset):
         raise DataError(f"{dataset.name} has no object that counts; use more or other pictures.")

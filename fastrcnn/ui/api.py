@@ -96,7 +96,7 @@ def build(detector: Detector, limits: Limits) -> None:
         score_threshold = gr.Number(0.5, label="score_threshold")
         nms_threshold = gr.Number(0.3, label="nms_threshold")
         mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
-        # Not gr.JSON: its schema says nothing, and MCP clients refuse that.
+        # Not gr.JSON: its schema is empty, and MCP clients refuse an empty schema.
         box = input_of_schema(_FOUR_NUMBERS, "box")
         channel = gr.Number(0, label="channel")
         pooling = gr.Dropdown(list(POOLINGS), value="paper", label="pooling")
@@ -120,7 +120,7 @@ def build(detector: Detector, limits: Limits) -> None:
 
 @contextmanager
 def _errors_in_a_sentence() -> Iterator[None]:
-    """Hand the project's own errors to the caller, without a traceback on the server."""
+    """Send the project's own errors to the caller, without a traceback on the server."""
     try:
         yield
     except FastRCNNError as error:

@@ -33,8 +33,8 @@ from fastrcnn.ui.texts import I18N, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
 
-# Gradio's footer links to its own site, and the page needs no other host. Korean breaks between
-# words, as in the views.
+# Gradio's footer links to Gradio's site, but the page needs no other host. Korean lines break
+# between words, as in the views.
 _CSS = (
     "footer { display: none !important; } "
     "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
@@ -43,7 +43,7 @@ _SWEEP_SECONDS = 10.0
 
 
 class Page(gr.Blocks):
-    """The interface, with its limits and what it keeps of its visitors.
+    """The interface, with its limits and the visitors' pictures and trainings.
 
     present: how many connections each session keeps open to say that its page is still shown.
     """
@@ -62,8 +62,8 @@ def build(
 ) -> Page:
     """The page for a detector.
 
-    assets: the folder of the example photographs. analyses, runs: where the visitors' pictures and
-    trainings are kept, by default within `limits`.
+    assets: the folder of the example photographs. analyses, runs: keep the visitors' pictures and
+    trainings. By default they are new ones with these `limits`.
     """
     uploads.prepare()
     examples = read_examples(assets)
@@ -85,7 +85,7 @@ def build(
             runs.close(session_of(request))
 
         page.unload(leave)
-    # If the API were open, its callers would not have to queue.
+    # With an open API, its callers could skip the queue.
     return page.queue(max_size=limits.queue, api_open=False)
 
 
@@ -93,23 +93,23 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
     """Serve the page; `options` are those of Gradio's own `launch`.
 
     mcp: serve the endpoints as tools of an MCP server too, at /gradio_api/mcp/ of the page. Raises
-    MissingPackageError where the package that this needs is not installed.
+    MissingPackageError if the package for this is not installed.
     """
     if mcp and find_spec("mcp") is None:
         raise MissingPackageError("The MCP server", '"gradio[mcp]"')
     limits = page.limits
     return page.launch(
         i18n=I18N,
-        mcp_server=mcp or None,  # None: as the environment variable GRADIO_MCP_SERVER says
+        mcp_server=mcp or None,  # None: the environment variable GRADIO_MCP_SERVER decides
         theme=gr.themes.Default(),
         css=_CSS,
         max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
         footer_links=[],
-        # Nothing that visitors send or get is kept or passed on.
+        # Nothing that visitors send or receive is kept or passed on.
         run_history=False,
         enable_monitoring=False,
-        # Gradio keeps what it knows of a session until so many others have come.
+        # Gradio keeps the state of a session until this many other sessions have come.
         state_session_capacity=2 * limits.pictures,
         app_kwargs={
             "routes": [modules.route()],
@@ -124,7 +124,7 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
 
 @asynccontextmanager
 async def _kept_clean(page: Page) -> AsyncIterator[None]:
-    """Removes old files, closes sessions that are over and frees their memory, again and again."""
+    """Again and again: removes old files, closes ended sessions and frees their memory."""
 
     async def clean() -> None:
         seconds = page.limits.file_seconds
@@ -150,7 +150,7 @@ def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> N
     page = build(detector, limits=limits)
     launch(page, prevent_thread_lock=True, **options)
     if first := first_of(examples):
-        # After the page is served, because it takes seconds.
+        # It takes seconds, so the page is served first.
         threading.Thread(target=_warm, args=(page.analyses, examples[first]), daemon=True).start()
     page.block_thread()
 

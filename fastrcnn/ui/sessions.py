@@ -2,8 +2,8 @@
 
 The detector is the one that ships with the project, or one that the visitor has trained. The
 browser names a picture by a token that nobody can guess. A visitor has one picture at a time. It is
-freed when another takes its place, when the visitor leaves, or when the limits are reached and
-nobody's picture has been unused for longer.
+freed when another picture replaces it or when the visitor leaves. When the limits are reached, the
+picture that has been unused for longest is freed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Gone(FastRCNNError):
 class Analysis:
     """A picture being analysed or done.
 
-    name: the file's, as its owner calls it. detector: whose steps are shown. stage: the last one
-    that is done. example: the name of the example that it is, None for a visitor's own picture.
-    objects: what is truly on the picture, where that is known, ``{"label", "box", "difficult"}``
-    each. session: its owner's, once it is open. size: the bytes that it holds beside what all
-    visitors share.
+    name: the file's name on its owner's machine. detector: the detector whose steps are shown.
+    stage: the last finished stage. example: the example's name, None for a visitor's own picture.
+    objects: the true objects of the picture if they are known, each ``{"label", "box",
+    "difficult"}``. session: the owner's session, once the picture is open. size: its bytes, without
+    those that all visitors share.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Analyses:
     def __init__(
         self, detector: Detector, limits: Limits | None = None, memory: Memory | None = None
     ) -> None:
-        """memory: counts what is kept here; by default nothing else."""
+        """memory: counts what is kept here. By default it counts nothing else."""
         self.detector = detector
         self._limits = limits or Limits()
         self._memory = memory or Memory(self._limits)
@@ -82,7 +82,7 @@ class Analyses:
             return analysis
 
     def open(self, session: str, analysis: Analysis) -> str:
-        """Keep a session's new picture in the place of its old one; returns its token."""
+        """Replace a session's picture with a new one. Returns the new token."""
         token = secrets.token_urlsafe(16)
         with self._lock:
             self._forget(session)
@@ -95,7 +95,7 @@ class Analyses:
         return token
 
     def use(self, session: str, detector: Detector | None) -> None:
-        """Use this detector for a session's next pictures; None: the one that ships.
+        """Use this detector for a session's next pictures. None: the project's own detector.
 
         Raises Full where there is no memory for it.
         """
@@ -114,14 +114,14 @@ class Analyses:
         return self._trained.get(session, self.detector)
 
     def close(self, session: str) -> None:
-        """Free what a session holds."""
+        """Free a session's picture and detector."""
         with self._lock:
             self._forget(session)
             self._trained.pop(session, None)
             self._last_request.pop(session, None)
 
     def close_absent(self, present: Container[str]) -> None:
-        """Free what sessions hold that are not present and made no request for `away_seconds`."""
+        """Free the memory of absent sessions that made no request for `away_seconds`."""
         until = time.monotonic() - self._limits.away_seconds
         for session, last in list(self._last_request.items()):
             if last < until and session not in present:
@@ -131,7 +131,7 @@ class Analyses:
         return self._by_token.get(self._tokens.get(analysis.session, "")) is analysis
 
     def held(self, session: str | None) -> int:
-        """The bytes that a session's picture and detector take; None: all sessions'."""
+        """The bytes of a session's picture and detector. None: those of all sessions."""
         with self._lock:
             analyses = [a for a in self._by_token.values() if session in (None, a.session)]
             trained = [d.model for s, d in self._trained.items() if session in (None, s)]
@@ -143,9 +143,9 @@ class Analyses:
             del self._by_token[token]
 
     def analyse(self, analysis: Analysis, picture: np.ndarray) -> Iterator[Stage]:
-        """Run its detector, keeping each stage in `analysis`; an example is run once for all.
+        """Run its detector and keep each stage in `analysis`. All visitors share an example's run.
 
-        Raises Full, and frees the picture, where there is no memory for it.
+        If there is no memory for the picture, it is freed and Full is raised.
         """
         compile_ahead.wait()
         if analysis.example is None or analysis.detector is not self.detector:
@@ -169,7 +169,7 @@ class Analyses:
             yield stage
 
     def _make_room(self, analysis: Analysis) -> None:
-        """Count the picture, and free others' for it, the one unused for longest first."""
+        """Count the picture. Others are freed to make room, the one unused for longest first."""
         analysis.size = size_of(analysis.stage)
         session = analysis.session
         while self._memory.left(session) >= 0 > self._memory.left(None):

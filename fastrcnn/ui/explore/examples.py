@@ -1,4 +1,4 @@
-"""The photographs that come with the project, and the true boxes of what they show."""
+"""The photographs that come with the project, and the true boxes of their objects."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fastrcnn.images import load_image
 
 ASSETS = Path(__file__).parents[3] / "assets"
 _THUMBNAIL = 96  # pixels of height
-# One near and two far: there is something to see at every step.
+# It shows one near and two far objects, so every step has something to show.
 _FIRST = "cow"
 
 
 @dataclass(frozen=True)
 class Example:
-    """name: the file's, without its ending. objects: ``{"label", "box", "difficult"}`` each."""
+    """name: the file's name without its ending. objects: each ``{"label", "box", "difficult"}``."""
 
     name: str
     path: Path
@@ -27,7 +27,7 @@ class Example:
 
 
 def read_examples(folder: Path = ASSETS) -> dict[str, Example]:
-    """The JPEG photographs of a folder by name, with the objects that its objects.json tells of."""
+    """The JPEG photographs of a folder by name, with their objects from its objects.json."""
     listed = folder / "objects.json"
     objects = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
     return {
@@ -37,12 +37,12 @@ def read_examples(folder: Path = ASSETS) -> dict[str, Example]:
 
 
 def first_of(examples: dict[str, Example]) -> str | None:
-    """The example that the page opens with, if there is any."""
+    """The example that the page opens with, if there is one."""
     return _FIRST if _FIRST in examples else next(iter(examples), None)
 
 
 def thumbnail(example: Example) -> np.ndarray:
-    """The photograph made small, (h, w, 3) uint8 RGB."""
+    """A small copy of the photograph, (h, w, 3) uint8 RGB."""
     image = load_image(example.path)
     width = max(round(image.shape[1] * _THUMBNAIL / image.shape[0]), 1)
     return cv2.resize(image, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA)

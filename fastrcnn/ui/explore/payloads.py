@@ -1,4 +1,4 @@
-"""What the page shows of a trace, as plain values for JSON. Nothing is computed a second time.
+"""What the page shows of a trace, as plain values for JSON. Nothing is computed twice.
 
 R proposals, K classes with background at 0, C channels of an h x w map, S x S bins.
 """
@@ -25,7 +25,7 @@ from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 from fastrcnn.training.batches import Sample
 
-LONGEST_SHOWN = 1200  # pixels; a larger picture is sent smaller, but boxes stay in its own pixels
+LONGEST_SHOWN = 1200  # pixels; a larger picture is shrunk, but boxes stay in its original pixels
 _STRONGEST = 12  # channels in the strip
 _FOUND_IOU = 0.5
 
@@ -82,7 +82,7 @@ def data_url(image: np.ndarray, kind: str, **options: Any) -> str:
 
 
 def runs(segmentations: tuple[Segmentation, ...], proposals: Proposals | None) -> list[dict]:
-    """The ways of grouping, in the order of `Proposals.hierarchies` once that is known."""
+    """The ways of grouping, in the order of `Proposals.hierarchies` if that is known already."""
     if proposals is not None and proposals.hierarchies:
         return [
             {
@@ -120,7 +120,7 @@ def segments(labels: np.ndarray) -> dict:
 
 
 def hierarchy(run: Hierarchy) -> dict:
-    """The starting segments, and for each merge what it joined and why."""
+    """The starting segments, and for each merge which regions it joined and why."""
     return segments(run.labels) | {
         "merges": run.merges.tolist(),
         "similarities": np.round(run.similarities, 4).tolist(),
@@ -132,7 +132,7 @@ def hierarchy(run: Hierarchy) -> dict:
 
 
 def proposals(found: Proposals, count: int) -> dict:
-    """The `count` best boxes, in order, and for each the run and the region it came from."""
+    """The `count` best boxes in order, each with the run and the region that it came from."""
     return {
         "boxes": np.round(found.boxes[:count], 1).tolist(),
         "sources": found.sources[:count].tolist(),
@@ -140,7 +140,7 @@ def proposals(found: Proposals, count: int) -> dict:
 
 
 def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
-    """What the head says of one box: (K,), (K, 4), (K, 4)."""
+    """The head's outputs for one box: (K,), (K, 4), (K, 4)."""
     return {
         "probabilities": numbers(probabilities, 5),
         "deltas": numbers(deltas, 5),
@@ -163,7 +163,7 @@ def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict
 def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None) -> dict:
     """RoI pooling and the head of one box, and one channel of it cell by cell.
 
-    channel: by default the one with the largest pooled value.
+    channel: by default the channel with the largest pooled value.
     """
     channels, height, width = trace.features.shape[1:]
     largest = seen.pooled.flatten(1).amax(dim=1)
@@ -201,7 +201,7 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
 
 
 def mosaic(seen: Inspection) -> dict:
-    """All channels' pooled maps as bytes, 255 the largest value of all."""
+    """All channels' pooled maps as bytes. 255 is the largest value of all."""
     largest = max(seen.pooled.max().item(), 1e-9)
     levels = (seen.pooled.clamp(min=0) * (255 / largest)).round().to(torch.uint8)
     packed = zlib.compress(levels.numpy().tobytes(), 1)
@@ -232,7 +232,7 @@ def truth(boxes: Tensor, truths: Tensor) -> list[dict]:
     """How well the ranked proposals (R, 4) cover each true box (G, 4).
 
     first: the rank, from 0, of the first proposal with IoU 0.5, or None. best, iou: the proposal
-    that overlaps most.
+    with the largest overlap, and its IoU.
     """
     found = []
     for overlaps in iou(truths, boxes):

@@ -1,8 +1,8 @@
 """The Explore tab: every step of the detector on one photograph, linked to one chosen box.
 
-An upload or an example starts an analysis. Its stages reach the browser as small notes, which are
-the value of the view: which picture (a token), which stage, and its name. The view then requests
-what it shows from the functions of `_Server`.
+An upload or an example starts an analysis. For each stage the browser gets a small note as the
+view's value: the picture's token, the stage, and the picture's name. The view then requests what it
+shows from the functions of `_Server`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, replyi
 from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import gradio_text, text, text_of
 
-# Runs in the browser before the upload is analysed, so that the view can show what is going on.
+# Runs in the browser before the upload is analysed, so that the view can show what happens.
 _NOTE_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('explore-upload')); return [p]; }"
 
 
@@ -90,7 +90,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
 
     def analyse(analysis: Analysis, picture: Path | np.ndarray, session: str) -> Iterator[dict]:
         try:
-            # Read it first. The open picture stays where this one cannot be read.
+            # Read it first: if it cannot be read, the open picture stays.
             image = load_image(picture)
         except FastRCNNError as error:
             yield error_note(text_of(error))
@@ -121,7 +121,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
                 sources=["upload", "webcam", "clipboard"],
                 buttons=[],
                 height=130,
-                # Gradio shows this one in English only.
+                # Gradio shows this text in English only.
                 alt_text=text("page.photo.alt"),
                 elem_id="photo",
             )
@@ -144,7 +144,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         "concurrency_id": "analysis",
         "api_visibility": "private",
     }
-    # Not preprocessed: Gradio would open the file itself and fail in words of its own.
+    # Not preprocessed: Gradio would open the file itself and fail with its own message.
     uploaded = photo.change(upload, photo, view, preprocess=False, js=_NOTE_UPLOAD, **options)
     chosen = view.example(choose, None, view, **options)
     untrained = view.untrain(untrain, None, view, **options)
@@ -276,13 +276,13 @@ class _Server:
 
 
 def _selection(inputs: dict) -> tuple[float, float, float | None]:
-    """Score threshold, NMS threshold, and the IoU from which boxes vote; None: they do not."""
+    """Score threshold, NMS threshold, and the IoU from which boxes vote (None: no vote)."""
     score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
     return score, nms, VOTE_THRESHOLD if boolean(inputs.get("vote", True), "vote") else None
 
 
 def _chosen(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:
-    """The chosen proposal's index and box, or None and a box of the visitor's own."""
+    """The chosen proposal's index and box, or None and the visitor's own box."""
     chosen = inputs.get("box")
     if isinstance(chosen, list):
         return None, box(chosen, *trace.image.shape[:2])

@@ -1,6 +1,7 @@
-"""The one module that uses names of Gradio which Gradio does not document.
+"""The only module that uses undocumented names of Gradio.
 
-A new version of Gradio may move any of them. Each has a test in tests/ui/hosting that fails then.
+A new version of Gradio may move any of them. Each has a test in tests/ui/hosting, which then
+fails.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ HEARTBEAT = f"{API_PREFIX}/heartbeat/"
 CANCEL = f"{API_PREFIX}/cancel"
 RESET = f"{API_PREFIX}/reset"
 MCP = f"{API_PREFIX}/mcp"
-# The page needs none of these. They fetch what lies on another host, write a session's state to a
-# file, or send for as long as somebody listens.
+# The page needs none of these. They fetch from other hosts, write a session's state to a file, or
+# send for as long as the client stays connected.
 CLOSED = (
     *(f"{FILE}http:", f"{FILE}https:", f"{API_PREFIX}/file/", f"{API_PREFIX}/proxy="),
     *(f"{API_PREFIX}/deep_link", f"{API_PREFIX}/dev/", f"{API_PREFIX}/custom_component/"),
@@ -36,11 +37,11 @@ CLOSED = (
 )
 
 
-# Functions of a page. Gradio names each by a number; those that programs may call have a name too.
+# Functions of a page. Each has a number. Those that programs may call have a name too.
 
 
 def function_inputs(page: gr.Blocks, number: object) -> list[Block] | None:
-    """The inputs of a function, None where the page has no function of this number."""
+    """The inputs of a function, or None if the page has no function with this number."""
     function = page.fns.get(number) if type(number) is int else None
     return None if function is None else list(function.inputs)
 
@@ -63,12 +64,12 @@ def named_inputs(page: gr.Blocks, number: int) -> dict[str, Block]:
 
 
 def default_value(block: Block) -> Any:
-    """What an input holds where a program gives nothing, None where it must give something."""
+    """An input's default value for programs, or None if a program must give a value."""
     return getattr(block, "value", None)
 
 
 def has_component(page: gr.Blocks, number: object) -> bool:
-    """Whether the page has a component of this number."""
+    """Whether the page has a component with this number."""
     return type(number) is int and number in page.blocks
 
 
@@ -86,12 +87,12 @@ def serves_mcp(page: gr.Blocks) -> bool:
 
 
 def event_values(event: gr.EventData) -> dict:
-    """What a custom view's script sent with an event; empty where that is no object."""
+    """The data that a custom view's script sent with an event. Empty if it is not an object."""
     return event._data if isinstance(event._data, dict) else {}
 
 
 def is_known(page: gr.Blocks, name: str | None) -> bool:
-    """Whether Gradio has messages, or had them, for a session or for an event without one."""
+    """Whether Gradio has or had messages for a session, or for an event without a session."""
     queue = page._queue
     return (
         name in queue.pending_messages_per_session
@@ -110,5 +111,5 @@ def session_not_found() -> str:
 
 
 def known_files(page: gr.Blocks) -> list[set[str]]:
-    """The names of files that Gradio remembers; it never forgets one by itself."""
+    """The file names that Gradio remembers. It never forgets one by itself."""
     return page.temp_file_sets

@@ -1,7 +1,7 @@
 """Requests with a JSON body, rebuilt from the fields that the page knows.
 
-Gradio would take much more: it fetches the address of whatever is marked as a file, and fails with
-a traceback on fields of the wrong kind.
+Gradio itself accepts much more. It fetches the address of any value that is marked as a file, and
+it fails with a traceback on fields of the wrong type.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from gradio.blocks import Block
 from fastrcnn.ui.hosting import gradio_private as gradio
 from fastrcnn.ui.hosting.refused import Refused
 
-_UNCHECKED = (gradio.CANCEL, gradio.RESET)  # Gradio checks all of what these take
+_UNCHECKED = (gradio.CANCEL, gradio.RESET)  # Gradio checks all inputs of these
 
 
 class JsonRequests:
-    """The requests that one page takes."""
+    """The requests that one page accepts."""
 
     def __init__(self, page: gr.Blocks) -> None:
         self._page = page
 
     def checked(self, path: str, body: bytes) -> bytes:
-        """What Gradio is to read in place of `body`. Raises Refused."""
+        """The body that Gradio reads instead of `body`. Raises Refused."""
         if path in _UNCHECKED:
             return body
         try:
@@ -91,9 +91,9 @@ class JsonRequests:
 
 
 def _input(value: object, block: Block) -> object:
-    """An input's value. Of a picture only its path, which the endpoints check, and its name.
+    """An input's value. Of a picture only the name and the path, which the endpoints check.
 
-    Nothing is marked as a file, for Gradio would fetch it from the address that it gives.
+    Nothing is marked as a file, because Gradio would fetch the file from its given address.
     """
     if not isinstance(block, gr.Image):
         return _without_files(value)

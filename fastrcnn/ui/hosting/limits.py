@@ -1,4 +1,4 @@
-"""How much of the page one visitor, and all of them together, may use.
+"""Limits of what one visitor, and all visitors together, may use.
 
 Each limit is also an environment variable: FASTRCNN_UPLOAD_MB is `upload_mb`. A megabyte, MB, has
 2**20 bytes.
@@ -17,9 +17,9 @@ from fastrcnn.images import MAX_PIXELS
 from fastrcnn.runtime.settings import Settings
 
 _PREFIX = "FASTRCNN_"
-# Variables with the prefix that other modules read.
+# Variables with the same prefix that other modules read.
 _OTHERS = ("FASTRCNN_CACHE", "FASTRCNN_CHECKPOINT")
-_PILLOW_PIXELS = 178_956_970  # above which Pillow opens no picture
+_PILLOW_PIXELS = 178_956_970  # Pillow opens no larger picture
 
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -32,10 +32,10 @@ class Limits(Settings):
     upload_mb: Amount = 64
     """Of one uploaded file."""
     uploads_mb: Amount = 1024
-    """Of all files that the page keeps at a time, each counted as a quarter of a MB at least; and
-    of the bodies of all requests that are being answered."""
+    """Of all files that the page keeps at a time. Each counts as a quarter of a MB at least. The
+    bodies of all requests in progress have the same limit."""
     file_seconds: Amount = 600
-    """After which a file that nobody read is deleted; one that was read is deleted sooner."""
+    """The time after which an unread file is deleted. A file that was read is deleted sooner."""
     pixels: Annotated[int, Field(gt=0, le=_PILLOW_PIXELS)] = MAX_PIXELS
     """Of a picture."""
 
@@ -51,9 +51,9 @@ class Limits(Settings):
     open_trainings: Count = 8
     """Trainings in all, paused and waiting ones included."""
     idle_minutes: Amount = 10
-    """After which a training that stands still gives its place to a visitor who has none."""
+    """The time after which an idle training gives its place to another visitor's training."""
     training_minutes: Amount = 120
-    """That one training may compute, preparations included."""
+    """The computing time of one training, preparations included."""
     batch_pictures: Count = 16
     """Pictures in a training's mini-batch."""
     batch_rois: Count = 2048
@@ -61,22 +61,22 @@ class Limits(Settings):
 
     # Memory
     session_mb: Amount = 3072
-    """That one visitor's picture, its analysis, their trained detector and a training may hold."""
+    """Memory of one visitor: a picture with its analysis, a trained detector and a training."""
     memory_mb: Amount = 6144
-    """The same of all visitors."""
+    """Memory of all visitors together."""
     pictures: Count = 32
     """Analysed pictures that are kept at a time."""
     away_seconds: Amount = 150
-    """After which the memory of a visitor is freed who has closed the page, or who no longer asks
-    after a training. Browsers ask once a minute at least, even for a page that is out of sight."""
+    """The time after which a visitor's memory is freed, once the page is closed or no longer asks
+    about its training. Browsers ask at least once a minute, even for a hidden page."""
     cache_mb: Amount = 4096
-    """Of what trainings on the built-in pictures keep on disk."""
+    """Disk space of the caches of trainings on the built-in pictures."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:
         """The limits that the variables FASTRCNN_... ask for. Raises FastRCNNError.
 
-        A variable with this prefix that is no limit is refused, so that a slip in a name is seen.
+        An unknown variable with this prefix is refused, so that a misspelt name is noticed.
         """
         names = {_PREFIX + name.upper(): name for name in cls.model_fields}
         values: dict[str, Any] = {}
@@ -91,13 +91,13 @@ class Limits(Settings):
         try:
             return cls(**values)
         except RecipeError as error:
-            # It begins with the field's name.
+            # The message begins with the field's name.
             name, rest = str(error).split(" ", 1)
             raise FastRCNNError(f"{_PREFIX}{name.upper()} {rest}") from None
 
 
 def _number(text: str) -> int | float | str:
-    """A variable's value, or the text itself where it is no number."""
+    """A variable's value as a number, or the text itself if it is not a number."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -1,6 +1,6 @@
-"""How much memory visitors hold, and how much they may.
+"""How much memory visitors use, and how much they may use.
 
-Counted are the arrays and tensors that are kept: a picture with its analysis, a detector that a
+This counts the arrays and tensors that are kept: a picture with its analysis, a detector that a
 visitor trained, and a training's network, gradients and optimizer state.
 """
 
@@ -26,13 +26,13 @@ MB = 2**20
 
 
 class Full(FastRCNNError):
-    """A visitor, or all of them together, would hold more memory than they may."""
+    """A visitor, or all visitors together, would use more memory than allowed."""
 
 
 class Memory:
     """The memory that sessions hold.
 
-    holders: functions that give the bytes a session holds, or with None those of all sessions.
+    holders: functions that return the bytes of a session, or with None those of all sessions.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -40,14 +40,14 @@ class Memory:
         self.holders: list[Callable[[str | None], int]] = []
 
     def left(self, session: str | None) -> float:
-        """The bytes that a session may still take; with None, that all sessions may."""
+        """The bytes that a session may still take. None: that all sessions may still take."""
         most = self._limits.memory_mb if session is None else self._limits.session_mb
         return most * MB - sum(held(session) for held in self.holders)
 
     def check(self, session: str, size: float, freed: float = 0) -> None:
-        """Raises Full where a session may not take `size` bytes more.
+        """Raises Full if a session may not take `size` more bytes.
 
-        freed: the bytes that it gives up for them.
+        freed: the bytes that it frees in exchange.
         """
         shown = f"{size / MB:,.0f}"
         if self.left(session) + freed < size:
@@ -59,7 +59,7 @@ class Memory:
 
 
 def size_of(*held: object) -> int:
-    """The bytes of all arrays and tensors in dataclasses, tuples, lists and modules, each once."""
+    """The bytes of all arrays and tensors in dataclasses, tuples, lists, modules, each once."""
     sizes: dict[int, int] = {}
     _add_sizes(held, sizes)
     return sum(sizes.values())

@@ -1,8 +1,8 @@
-"""What reaches Gradio at all: a middleware before all its routes.
+"""A middleware before all of Gradio's routes. It decides which requests reach Gradio.
 
-Gradio's own routes read a request of any size into memory, fetch addresses that a visitor names,
-and answer what they do not understand with a traceback on the server. Behind this middleware they
-get plain requests to the page's own functions, and files that were uploaded here.
+Gradio's own routes read a request of any size into memory and fetch addresses that a visitor names.
+They answer a malformed request with a traceback on the server. Behind this middleware they get only
+plain requests to the page's own functions, and files that were uploaded here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_NAME = 255  # bytes of a file's name
 class PageMiddleware:
     """ASGI middleware for one page.
 
-    present: it counts here the connections by which each session says that its page is open.
+    present: counts each session's open connections. A session has one while its page is open.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class PageMiddleware:
         self._present = present
         self._uploads = UploadRequests(app, limits)
         self._json = JsonRequests(page)
-        self._open = 0  # requests that are being answered
-        self._body_bytes = 0  # of their bodies, uploads excepted
+        self._open = 0  # the number of requests in progress
+        self._body_bytes = 0  # the bytes of their bodies, without uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,14 +59,14 @@ class PageMiddleware:
         try:
             await self._pass_on(path, scope, receive, send)
         except ClientDisconnect:
-            return  # nobody is there to be answered
+            return  # the client has disconnected
         except (FileNotFoundError, RuntimeError):  # Starlette raises either for a missing file
             file = path.removeprefix(gradio.FILE)
             if file == path or os.path.exists(file):
                 raise
-            return  # it was deleted after Gradio had looked for it
+            return  # the file was deleted after Gradio had found it
         except Refused as refused:
-            # As Gradio words its own replies, in which the browser looks for the sentence.
+            # The format of Gradio's own replies: the browser looks for the sentence there.
             reply: Response = (
                 PlainTextResponse(str(refused), refused.status)
                 if path == gradio.UPLOAD
@@ -75,7 +75,7 @@ class PageMiddleware:
             await reply(scope, receive, send)
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give the request to Gradio if it may have it. Raises Refused."""
+        """Pass an allowed request on to Gradio. Raises Refused."""
         if self._open > (most := self._limits.connections):
             raise Refused(
                 503,
@@ -85,7 +85,7 @@ class PageMiddleware:
         if scope["method"] == "POST" and path == gradio.UPLOAD:
             await self._uploads(scope, receive, send)
         elif path.startswith(gradio.MCP) and gradio.serves_mcp(self._page):
-            # Its tools call the page over HTTP, through this middleware. The body holds a picture.
+            # MCP tools call the page over HTTP, through this middleware. The body holds a picture.
             async with self._body(receive, 2 * self._limits.upload_mb + 1) as body:
                 await self._app(scope, _replay(body, receive), send)
         elif scope["method"] == "POST":
@@ -105,7 +105,7 @@ class PageMiddleware:
             await self._app(scope, receive, send)
 
     def _leads_nowhere(self, scope: Scope, path: str) -> bool:
-        """Whether Gradio would have no reply, or a traceback for one."""
+        """Whether Gradio would give no reply, or reply with a traceback."""
         if path.startswith(gradio.CALL):
             return not gradio.is_known(self._page, path.rsplit("/", 1)[1])
         return (
@@ -128,7 +128,7 @@ class PageMiddleware:
 
     @asynccontextmanager
     async def _body(self, receive: Receive, most_mb: float) -> AsyncIterator[bytes]:
-        """A request's body. It counts towards the limit of all bodies for as long as it is here."""
+        """A request's body. It counts towards the limit of all bodies until the context ends."""
         parts: list[bytes] = []
         size, most = 0, self._limits.uploads_mb
         try:
@@ -159,7 +159,7 @@ def _parameter(scope: Scope, name: str) -> str | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """`receive` as it was before `body` was read."""
+    """A `receive` that gives the `body` again, which has been read already."""
     first = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

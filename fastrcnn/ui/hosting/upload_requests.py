@@ -1,4 +1,4 @@
-"""Requests that upload a file: how much may come, for how long, and where the file ends up."""
+"""Requests that upload a file: their size and time limits, and where the file is stored."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.refused import Refused
 
-_FORM_BYTES = 2**16  # what a form adds to the file in it
-_CHECK_EVERY = 2**20  # bytes of a file between two looks at how much room is left
-_SECONDS = 600.0  # that an upload may take
+_FORM_BYTES = 2**16  # what the form adds to the size of its file
+_CHECK_EVERY = 2**20  # bytes of a file between two checks of the room that is left
+_SECONDS = 600.0  # the longest that an upload may take
 
 
 class UploadRequests:
@@ -27,10 +27,10 @@ class UploadRequests:
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._coming = 0  # bytes that have come of files that are not yet whole
+        self._coming = 0  # bytes received so far of unfinished files
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gradio receives the file; then it is moved to a folder of its own. Raises Refused."""
+        """Let Gradio receive the file, then move it to its own folder. Raises Refused."""
         too_large = Refused(
             413,
             f"A file may have at most {self._limits.upload_mb:g} MB here; send a smaller picture.",
@@ -55,14 +55,14 @@ class UploadRequests:
             raise Refused(
                 507, f"The file could not be kept ({reason(error)}); try again later."
             ) from error
-        except Exception as error:  # Gradio fails on forms that it does not expect
+        except Exception as error:  # Gradio fails on unexpected forms
             raise no_form from error
         await JSONResponse(paths)(scope, receive, send)
 
     async def _check_room(self, size: int) -> None:
-        """Raises Refused where `size` bytes more are too many for all files together."""
+        """Raises Refused if `size` more bytes are too many for all files together."""
         most = self._limits.uploads_mb
-        kept = await asyncio.to_thread(uploads.size)  # slow where there are many files
+        kept = await asyncio.to_thread(uploads.size)  # slow if there are many files
         if kept + self._coming + size > most * 2**20 + _FORM_BYTES:
             raise Refused(
                 503,
@@ -75,8 +75,8 @@ class UploadRequests:
     ) -> tuple[int, bytes]:
         """Status and body of Gradio's reply to an upload of at most `most` bytes.
 
-        The announced length reserves no room: a few who announce much and send nothing would take
-        it from all others. The room is checked again as the bytes come.
+        The announced length reserves no room. Otherwise a few visitors could announce much, send
+        nothing, and take the room from all others. The room is checked as the bytes come.
         """
         size = checked = 0
         refused: Refused | None = None
@@ -106,7 +106,7 @@ class UploadRequests:
                     return await next_part()
                 except Refused as error:
                     refused = error
-            # Gradio may ask for the rest all the same; it must not wait for it.
+            # Gradio may still ask for the rest. It must not wait for it.
             raise refused
 
         async def keep(message: Message) -> None:
@@ -120,5 +120,5 @@ class UploadRequests:
 
 
 def _move(path: Path) -> Path:
-    """Gradio names a file by its content, so two visitors who send the same would share it."""
+    """Move a file to its own folder. Gradio's names would make visitors share equal files."""
     return path.rename(uploads.new_folder() / path.name)

@@ -1,7 +1,7 @@
-"""The page's files: a folder of this process, closed to other users, and what is deleted when.
+"""The page's files: a folder that only this process's user can read, and when files are deleted.
 
-Its subfolder `FILES` holds what visitors upload and what is sent to them, each file in a folder of
-its own. Gradio serves these files, and no others, to whoever knows the whole path.
+The subfolder `FILES` holds the files that visitors upload and those that are sent to them, each in
+a folder of its own. Gradio serves only these files. A visitor must know a file's whole path.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-if sys.platform != "win32":  # there the files of a killed page stay until the disk is cleaned
+if sys.platform != "win32":  # on Windows a killed page's files stay on the disk
     import fcntl
 
 _PREFIX = "fastrcnn-page-"
-# Not made yet: processes that serve no page import Gradio too, which only wants the name.
+# The folder is not made yet. Processes without a page import Gradio too, and it only needs a name.
 FOLDER = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(16)}"
 FILES = FOLDER / "files"
 _LOCK = ".lock"
-_READ_SECONDS = 20.0  # that a file is kept once it was read, for the browser to show it
+_READ_SECONDS = 20.0  # a file is kept this long after it was read, so that the browser can show it
 LEAST_SIZE = 2**18
-# An empty folder may be about to get its file, and a file outside of any folder is still being
-# uploaded. After so many seconds without a change both are deleted.
+# An empty folder may soon get its file. A file outside of any folder is still being uploaded. Both
+# are deleted after this many seconds without a change.
 _UNCHANGED_SECONDS = 60.0
 
 
@@ -43,7 +43,8 @@ def prepare() -> Path:
     FILES.mkdir()
     atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
     if sys.platform != "win32":
-        # The lock ends with this process, however that ends. Taken before others see the file.
+        # The lock ends with this process, even if that is killed. It is taken before other
+        # processes see the file.
         lock = os.open(FOLDER / f"{_LOCK}.new", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.replace(FOLDER / f"{_LOCK}.new", FOLDER / _LOCK)
@@ -54,7 +55,7 @@ def prepare() -> Path:
 
 
 def _delete_if_unused(folder: Path) -> None:
-    with suppress(OSError):  # another user's, or one that is just being made
+    with suppress(OSError):  # another user's folder, or one that is just being made
         lock = os.open(folder / _LOCK, os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,7 +74,7 @@ def new_folder() -> Path:
 def size() -> int:
     """The bytes of all whole files, each counted as `LEAST_SIZE` at least.
 
-    So there are never so many tiny files that listing them takes long.
+    So the limit also bounds the number of tiny files, and listing them never takes long.
     """
     total = 0
     for path in _contents():
@@ -84,13 +85,13 @@ def size() -> int:
 
 
 def _contents() -> Iterator[Path]:
-    """All files and folders, what is in a folder before the folder itself."""
+    """All files and folders. A folder comes after its contents."""
     for folder, folders, files in os.walk(FILES, topdown=False):
         yield from (Path(folder, name) for name in (*files, *folders))
 
 
 def was_read(path: Path, file_seconds: float) -> None:
-    """Have a file deleted by the next `sweep` that comes `_READ_SECONDS` from now or later."""
+    """Mark a file that was read: a `sweep` deletes it `_READ_SECONDS` from now or later."""
     then = time.time() - file_seconds + min(_READ_SECONDS, file_seconds)
     with suppress(OSError):
         os.utime(path, (then, then))
@@ -99,7 +100,7 @@ def was_read(path: Path, file_seconds: float) -> None:
 def sweep(file_seconds: float, known: Iterable[set[str]] = ()) -> None:
     """Delete the files that are older than `file_seconds`, and empty folders.
 
-    known: sets of file names; the names of deleted files are taken out of them.
+    known: sets of file names. The names of deleted files are removed from them.
     """
     now = time.time()
     for path in _contents():

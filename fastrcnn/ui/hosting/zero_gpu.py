@@ -1,8 +1,8 @@
 """The network on a GPU that a Hugging Face Space lends for the time of one call (ZeroGPU).
 
 A function that `spaces.GPU` decorates runs in another process, which has the GPU. Its arguments and
-results are pickled, so they are names and NumPy arrays. Everything else on the page, a visitor's
-training too, stays on the processor.
+results are pickled, so they are names and NumPy arrays. Everything else on the page stays on the
+processor, a visitor's training too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from fastrcnn.detector import Detector
 
-_SECONDS = 15  # for which a GPU is wanted; shorter calls get one sooner
+_SECONDS = 15  # the time for which a GPU is requested; shorter calls get one sooner
 
 _Steps = Callable[..., tuple[np.ndarray, ...]]
 
 
 def on_lent_gpu(detector: Detector) -> Detector:
-    """The detector with its network on a lent GPU where `spaces` is installed, else as it is."""
+    """The detector, with its network on a lent GPU if `spaces` is installed, else unchanged."""
     try:
         spaces = import_module("spaces")
     except ImportError:
@@ -38,11 +38,11 @@ class _Borrower(Detector):
 
         @cache
         def on_gpu() -> Detector:
-            # A copy: the original stays on the processor, which inspects single boxes.
+            # A copy: the original stays on the processor and inspects single boxes there.
             return Detector(copy.deepcopy(self.model).cuda(), precision=self.precision)
 
         def run(step: str, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-            # There is a GPU only while this runs.
+            # The GPU exists only while this function runs.
             has_gpu = torch.cuda.is_available()
             network, device = (on_gpu(), "cuda") if has_gpu else (detector, "cpu")
             with torch.inference_mode():
@@ -63,7 +63,7 @@ class _Borrower(Detector):
         try:
             arrays = self._run(step, *(tensor.numpy() for tensor in tensors))
         except Exception:
-            # A visitor's share is used up, or no GPU is free: the processor does it, slower.
+            # The visitor's share is used up, or no GPU is free. The processor is slower but works.
             found = getattr(super(), step)(*tensors)
             return found if isinstance(found, tuple) else (found,)
         return tuple(torch.from_numpy(array) for array in arrays)

@@ -1,1 +1,1 @@
-"""What both tabs share: how a view is put together, and what crosses between it and the server."""
+"""What both tabs share: views, the checks of their inputs, and the server's replies to them."""

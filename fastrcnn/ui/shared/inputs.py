@@ -1,4 +1,4 @@
-"""Inputs from a browser or a program, checked. What does not fit raises a FastRCNNError."""
+"""Checks inputs from a browser or a program. A wrong input raises a FastRCNNError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastrcnn.ui.texts import text
 
 
 def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
-    """An uploaded file's name, as its owner calls it, and its picture. The file goes soon after."""
+    """An uploaded file's name on its owner's machine, and its picture. It is deleted soon after."""
     file = file if isinstance(file, dict) else {}
     path = _sent(str(file.get("path") or ""))
     try:
@@ -31,8 +31,8 @@ def photograph(file: dict | None, limits: Limits) -> tuple[str, np.ndarray]:
 
 
 def _sent(place: str) -> Path:
-    """The file at this place, where it was sent to the page. Other files of the server are none."""
-    # The tools of the MCP server get addresses, for instance those of uploads to this page.
+    """The uploaded file at this path. Any other file of the server is refused."""
+    # The MCP server's tools get web addresses, for instance those of files uploaded to this page.
     address, is_upload, uploaded = place.partition("/gradio_api/file=")
     if not is_upload and address.lower().startswith(("http://", "https://")):
         raise FastRCNNError(text("server.address"))
@@ -40,18 +40,18 @@ def _sent(place: str) -> Path:
         path = Path(unquote(uploaded) if is_upload else place).resolve()
         if path.is_relative_to(FILES.resolve()) and path.is_file():
             return path
-    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+    except (OSError, ValueError):  # a name that is too long or contains a zero byte
         pass
     raise FastRCNNError(text("server.no-picture"))
 
 
 def session_of(request: gr.Request) -> str:
-    """The visitor's session. All requests that are made without a page share one."""
+    """The visitor's session. All requests without a page share one session."""
     return request.session_hash or ""
 
 
 def box(values: object, height: int, width: int) -> Tensor:
-    """x1, y1, x2, y2 -> (4,) float32, cut to the picture, with at least a pixel on it."""
+    """x1, y1, x2, y2 -> (4,) float32, cut to the picture. At least one pixel must remain."""
     if isinstance(values, list) and len(values) == 4 and all(_is_number(v) for v in values):
         x1, y1, x2, y2 = (float(v) for v in values)
         cut = [max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))]

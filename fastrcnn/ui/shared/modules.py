@@ -1,8 +1,8 @@
-"""The page's JavaScript and texts, served as they lie in the package.
+"""The page's JavaScript and texts, served as files of the package.
 
 The scripts are ES modules that import each other by their relative names, so there is no build
-step. Their address holds a version of all of them together: a browser keeps them for good, and a
-new version has a new address.
+step. Their address contains one version for all of them. So a browser may cache them for good:
+a new version has a new address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UI = Path(__file__).parents[1]
 _TYPES = {".js": "text/javascript", ".json": "application/json"}
 _YEAR = 365 * 24 * 3600  # seconds
 
-# By the path below ui/. Nothing else is served.
+# The keys are paths below ui/. Nothing else is served.
 FILES = {
     path.relative_to(_UI).as_posix(): path.read_bytes()
     for pattern in ("*/*.js", "texts/*.json")
@@ -29,7 +29,7 @@ ADDRESS = f"modules/{VERSION}"
 
 
 def route() -> Route:
-    """What serves the files at ADDRESS, for the page's own application."""
+    """The route that serves the files at ADDRESS, for the page's own application."""
     return Route(f"/{ADDRESS}/{{path:path}}", _serve)
 
 

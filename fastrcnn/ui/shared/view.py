@@ -22,8 +22,8 @@ def build_view(
 ) -> gr.HTML:
     """The view of a folder: its NAME.html and NAME.css by the folder's name, and its main.js.
 
-    events: what its modules trigger. server_functions: what they may call. props: what they read
-    from the start.
+    events: the events that its modules trigger. server_functions: the functions that they may
+    call. props: the values that they can read from the start.
     """
     name = folder.name
     styles = (_COMMON_STYLE, folder / f"{name}.css")
@@ -39,8 +39,8 @@ def build_view(
 
 
 def _script(name: str, events: Sequence[str]) -> str:
-    # The address is relative to the page, which may be served below another one. Gradio knows an
-    # event only where its name stands quoted in the script.
+    # The address is relative to the page, because the page may be served below another path.
+    # Gradio knows an event only if the script contains its name in quotes.
     return f"""
 // Triggers {", ".join(f'"{event}"' for event in events)}.
 import(new URL("{ADDRESS}/shared/view.js", document.baseURI)).then(({{ connect }}) =>

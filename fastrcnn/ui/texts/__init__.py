@@ -1,7 +1,7 @@
-"""Every text of the page, in each of its languages: LANGUAGE.json, one key a text.
+"""Every text of the page in each of its languages. LANGUAGE.json has one key for each text.
 
-The browser loads the file of the visitor's language, or else the English one. What the server
-says crosses as the key of a text with its values. In a text ``{name}`` stands for a value, and
+The browser loads the file of the visitor's language, or else the English one. The server sends a
+text to the browser as its key and values. In a text ``{name}`` stands for a value, and
 ``[words|term]`` (or ``[term]``) for words that ``term.TERM`` explains.
 """
 
@@ -20,7 +20,7 @@ TEXTS: dict[str, dict[str, str]] = {
     language: json.loads((_HERE / f"{language}.json").read_text(encoding="utf-8"))
     for language in LANGUAGES
 }
-# Gradio's own components take theirs from here.
+# Gradio's own components take their texts from here.
 I18N = gr.I18n(
     **{
         language: {key: value for key, value in texts.items() if key.startswith("page.")}
@@ -37,7 +37,7 @@ class Text(str):
 
 
 def text(key: str, **values: Any) -> Text:
-    """A text of the server's, for an error or a note. Raises KeyError for an unknown key."""
+    """A text of the server for an error or a note. Raises KeyError for an unknown key."""
     made = Text(TEXTS["en"][key].format_map(values))
     made.key, made.values = key, values
     return made

@@ -1,1 +1,1 @@
-"""The Train tab: a detector learns while one watches."""
+"""The Train tab: a detector learns while the visitor watches."""

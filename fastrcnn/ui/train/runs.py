@@ -1,9 +1,9 @@
 """The trainings that are running on the page, each visitor's own.
 
-A run has a thread, which asks the package's own trainer for one record after another and writes
-down what the page shows of them. Pausing is not asking. A few runs compute at a time; the others
-wait for their turn, first come, first served, and a paused run does not hold up the next. A run
-ends when its visitor leaves, starts another, or has not asked after it for a while.
+A run has a thread. The thread asks the package's own trainer for one record after another and keeps
+what the page shows of them. To pause a run, the thread stops asking. A few runs compute at a time.
+The others wait for their turn, first come, first served. A paused run does not block the next one.
+A run ends when its visitor leaves, starts another run, or makes no request about it for a while.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ from fastrcnn.ui.hosting.memory import Memory, size_of, training_size
 from fastrcnn.ui.texts import text, text_of
 
 SHOWN_SCENES = 4  # held-out pictures whose detections are shown as the model learns
-_SCENE_SECONDS = 2.0  # between two looks at them
-_EVALUATIONS = 20  # mAP is measured so often in a whole run
-_EVALUATED = 50  # held-out pictures that it is measured on
-_LEAST_SCORE = 0.05  # of a detection that is measured; lower ones hardly move an average precision
-_SHARE = 4.0  # looking and measuring get a fifth of the time at most
-_PATIENCE = 1.0  # seconds between two looks at whether the visitor is still there
+_SCENE_SECONDS = 2.0  # between two detections on them
+_EVALUATIONS = 20  # how often mAP is measured in a whole run
+_EVALUATED = 50  # held-out pictures on which mAP is measured
+_LEAST_SCORE = 0.05  # of a measured detection; lower scores hardly change an average precision
+_SHARE = 4.0  # detecting and measuring get at most a fifth of the time
+_PATIENCE = 1.0  # seconds between two checks that the visitor is still there
 
 
 class TooMany(FastRCNNError):
-    """There are as many runs as there may be."""
+    """The limit of runs is reached."""
 
 
 class Turns:
-    """Who may compute: `at_once` at a time, in the order in which they came."""
+    """Lets `at_once` runs compute at a time, in the order in which they came."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._condition = threading.Condition()
-        self._queue: list[object] = []  # those at work first
+        self._queue: list[object] = []  # the runs that compute now come first
 
     def take(self, who: object, still_wanted: Callable[[], bool]) -> bool:
-        """Wait for a turn; False when it is no longer wanted."""
+        """Wait for a turn. Returns False if the turn is no longer wanted."""
         with self._condition:
             if who not in self._queue:
                 self._queue.append(who)
@@ -71,14 +71,14 @@ class Turns:
             return True
 
     def give_back(self, who: object) -> None:
-        """End the turn of `who`, or the wait for one."""
+        """End the turn of `who`, or its wait for a turn."""
         with self._condition:
             if who in self._queue:
                 self._queue.remove(who)
             self._condition.notify_all()
 
     def ahead(self, who: object) -> int:
-        """How many must give back their turn before it is `who`'s; 0 for one who has it."""
+        """How many turns must end before that of `who` begins. 0 if it has its turn."""
         with self._condition:
             if who not in self._queue:
                 return 0
@@ -87,7 +87,7 @@ class Turns:
 
 @dataclass
 class Curves:
-    """What a run has told so far; lists only ever grow at their end.
+    """What a run has recorded so far. The lists only grow at their end.
 
     steps: (iteration, loss, class loss, box loss, lr, seconds). validations: (iteration, loss,
     class loss, box loss). evaluations: ``{"iteration", "map", "ap"}``, on held-out pictures.
@@ -107,7 +107,7 @@ class Scenes:
 
 
 class _Rhythm:
-    """Does something again once `seconds` have passed, or longer where it takes long itself."""
+    """Repeats some work after a pause of `seconds`, or longer if the work itself takes long."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -124,8 +124,8 @@ class _Rhythm:
 class Run:
     """One training. Its methods may be called from any thread.
 
-    phase: "waiting" for its turn, "preparing", "training", "paused", or, at an end, "finished",
-    "stopped" or "failed" (and `trouble` says why). doing: a longer stage between steps, if any.
+    phase: "waiting" for its turn, "preparing", "training" or "paused". At the end it is "finished",
+    "stopped" or "failed"; then `trouble` says why it failed. doing: a longer stage between steps.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Run:
         cache: Path | None = None,
         paused: bool = False,
     ) -> None:
-        """train: gives the pictures to train on and those held out; it may take its time."""
+        """train: returns the training pictures and the held-out pictures. It may be slow."""
         self.recipe = recipe
         self.phase = "waiting"
         self.trouble: str | None = None
@@ -155,12 +155,12 @@ class Run:
         self._limits = limits
         self._cache = cache
         self._condition = threading.Condition()
-        self._steps_wanted = 1e18 if not paused else 0  # how many more are asked for
+        self._steps_wanted = 1e18 if not paused else 0  # steps that are still to be taken
         self._stopping = False
         self._closed = False
         self._asked = time.monotonic()
         self._computed = 0.0
-        self._active = time.monotonic()  # when it last computed or waited to
+        self._active = time.monotonic()  # when it last computed or waited for its turn
         self._folder: Path | None = None
         self._trainer: Trainer | None = None
         self._busy = threading.Lock()  # held while the model changes
@@ -170,26 +170,26 @@ class Run:
     # What the visitor does
 
     def touch(self) -> None:
-        """The visitor is still there."""
+        """Note that the visitor is still there."""
         self._asked = time.monotonic()
 
     def resume(self) -> None:
-        """Train until the end, or until told otherwise."""
+        """Train until the end, or until the visitor pauses or stops."""
         self._change(steps=1e18)
 
     def pause(self) -> None:
-        """Wait after the step that is being taken."""
+        """Pause after the current step."""
         self._change(steps=0)
 
     def one_step(self) -> None:
-        """Take one step, after those asked for before, and wait."""
+        """Take one more step after the requested ones, then pause."""
         with self._condition:
             asked = self._steps_wanted if self._steps_wanted < 1e9 else 0
             self._steps_wanted = max(asked, 0) + 1
             self._condition.notify_all()
 
     def stop(self) -> None:
-        """End the training; what was learned stays until `close`."""
+        """End the training. The trained network stays until `close`."""
         self._change(stopping=True)
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class Run:
         self._change(stopping=True, closed=True)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until the run's thread has ended; whether it has."""
+        """Wait for the run's thread to end. Returns whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -213,7 +213,7 @@ class Run:
 
     @property
     def idle(self) -> float:
-        """Seconds for which it has stood still: paused, or at its end."""
+        """Seconds since the run last computed or waited for its turn."""
         return time.monotonic() - self._active
 
     @property
@@ -222,9 +222,9 @@ class Run:
         return self._turns.ahead(self)
 
     def detector(self) -> Detector:
-        """A detector of what has been learned so far, which further training leaves alone.
+        """A detector with a copy of the present weights. Further training does not change it.
 
-        Raises FastRCNNError before the network is there.
+        Raises FastRCNNError before the network is built.
         """
         with self._busy:
             if self._trainer is None:
@@ -233,9 +233,9 @@ class Run:
         return Detector(model.requires_grad_(False), self.metadata(), self.recipe.proposals_mode)
 
     def checkpoint_size(self) -> int:
-        """The bytes of a checkpoint in half precision, but for its header.
+        """The bytes of a checkpoint in half precision, without its header.
 
-        Raises FastRCNNError before the network is there.
+        Raises FastRCNNError before the network is built.
         """
         trainer = self._trainer
         if trainer is None:
@@ -243,7 +243,7 @@ class Run:
         return size_of(trainer.model) // 2
 
     def metadata(self) -> dict:
-        """What a checkpoint of the present state says of itself."""
+        """The information that a checkpoint of the present state holds about itself."""
         assert self._trainer is not None
         return self._trainer.metadata()
 
@@ -255,7 +255,7 @@ class Run:
         return trainer.model.head.bbox_mean, trainer.model.head.bbox_std
 
     def metrics(self) -> Path:
-        """The file of the trainer's records so far. Raises FastRCNNError where there are none."""
+        """The file of the trainer's records so far. Raises FastRCNNError if there are none."""
         if self._trainer is None or not self.curves.steps:
             raise FastRCNNError(text("server.no-curves"))
         return self._trainer.metrics_path
@@ -277,7 +277,7 @@ class Run:
                 finally:
                     self._turns.give_back(self)
                     self.doing = None
-                    # What was learned can be looked at for as long as the visitor is there.
+                    # The results stay available until the visitor leaves.
                     while not self._is_over():
                         with self._condition:
                             self._condition.wait(_PATIENCE)
@@ -342,7 +342,7 @@ class Run:
         return self._end("stopped")
 
     def _count(self, seconds: float) -> None:
-        """Add to the time that the run has computed. Raises FastRCNNError at the limit."""
+        """Add to the run's computing time. Raises FastRCNNError above the limit."""
         self._computed += seconds
         self._active = time.monotonic()
         if self._computed > 60 * self._limits.training_minutes:
@@ -361,7 +361,7 @@ class Run:
         return True
 
     def _wait_for_leave(self) -> bool:
-        """Until the next record may be asked for; False when none is to be."""
+        """Wait until the next record may be computed. Returns False if the run is to end."""
         while self._goes_on():
             if self._steps_wanted > 0:
                 # A step that was asked for may be followed by what is not a step.
@@ -409,7 +409,7 @@ class Run:
         return detector.trace(image, score_threshold=_LEAST_SCORE, boxes=boxes).detections
 
     def _look(self, trainer: Trainer) -> None:
-        """Detect on the pictures that are shown."""
+        """Detect on the shown pictures."""
         self.scenes = Scenes(
             trainer.iteration,
             tuple(
@@ -442,7 +442,7 @@ class Runs:
     """All visitors' runs. Its methods may be called from any thread."""
 
     def __init__(self, limits: Limits | None = None, memory: Memory | None = None) -> None:
-        """memory: where what is kept here is counted; by default nothing else is."""
+        """memory: counts what is kept here. By default it counts nothing else."""
         self.limits = limits or Limits()
         self._memory = memory or Memory(self.limits)
         self._memory.holders.append(self.held)
@@ -463,7 +463,7 @@ class Runs:
         cache: Path | None = None,
         paused: bool = False,
     ) -> str:
-        """A session's new run, in the place of its old one; returns the run's token.
+        """Replace a session's run with a new one. Returns the new run's token.
 
         Raises TooMany or Full.
         """
@@ -474,7 +474,7 @@ class Runs:
         with self._lock:
             for old in [t for t, run in self._by_token.items() if run.join(0)]:
                 del self._by_token[old]
-            # Those who left without a word too, or there would be more and more of them.
+            # Forget the tokens of ended runs too, or their number would only grow.
             self._tokens = {s: t for s, t in self._tokens.items() if t in self._by_token}
             if len(self._by_token) >= self.limits.open_trainings:
                 self._make_room()
@@ -484,7 +484,7 @@ class Runs:
         return token
 
     def _make_room(self) -> None:
-        """Let the run go that has stood still the longest, if that is long. Raises TooMany."""
+        """Close the run that has been idle longest. Raises TooMany if that is not long enough."""
         token, run = max(self._by_token.items(), key=lambda item: item[1].idle)
         if run.idle < 60 * self.limits.idle_minutes:
             raise TooMany(text("server.trainings", count=self.limits.open_trainings))
@@ -492,7 +492,7 @@ class Runs:
         run.close()
 
     def get(self, token: object) -> Run:
-        """The run of this token, which is then known to be wanted. Raises FastRCNNError."""
+        """The run of this token. Notes that its visitor is there. Raises FastRCNNError."""
         run = self._by_token.get(token) if isinstance(token, str) else None
         if run is None or run.join(0):
             raise FastRCNNError(text("server.training-gone"))
@@ -500,14 +500,14 @@ class Runs:
         return run
 
     def held(self, session: str | None) -> int:
-        """The bytes that a session's training takes; None: all sessions'."""
+        """The bytes of a session's training. None: those of all sessions."""
         with self._lock:
             own = self._tokens.get(session or "")
             runs = [run for token, run in self._by_token.items() if session is None or token == own]
         return sum(run.size for run in runs if not run.join(0))
 
     def close(self, session: str) -> None:
-        """Free what a session holds."""
+        """Close a session's run."""
         with self._lock:
             run = self._by_token.pop(self._tokens.pop(session, ""), None)
         if run is not None:

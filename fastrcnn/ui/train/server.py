@@ -1,7 +1,7 @@
 """The Train tab: the package's own trainer trains a detector while the visitor watches.
 
-The browser starts a run by an event, which gives it the run's token. Then it requests what is new
-from the functions of `_Server`, a few times a second.
+The browser starts a run by an event, which gives it the run's token. Then, a few times a
+second, it requests what is new from the functions of `_Server`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import text, text_of
 from fastrcnn.ui.train.runs import Run, Runs
 
-_MOST_PICTURES = 2001  # and one less is the most
-_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that goes through the page
+_MOST_PICTURES = 2001  # the largest allowed number is one less
+_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that can be downloaded from the page
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A setting of a recipe that teaches something.
+    """A recipe's setting that the visitor can change.
 
-    name: the recipe's field. kind: "number", "choice" or "switch". choices: where they are fixed.
+    name: the recipe's field. kind: "number", "choice" or "switch". choices: the fixed ones, if any.
     """
 
     name: str
@@ -73,18 +73,18 @@ KNOBS = (
     Knob("normalise_targets", "switch"),
     Knob("seed"),
 )
-# Without laptop_conv5, which continues from trained weights.
+# laptop_conv5 is missing because it continues from trained weights.
 _RECIPES = ("shapes", "walkthrough", "paper", "laptop")
 
 
 def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
     """Build the tab inside an open `gr.Tab`.
 
-    runs: keeps the visitors' trainings. analyses, explore, tabs: where a trained detector is used,
-    and what brings that tab into view.
+    runs: keeps the visitors' trainings. analyses, explore: use a trained detector. tabs: shows the
+    Explore tab then.
     """
     server = _Server(runs)
-    local = not os.environ.get("SPACE_ID")  # what Hugging Face sets on a Space
+    local = not os.environ.get("SPACE_ID")  # Hugging Face sets it on a Space
 
     def start(event: gr.EventData, request: gr.Request) -> dict:
         try:
@@ -137,7 +137,7 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
 
 
 def _defaults(recipe: Recipe) -> dict:
-    """A recipe's values of the knobs, as the form shows them."""
+    """The values of a recipe's settings, as the form shows them."""
     values = {knob.name: getattr(recipe, knob.name) for knob in KNOBS}
     values["iterations"] = recipe.iterations or 1000
     values["first_trainable"] = recipe.first_trainable or layer_names(recipe.backbone)[0]
@@ -167,13 +167,13 @@ def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
     if recipe.first_trainable == layer_names(recipe.backbone)[0]:
         recipe = recipe.but(first_trainable=None)
     _check_batch(recipe, runs.limits)
-    # Nobody can resume a run of the page, so it saves no state.
+    # A run of the page cannot be resumed, so it saves no state.
     recipe = recipe.but(checkpoint_minutes=1e6)
     pictures = whole(inputs.get("pictures"), "pictures", _MOST_PICTURES)
     folder = inputs.get("folder")
     own = folder.strip() if isinstance(folder, str) else ""
     data = _pictures(recipe, pictures, own, local)
-    # Visitors' caches of the built-in pictures are kept apart from the owner's, up to a limit.
+    # The visitors' caches have a folder of their own, apart from the owner's, and a size limit.
     cache = _cache() if own else _cache() / "page"
     most = runs.limits.cache_mb * 2**20
 
@@ -211,7 +211,7 @@ def _check_batch(recipe: Recipe, limits: Limits) -> None:
 
 
 def _held_out(pictures: int) -> int:
-    """How many pictures are held out beside so many to train on."""
+    """The number of held-out pictures for this many training pictures."""
     return max(min(pictures // 4, 100), 1)
 
 
@@ -223,7 +223,7 @@ def _written(value: object) -> str:
 
 
 def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
-    """A recipe of epochs gets iterations here, so that runs can be compared."""
+    """Turns a recipe's epochs into iterations, so that runs can be compared."""
     if recipe.iterations is None and "iterations" not in changed:
         return ["iterations=1000"]
     return []
@@ -241,15 +241,15 @@ def _pictures(
         raise FastRCNNError(text("server.only-shapes"))
     train = open_dataset(path, "train")[:count]
     if path.is_file():
-        # It has no other split.
+        # The folder has no other split.
         return lambda cache: split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
     val = open_dataset(path, "val")[: _held_out(count)]
     return lambda cache: (train, None if recipe.validation_fraction else val)
 
 
 def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
-    # One folder for each power of two. So no folder is rewritten while somebody trains on it, and
-    # there are few folders. A longer set begins with a shorter one.
+    # There is one folder for each power of two. So there are few folders, and none is rewritten
+    # while somebody trains on it. A longer set begins with the pictures of a shorter one.
     size = 1 << (count - 1).bit_length()
     with _WRITING:
         folder = write_shapes(cache / f"shapes-{size}", train=size, val=_held_out(size))
@@ -257,12 +257,12 @@ def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
 
 
 _WRITING = threading.Lock()
-_COPYING = threading.Lock()  # one copy of a network at a time, for they are large
+_COPYING = threading.Lock()  # copies of a network are large, so only one is made at a time
 _TEMPORARY: list[TemporaryDirectory] = []
 
 
 def _cache() -> Path:
-    """Where pictures and proposals are kept; a temporary folder where that cannot be written."""
+    """The folder of pictures and proposals, or a temporary one if it cannot be written to."""
     folder = default_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -286,7 +286,7 @@ class _Server:
         return [replying(function) for function in functions]
 
     def progress(self, inputs: dict) -> dict:
-        """Where the run is, and the part of its curves that the browser does not have yet."""
+        """The run's progress, and the part of its curves that the browser does not have yet."""
         run = self._run(inputs)
         curves = run.curves
         steps, validations, evaluations = (
@@ -309,7 +309,7 @@ class _Server:
         }
 
     def batch(self, inputs: dict) -> dict:
-        """The last mini-batch: its pictures as they were used, and their sampled RoIs."""
+        """The last mini-batch: its pictures as the network saw them, and their sampled RoIs."""
         run = self._run(inputs)
         step = run.step
         if step is None:
@@ -322,7 +322,7 @@ class _Server:
         }
 
     def scenes(self, inputs: dict) -> dict:
-        """The detections on a few held-out pictures, and the pictures where inputs want them."""
+        """The detections on a few held-out pictures, with the pictures if the inputs ask."""
         run = self._run(inputs)
         scenes = run.scenes
         if scenes is None:
@@ -340,7 +340,7 @@ class _Server:
         return reply
 
     def control(self, inputs: dict) -> dict:
-        """Go on, pause, do one step or stop."""
+        """Resume, pause, take one step or stop."""
         run = self._run(inputs)
         actions = {
             "resume": run.resume,
