@@ -1,4 +1,4 @@
-"""Fast R-CNN, from a picture to its detections, with every step open to the eye.
+"""Fast R-CNN, from a picture to its detections, with every step visible.
 
 >>> from fastrcnn import Detector
 >>> detector = Detector.from_checkpoint()
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from fastrcnn.model import FastRCNN, ModelConfig, load_checkpoint, save_checkpoint
     from fastrcnn.proposals import selective_search
 
-# Read by torch when it first takes memory: large tensors get huge pages, as NumPy's arrays do. In
-# ordinary ones the system takes longer to hand out the memory for 2,000 pooled RoIs than they take.
+# torch reads this when it first allocates memory. Large tensors then get huge pages, as NumPy's
+# arrays do. With ordinary pages, allocating the memory for 2,000 pooled RoIs takes longer than
+# pooling them.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-# oneDNN makes code for each layer at each size of picture and keeps a thousand pieces of it, as
-# does torch. That would grow by 0.6 MB with every new size; the last few pictures' will do.
+# oneDNN makes code for each layer and each picture size. It keeps a thousand pieces of code, and so
+# does torch. Memory would grow by 0.6 MB with every new size. The code for the last few pictures is
+# enough.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
 
@@ -57,7 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # torch takes seconds to import: that waits until something that needs it is asked for.
+    # torch takes seconds to import. So each name is imported only when it is first used.
     if name in _HOMES:
         return getattr(import_module(f"fastrcnn.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'fastrcnn' has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Boxes: overlap, the regression targets and their inverse.
 
-A box is x1, y1, x2, y2 in pixels with x2 and y2 exclusive, so that its width is x2 - x1. R boxes
-are (R, 4); R may be 0. Floating-point inputs keep their dtype.
+A box is x1, y1, x2, y2 in pixels. x2 and y2 are exclusive, so the width is x2 - x1. R boxes are
+(R, 4); R may be 0. Floating-point inputs keep their dtype.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A delta beyond this would make a box more than 62 times as wide or high as its proposal, which
-# only an untrained or diverging regressor asks for; exp of it could overflow.
+# A larger delta would make a box more than 62 times as wide or high as its proposal. Only an
+# untrained or diverging regressor gives one, and its exp could overflow.
 MAX_LOG_SCALE = math.log(1000 / 16)
 
 Array = TypeVar("Array", Tensor, np.ndarray)
@@ -37,14 +37,17 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 def vote(kept: Tensor, boxes: Tensor, weights: Tensor, least_iou: float) -> tuple[Tensor, Tensor]:
-    """Box voting (Gidaris and Komodakis 2015, section 5): where many boxes think an object is.
+    """Box voting (Gidaris and Komodakis 2015, section 5): many boxes together place an object.
 
-    kept: (M, 4). boxes: (R, 4), and weights: (R,) what each counts. Each kept box becomes the
-    weighted mean of the boxes that overlap it by at least `least_iou`: (M, 4), and how many they
-    were, (M,) int64. One for which no box has a say stays as it is.
+    kept: (M, 4). boxes: (R, 4), the voters. weights: (R,), the weight of each voter. Each kept box
+    becomes the weighted mean of the boxes that overlap it with an IoU of at least `least_iou`.
+    Boxes of weight 0 do not vote. A kept box without voters stays as it is.
+
+    Returns the new boxes (M, 4) and the number of voters for each, (M,) int64.
     """
     has_a_say = (iou(kept, boxes) >= least_iou) & (weights > 0)  # (M, R)
-    # In double, so that the mean of boxes inside a picture is not a rounding outside of it.
+    # In double precision. Otherwise rounding could move the mean of boxes that are inside the
+    # picture slightly outside it.
     shares = has_a_say * weights.double()
     total = shares.sum(dim=1, keepdim=True)
     means = (shares @ boxes.double() / total).to(kept.dtype)
@@ -52,13 +55,13 @@ def vote(kept: Tensor, boxes: Tensor, weights: Tensor, least_iou: float) -> tupl
 
 
 def encode(proposals: Tensor, targets: Tensor) -> Tensor:
-    """What takes each proposal to its target: (R, 4), (R, 4) -> (R, 4) of (tx, ty, tw, th).
+    """The deltas that move each proposal onto its target: (R, 4), (R, 4) -> (R, 4), tx ty tw th.
 
         tx = (Gx - Px) / Pw    tw = log(Gw / Pw)
         ty = (Gy - Py) / Ph    th = log(Gh / Ph)
 
-    with centres x, y and sizes w, h of the proposal P and the target G, which must have an area
-    (R-CNN, appendix C, to which section 2.3 of Fast R-CNN refers).
+    x, y are the centre and w, h the size of the proposal P and of the target G. Both must have an
+    area. (R-CNN, appendix C; section 2.3 of Fast R-CNN refers to it.)
     """
     centres, sizes = _centres(proposals)
     target_centres, target_sizes = _centres(targets)
@@ -99,7 +102,7 @@ def clip(boxes: Tensor, height: float, width: float) -> Tensor:
 
 
 def flip_boxes(boxes: Array, width: float) -> Array:
-    """Boxes (..., 4), tensor or array, of a picture `width` pixels wide, in its mirror image."""
+    """Boxes (..., 4), tensor or array, mirrored left to right in a picture `width` pixels wide."""
     flipped = boxes[..., [2, 1, 0, 3]]
     flipped[..., [0, 2]] = width - flipped[..., [0, 2]]
     return flipped

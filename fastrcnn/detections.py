@@ -1,7 +1,7 @@
-"""The answer for one picture: class-scored, box-regressed detections.
+"""The answer for one picture: detections, each with its class, score and regressed box.
 
-As plain values for JSON they have two forms: our own, and that of COCO's results, which pycocotools
-and FiftyOne read.
+As plain values for JSON they have two forms: our own, and the form of COCO results, which
+pycocotools and FiftyOne read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from fastrcnn.images import Source, load_image, save_image
 if TYPE_CHECKING:
     import pandas
 
-_NAMED = 5  # detections that are told one by one
+_NAMED = 5  # repr lists at most this many detections one by one
 
 
 class Detection(NamedTuple):
-    """One of them. score: 0 to 1. box: x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
+    """One detection. score: 0 to 1. box: x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
 
     name: str
     score: float
@@ -37,11 +37,12 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """The picture that detections were found in, and how; its pixels are not kept.
+    """The picture that detections were found in, without its pixels.
 
-    name: the file's path as it was given; None where there was none. height, width: in pixels.
-    seconds: what each stage of the detector took. source: where the pixels can be had again: a
-    file's path, or an array or Pillow picture for as long as somebody else holds it.
+    name: the file's path as it was given, or None if there was none. height, width: in pixels.
+    seconds: the time of each stage of the detector. source: where the pixels can be read again: a
+    file's path, or a weak reference to an array or Pillow picture, which works only while other
+    code keeps that object.
     """
 
     name: str | None
@@ -52,36 +53,36 @@ class Origin:
 
     @classmethod
     def of(cls, source: Source, height: int, width: int, seconds: dict[str, float]) -> Origin:
-        """The origin that `source` is, which was read as a picture of this size."""
+        """The origin for `source`, which was read as a picture of this size."""
         if isinstance(source, (str, Path)):
             return cls(str(source), height, width, seconds, Path(source).absolute())
         if isinstance(source, (np.ndarray, Image.Image)):
-            # Evaluation keeps detections by the thousand, and must not keep their pictures.
+            # Evaluation keeps thousands of detections. They must not keep their pictures in memory.
             return cls(None, height, width, seconds, weakref.ref(source))
         return cls(None, height, width, seconds)
 
     def load(self) -> np.ndarray:
-        """The picture, (H, W, 3) uint8 RGB. Raises ImageError where it can no longer be had."""
+        """The picture, (H, W, 3) uint8 RGB. Raises ImageError if it is no longer available."""
         source = self.source() if isinstance(self.source, weakref.ref) else self.source
         if source is None:
             raise ImageError("The picture is no longer at hand; give it as the argument image.")
         return load_image(source)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A weak reference cannot go to another process.
+        # A weak reference cannot be sent to another process.
         kept = self.source if isinstance(self.source, Path) else None
         return vars(self) | {"source": kept}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """D detections, best first; two are equal when they say the same, of whatever picture.
+    """D detections, best first. Equality compares boxes, scores and names, not the picture.
 
     boxes: (D, 4) float32 xyxy in pixels of the picture, x2 and y2 exclusive.
     scores: (D,) float32, the softmax probability of the class (paper, section 2.2).
     labels: (D,) int64, 1 ... K-1; 0 is the background and never appears.
     classes: the K-1 class names; ``classes[label - 1]`` is a detection's name.
-    origin: the picture they were found in, where that is known.
+    origin: the picture they were found in, if that is known.
 
     >>> found = Detections(
     ...     boxes=np.array([[10, 20, 110, 220], [0, 0, 50, 60]], np.float32),
@@ -128,7 +129,7 @@ class Detections:
         return f"{len(self)} detection{'s' * (len(self) > 1)}: {told}{more}"
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows: the picture with them drawn, where it can be had."""
+        """What a notebook shows: the picture with the detections, if the picture is available."""
         file = io.BytesIO()
         try:
             Image.fromarray(self.draw()).save(file, "PNG")
@@ -142,11 +143,11 @@ class Detections:
         return [self.classes[label - 1] for label in self.labels]
 
     def first(self, count: int) -> Detections:
-        """The best `count` of them."""
+        """The best `count` detections."""
         return self._only(slice(count))
 
     def above(self, score: float) -> Detections:
-        """Those with at least this score."""
+        """The detections with at least this score."""
         return self._only(self.scores >= score)
 
     def _only(self, chosen: slice | np.ndarray) -> Detections:
@@ -160,8 +161,8 @@ class Detections:
     def draw(self, image: Source | None = None) -> np.ndarray:
         """The picture with each detection's box, class and score, (H, W, 3) uint8 RGB.
 
-        image: the picture, whatever `load_image` reads; by default the one they were found in.
-        Raises ImageError where that can no longer be had, or this one has another size.
+        image: anything that `load_image` reads; by default the picture they were found in. Raises
+        ImageError if that picture is no longer available, or if `image` has a different size.
         """
         if image is None:
             if self.origin is None:
@@ -178,9 +179,9 @@ class Detections:
         return draw_detections(pixels, self.boxes, self.labels, self.names, self.scores)
 
     def save(self, path: str | Path, image: Source | None = None) -> None:
-        """Write the picture with them drawn, as JPEG, PNG or what else the name ends in.
+        """Write the picture with the detections. The file name's ending decides the format.
 
-        image: as for `draw`. Raises ImageError as `draw` does, or where `path` cannot be written.
+        image: as for `draw`. Raises ImageError as `draw` does, or if `path` cannot be written.
         """
         save_image(path, self.draw(image))
 
@@ -194,7 +195,7 @@ class Detections:
     def to_json(self) -> str:
         """The picture's entry in the list that `python -m fastrcnn detect --json` writes.
 
-        Where the picture has no name, or is not known, that is null.
+        A name or size that is not known is null.
         """
         origin = self.origin
         if origin is None:
@@ -206,7 +207,7 @@ class Detections:
     def to_dataframe(self) -> pandas.DataFrame:
         """A pandas table, best first: name, score, x1, y1, x2, y2.
 
-        Raises MissingPackageError where pandas is not installed.
+        Raises MissingPackageError if pandas is not installed.
         """
         try:
             import pandas
@@ -227,7 +228,7 @@ def picture_record(
 ) -> dict:
     """One picture's entry in the list that `detect --json` writes and `load_detections` reads.
 
-    name: the picture's file. height, width: its size in pixels. seconds: what each stage took.
+    name: the picture's file. height, width: its size in pixels. seconds: the time of each stage.
     """
     return {
         "image": name,
@@ -245,8 +246,8 @@ def coco_results(
 
     ``{"image_id", "category_id", "bbox": [x, y, width, height], "score"}``
 
-    with the box in pixels of the picture. category_ids: the number of each class; by default the
-    first class is 1, as its label is.
+    with the box in pixels of the picture. category_ids: the number of each class. By default they
+    are the labels: the first class is 1.
     """
     ids = category_ids or range(1, len(detections.classes) + 1)
     return [

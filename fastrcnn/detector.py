@@ -1,4 +1,4 @@
-"""The whole way from a picture to its detections, and the same way with every step kept.
+"""The whole way from a picture to its detections. Every step can be kept.
 
 R proposals, K classes with background at 0.
 """
@@ -31,28 +31,28 @@ from fastrcnn.runtime.precision import autocast
 Record = TypeVar("Record", "Trace", "Inspection")
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
 
-PROPOSALS = 2000  # scored per picture, the best-ranked ones
+PROPOSALS = 2000  # the number of best-ranked proposals that are scored per picture
 SCORE_THRESHOLD = 0.5
 NMS_THRESHOLD = 0.3
-VOTE_THRESHOLD = 0.5  # least IoU with a detection of a box that has a say in where its edges are
+VOTE_THRESHOLD = 0.5  # a box votes on a detection's edges if their IoU is at least this
 
 
 @dataclass(frozen=True, repr=False)
 class Trace:
     """One picture's way through the detector, every step as the network computed it.
 
-    All tensors are on the processor, wherever they were computed.
+    All tensors are on the processor, even if they were computed on a GPU.
 
     image: (H, W, 3) uint8 RGB.
-    proposals: selective search's ranked boxes with their hierarchies, or None where the boxes came
+    proposals: selective search's ranked boxes with their hierarchies, or None if the boxes came
     from elsewhere.
     boxes: (R, 4) float32, the proposals that were scored, in pixels of the picture.
     features: (1, C, h, w), the last convolution's map. scale: (sx, sy), network input pixels per
-    picture pixel; the map has one cell per `model.backbone.stride` (16 for VGG16) of those.
+    picture pixel. The map has one cell per `model.backbone.stride` input pixels (16 for VGG16).
     probabilities: (R, K) softmax scores. deltas: (R, K, 4), (tx, ty, tw, th) per class.
-    regressed: (R, K, 4), the boxes that the deltas lead to, clipped to the picture.
-    seconds: what each stage took. A GPU works on while the next stage begins; the stage that waits
-    for it then has its time.
+    regressed: (R, K, 4), the proposals moved by their deltas and clipped to the picture.
+    seconds: the time of each stage. A GPU may still be working when the next stage begins. Its
+    time then counts for the stage that waits for it.
     """
 
     image: np.ndarray
@@ -72,9 +72,10 @@ class Trace:
 
 
 class Stage(NamedTuple):
-    """What is known of a picture when `name` is done: segments, proposals, features or detections.
+    """What is known about a picture after one stage.
 
-    image: (H, W, 3) uint8 RGB. trace: the whole, once there are detections.
+    name: the stage that is done: segments, proposals, features or detections. image: (H, W, 3)
+    uint8 RGB. trace: every step, after the last stage only.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspection:
-    """One box, looked at closely: its RoI pooling cell by cell, and what the head makes of it.
+    """One box in detail: its RoI pooling cell by cell, and the head's outputs for it.
 
     S x S bins (7 x 7 in the paper). Coordinates on the map are in cells: cell c spans c to c + 1.
 
@@ -95,11 +96,11 @@ class Inspection:
 
     pooling: the kind of RoI pooling. box: (4,) float32 in pixels of the picture.
     exact: (4,) float32, the box on the map before any rounding.
-    cells: (4,) int64, x1 y1 x2 y2 as rounded, x2 and y2 exclusive; None for ``align``.
-    bins: (S, S, 4), the part of the map that each bin looks at: whole cells, int64, or for
-    ``align``, which does not round, float32.
-    pooled: (C, S, S). argmax: (C, S, S) int64, the winning cell as row x W' + column, -1 for an
-    empty bin; None for ``align``, where no cell wins.
+    cells: (4,) int64, x1 y1 x2 y2 after rounding, x2 and y2 exclusive; None for ``align``.
+    bins: (S, S, 4), the part of the map that each bin covers. Whole cells, int64; for ``align``,
+    which does not round, float32.
+    pooled: (C, S, S). argmax: (C, S, S) int64, the cell with the maximum as row x W' + column, -1
+    for an empty bin; None for ``align``, which takes no maximum.
     probabilities: (K,). deltas: (K, 4). regressed: (K, 4), in pixels of the picture.
     """
 
@@ -119,10 +120,10 @@ class Detector:
     """Fast R-CNN with its proposals: a picture in, detections out.
 
     search: how boxes are proposed: a mode of selective search, its settings, or a function from the
-    (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: what
-    convolutions and fully connected layers compute in: "float32", "bfloat16", or "auto", which is
-    bfloat16 where the device has it, nearly twice as fast and with scores that differ in the third
-    digit. The network runs where `model` is; see `to`.
+    (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: the number
+    format of convolutions and fully connected layers: "float32", "bfloat16" or "auto". "auto" is
+    bfloat16 if the device has it; this is nearly twice as fast, and scores differ in the third
+    digit. The network runs on the device of `model`; see `to`.
     """
 
     def __init__(
@@ -152,17 +153,17 @@ class Detector:
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
-        device: see `fastrcnn.runtime.device.choose`. Raises CheckpointError where the file is not a
-        checkpoint, RecipeError where there is no such device.
+        device: see `fastrcnn.runtime.device.choose`. Raises CheckpointError if the file is not a
+        checkpoint, RecipeError if there is no such device.
         """
         place = choose(device)
         model, metadata = load_checkpoint(path)
         return cls(model.to(place), metadata, search, precision)
 
     def to(self, device: str) -> Detector:
-        """This detector, its network moved to a device, named as for `from_checkpoint`.
+        """Move the network to a device, named as for `from_checkpoint`, and return this detector.
 
-        Raises RecipeError for a device that is not there.
+        Raises RecipeError if there is no such device.
         """
         self.model.to(choose(device))
         return self
@@ -187,7 +188,7 @@ class Detector:
         proposals: int = PROPOSALS,
         retry: float | None = None,
     ) -> Detections:
-        """The detections in a picture, and nothing else. See `stages`."""
+        """The detections in a picture, without the steps that led to them. See `stages`."""
         *_, last = self.stages(
             image,
             score_threshold=score_threshold,
@@ -239,17 +240,20 @@ class Detector:
         features: tuple[Tensor, tuple[float, float]] | None = None,
         keep: bool = True,
     ) -> Iterator[Stage]:
-        """Detect, one stage after another, for who wants to see each as soon as it is there.
+        """Detect in stages, and yield each stage as soon as it is done.
 
-        image: whatever `load_image` reads. score_threshold: the least probability of a detection.
-        nms_threshold: boxes of one class that overlap a better one by more than this IoU are
-        dropped. vote_threshold: what remains is moved to the mean, weighted by probability, of all
-        boxes of its class that overlap it by at least this IoU, the dropped ones included; None
-        leaves it where it was regressed to (the paper's way). proposals: how many of the
-        best-ranked are scored. retry: where no box passes the score threshold, the single best one
-        above this is kept (the walk-through's way). boxes, features: what is already known of the
-        picture, to be used instead of computing it. keep: bring each step to the processor; without
-        it tensors stay on the network's device, and only the detections come back.
+        image: anything that `load_image` reads.
+        score_threshold: the least probability of a detection.
+        nms_threshold: a box is dropped if its IoU with a better box of its class is above this.
+        vote_threshold: each remaining box moves to the mean, weighted by probability, of all boxes
+        of its class that overlap it by at least this IoU, dropped ones included. None leaves it at
+        its regressed place, as in the paper.
+        proposals: how many of the best-ranked proposals are scored.
+        retry: if no box reaches the score threshold, the single best box with at least this
+        probability is kept, as in the walk-through.
+        boxes, features: results that are known already. They are used instead of being computed.
+        keep: copy each step to the processor. Without it tensors stay on the network's device, and
+        only the detections are copied.
         Raises ImageError.
         """
         torchvision_ops.prepare()
@@ -275,7 +279,7 @@ class Detector:
             found, boxes = second, second.boxes
         yield Stage("proposals", picture, segmentations, found)
 
-        # Inference mode must not stay on while whoever asked works on what it was given.
+        # Inference mode must be off at each yield: the caller's own code runs then.
         with torch.inference_mode(), _timed(seconds, "features"):
             if features is None:
                 resized, scale = self.model.config.resize.resize(picture)
@@ -307,9 +311,10 @@ class Detector:
 
     @torch.inference_mode()
     def score(self, trace: Trace, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes of one's own, scored like proposals: probabilities, deltas and regressed boxes.
+        """Score any boxes as if they were proposals: probabilities, deltas and regressed boxes.
 
-        boxes: (R, 4) in pixels of the trace's picture. The results have the shapes of the trace's.
+        boxes: (R, 4) in pixels of the trace's picture. The results have the same shapes as in the
+        trace.
         """
         height, width = trace.image.shape[:2]
         features = trace.features.to(self.device)
@@ -331,7 +336,7 @@ class Detector:
         return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
 
     def convolve(self, pixels: Tensor) -> Tensor:
-        """The network's first half: (1, 3, h, w) input -> (1, C, h', w'), the last map, float32."""
+        """The network's first half: input (1, 3, h, w) -> last map (1, C, h', w'), float32."""
         with autocast(self.precision, self.device):
             return self.model.backbone(pixels)
 
@@ -344,10 +349,10 @@ class Detector:
 
     @torch.inference_mode()
     def inspect(self, trace: Trace, box: Tensor, pooling: str | None = None) -> Inspection:
-        """What RoI pooling and the head do to one box, (4,) in pixels of the trace's picture.
+        """What RoI pooling and the head compute for one box, (4,) in pixels of the trace's picture.
 
         pooling: "paper", "walkthrough" or "align"; by default the network's own. Raises RecipeError
-        for another.
+        for any other.
         """
         own = self.model.roi_pool
         pool = RoIPool(pooling or own.pooling, own.size, own.stride)
@@ -369,7 +374,7 @@ class Detector:
             cells = pool.cells(rois[0, 1:], height, width)
             bins = pool.bins(rois[0, 1:], height, width)
             argmax = argmax[0]
-        scores = self.model.head(pooled)  # in float32, like all that may be an object
+        scores = self.model.head(pooled)  # in float32, as `predict` does for likely objects
         probabilities, deltas = self.model.interpret(*scores)
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])
         seen = Inspection(
@@ -389,13 +394,13 @@ class Detector:
 
 def _scaled(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
     """(R, 4) in pixels of the picture -> in pixels of the network's input."""
-    # Plain numbers: a tensor of them would have to be copied to the boxes' device.
+    # The factors are plain numbers. A tensor would have to be copied to the boxes' device.
     sides = zip(boxes.unbind(1), scale * 2, strict=True)
     return torch.stack([side * factor for side, factor in sides], dim=1)
 
 
 def _on_processor(record: Record) -> Record:
-    """The same trace or inspection, its tensors copied to the processor."""
+    """The same trace or inspection, with its tensors copied to the processor."""
     parts = vars(record).items()
     tensors: dict[str, Any] = {name: part.cpu() for name, part in parts if isinstance(part, Tensor)}
     return replace(record, **tensors)

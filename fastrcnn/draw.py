@@ -10,7 +10,7 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's colours, which stay apart for every kind of colour vision; without black.
+# Okabe and Ito's colours without black. People with any kind of colour vision can tell them apart.
 PALETTE: tuple[Colour, ...] = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
     *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
@@ -19,12 +19,13 @@ _DARK = (24, 24, 24)
 _WHITE = (255, 255, 255)
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# In pixels at font scale 1: a capital's height, a label's, and its base line from the top.
+# In pixels at font scale 1: the height of a capital, the height of a label, and the distance from
+# the label's top to the base line of its text.
 _CAPITAL, _LABEL, _BASE = 21, 36, 27
 
 
 def class_colour(label: int) -> Colour:
-    """RGB for the class `label`, 1 ... K-1; with more than seven classes colours come again."""
+    """RGB for the class `label`, 1 ... K-1. With more than seven classes the colours repeat."""
     return PALETTE[(label - 1) % len(PALETTE)]
 
 
@@ -38,8 +39,8 @@ def draw_detections(
     """A copy of the (H, W, 3) uint8 RGB picture with each detection's box, class and score.
 
     boxes (D, 4), labels (D,), names and scores (D,), best first. Lines and letters grow with the
-    picture, so that it can be shown at any size. The best detections lie on top, and labels keep
-    out of each other's way where there is room.
+    picture, so that it can be shown at any size. The best detections are drawn on top. Labels do
+    not overlap if there is room.
     """
     colours = [class_colour(label) for label in labels]
     drawn = draw_boxes(image, boxes, colours)
@@ -57,7 +58,7 @@ def draw_boxes(
 ) -> np.ndarray:
     """A copy of the (H, W, 3) uint8 RGB picture with boxes (R, 4), the first ones on top.
 
-    colours: one for each box, or fewer, which then take turns.
+    colours: one for each box. If there are fewer, they repeat.
     """
     drawn = np.array(image, order="C")
     thickness = max(1, round(_capital(image.shape) / 5))
@@ -65,21 +66,21 @@ def draw_boxes(
     for index in reversed(range(len(corners))):
         x1, y1, x2, y2 = corners[index]
         colour = colours[index % len(colours)]
-        # A dark rim sets the colour apart from whatever is below.
+        # A dark rim makes the colour visible on any background.
         cv2.rectangle(drawn, (x1, y1), (x2, y2), _DARK, thickness + 2)
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, thickness)
     return drawn
 
 
 def _pixels(boxes: np.ndarray, shape: tuple[int, ...]) -> list[list[int]]:
-    """The first and last pixels of boxes (R, 4), as far as they are in the picture."""
+    """The first and last pixels of boxes (R, 4), clipped to the picture."""
     height, width = shape[:2]
     corners = np.rint(np.asarray(boxes).reshape(-1, 4)) - (0, 0, 1, 1)
     return corners.clip(0, (width - 1, height - 1) * 2).astype(int).tolist()
 
 
 def _capital(shape: tuple[int, ...]) -> float:
-    """A capital letter's height in pixels: readable, and in proportion to the picture."""
+    """A capital letter's height in pixels: in proportion to the picture, but at least 9."""
     return max(9.0, float(np.sqrt(shape[0] * shape[1])) / 45)
 
 
@@ -101,7 +102,7 @@ class _Label:
         )
 
     def draw(self, image: np.ndarray, colour: Colour) -> None:
-        """White on a dark field, with a stripe in the class's colour at its left."""
+        """White text on a dark field, with a stripe in the class's colour on the left."""
         right, bottom = self.x + self.width - 1, self.y + self.height - 1
         cv2.rectangle(image, (self.x, self.y), (right, bottom), _DARK, cv2.FILLED)
         stripe = self.x + _stripe(self.scale) - 1
@@ -122,7 +123,10 @@ def _weight(scale: float) -> int:
 def _place(
     box: list[int], name: str, score: float, shape: tuple[int, ...], others: list[_Label]
 ) -> _Label:
-    """The label of one box: on it, in it or below it, wherever it first meets no other label."""
+    """The label of one box: above, inside or below it, at the first place without another label.
+
+    If no place is free, it is above the box.
+    """
     text, scale, width = _fit(name, score, shape)
     height = min(max(1, round(_LABEL * scale)), shape[0])
     x1, y1, _, y2 = box
@@ -136,7 +140,7 @@ def _place(
 
 
 def _fit(name: str, score: float, shape: tuple[int, ...]) -> tuple[str, float, int]:
-    """A text, its scale and the label's width: smaller or without its score if it must be."""
+    """A text, its scale and the label's width. If space is short, without the score or smaller."""
     scale = min(_capital(shape) / _CAPITAL, shape[0] / _LABEL)
     for text in (f"{name} {score:.2f}", name):
         width = _label_width(text, scale)

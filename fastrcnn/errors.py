@@ -1,4 +1,4 @@
-"""What can be wrong with what a user hands in; each message is one sentence that says so."""
+"""The errors for bad input from a user. Each message is one sentence that says what is wrong."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ _LONGEST_VALUE = 60
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, for use within a sentence: one line, without full stop, not too long.
+    """What went wrong, for use within a sentence: one short line without a full stop.
 
-    Libraries put what they like into their messages, the file's own bytes included.
+    This cleans the text, since a library's message may contain anything, even bytes of the file.
     """
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split()).rstrip(".")
@@ -17,16 +17,16 @@ def reason(error: Exception) -> str:
 
 
 def shown(value: object) -> str:
-    """A value from a file, for use within a sentence: as Python writes it, cut where it is long."""
+    """A value from a file, for use within a sentence: as Python writes it, cut if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # a whole number of thousands of digits
+    except ValueError:  # a whole number with thousands of digits
         text = "a very large number"
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 class FastRCNNError(ValueError):
-    """Base of every error that is the input's fault, not the program's."""
+    """Base class of all errors that the input causes, not the program."""
 
 
 class ImageError(FastRCNNError):
@@ -42,13 +42,13 @@ class CheckpointError(FastRCNNError):
 
 
 class RecipeError(FastRCNNError):
-    """A setting, of a model or of a training run, that cannot work."""
+    """A setting of a model or of a training run that cannot work."""
 
 
 class MissingPackageError(FastRCNNError, ImportError):
-    """A package that only one part of the program needs, and that is not installed.
+    """A package that is not installed and that only one part of the program needs.
 
-    what: the part. package: what pip is to install.
+    what: the part that needs it. package: its name for pip.
     """
 
     def __init__(self, what: str, package: str) -> None:

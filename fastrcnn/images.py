@@ -1,6 +1,6 @@
-"""Whatever a user hands in as a picture -> one (H, W, 3) uint8 RGB array, or one clear error.
+"""Reads any picture a user gives -> one (H, W, 3) uint8 RGB array, or one clear error.
 
-And the way back, into a file.
+Writes such an array to a file too.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from fastrcnn.errors import ImageError, reason
 from fastrcnn.runtime.atomic_write import atomic_write
 
 MAX_PIXELS = 50_000_000
-# Each pass of a progressive JPEG goes over the whole picture again, and takes a few bytes of file.
-# Cameras and editors write about ten. libtiff, which decodes JPEG too, stops at a hundred.
+# A progressive JPEG is decoded in passes. Each pass costs only a few bytes in the file, but the
+# decoder goes over the whole picture again. Cameras and editors write about ten passes. libtiff,
+# which decodes JPEG too, stops at a hundred.
 MAX_SCANS = 100
 Source = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
-# Pillow warns of large pictures, which MAX_PIXELS refuses at a lower size, and of damage, which is
-# an ImageError where it reaches the pixels.
+# Pillow warns about large pictures, but MAX_PIXELS refuses those at a lower size. It also warns
+# about damage. Damage that reaches the pixels gives an ImageError here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-_TILE_TAGS = {322, 323}  # of a TIFF: its tiles' width and height
+_TILE_TAGS = {322, 323}  # the TIFF tags for the width and height of its tiles
 _16_TO_8_BITS = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
 
 
 def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A file's path, its bytes, an open file, an array or a Pillow image -> (H, W, 3) uint8 RGB.
 
-    Files may be JPEG, PNG, WebP, BMP, GIF or TIFF; of several frames the first is taken, and the
-    orientation in their EXIF data is applied. Grey, palette, CMYK and 16-bit pictures become 8-bit
-    RGB; what is transparent is laid over white.
+    Files may be JPEG, PNG, WebP, BMP, GIF or TIFF. If there are several frames, the first is used.
+    The orientation in the EXIF data is applied. Grey, palette, CMYK and 16-bit pictures become
+    8-bit RGB. Transparent parts are laid over white.
 
     Arrays are (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha: uint16 over
     its whole range, other whole numbers 0 to 255, bool, or floating point 0 to 1.
 
-    Raises ImageError for anything that is not a picture, or is damaged or cut short. Refused before
-    anything is decoded: more than `max_pixels` pixels, a JPEG of more than ``MAX_SCANS`` passes, a
-    BMP with run-length coding, a TIFF in tiles and a BigTIFF.
+    Raises ImageError for anything that is not a picture, or is damaged or cut short. These are
+    refused before anything is decoded: more than `max_pixels` pixels, a JPEG of more than
+    ``MAX_SCANS`` passes, a BMP with run-length coding, a TIFF in tiles and a BigTIFF.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "The array", max_pixels)
@@ -67,10 +68,10 @@ def load_image(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:
-    """Write a (H, W, 3) uint8 RGB picture, in the format that the name's ending stands for.
+    """Write a (H, W, 3) uint8 RGB picture. The ending of the file name decides the format.
 
-    A file that was there is replaced in one step. Raises ImageError for another ending, and where
-    the file cannot be written.
+    An existing file is replaced in one step. Raises ImageError for an unknown ending, and when the
+    file cannot be written.
     """
     path = Path(path)
     form = Image.registered_extensions().get(path.suffix.lower())
@@ -83,8 +84,8 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
         raise ImageError(f"{path} cannot be written: {reason(error)}.") from error
 
 
-# A hostile or damaged file can make Pillow's decoders raise nearly anything, which is why the two
-# functions below catch every Exception; whatever it is, the picture cannot be used.
+# A hostile or damaged file can make Pillow's decoders raise nearly any error. So `_from_file` and
+# `_from_pillow` catch every Exception: the picture cannot be used in any case.
 
 
 def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
@@ -103,25 +104,26 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
 
 
 def _bomb(image: Image.Image, file: BinaryIO) -> str | None:
-    """What makes decoding take far more than the picture's size says, if anything does."""
+    """Why decoding would cost far more than the picture's size suggests. None if it would not."""
     if image.format in ("JPEG", "MPO"):
         file.seek(0)
-        # Markers of a pass; coded data cannot hold them.
+        # These two bytes mark the start of a pass. Coded data cannot contain them.
         if file.read().count(b"\xff\xda") > MAX_SCANS:
             return f"a JPEG of more than {MAX_SCANS} passes"
-    # Pillow unpacks it in Python, and four bytes may skip 255 rows beyond the picture's end.
+    # Pillow unpacks run-length coding in Python, and four bytes may skip 255 rows beyond the
+    # picture's end.
     if isinstance(image, BmpImageFile) and any(t.codec_name == "bmp_rle" for t in image.tile):
         return "a BMP with run-length coding"
-    # A tile is decoded whole, however little of it is seen.
+    # A tile is always decoded whole, even if only a small part of it is visible.
     if image.format == "TIFF" and _is_tiled_or_big(file):
         return "a TIFF in tiles or a BigTIFF"
     return None
 
 
 def _is_tiled_or_big(file: BinaryIO) -> bool:
-    """Whether a TIFF's directory names tiles, or is BigTIFF's, which is laid out differently.
+    """Whether a TIFF has tiles, or is a BigTIFF, whose directory has a different layout.
 
-    Pillow does not tell: it passes over kinds of numbers that libtiff, which decodes, reads.
+    Pillow cannot answer this. It skips some number types that libtiff, the decoder, does read.
     """
     file.seek(0)
     content = file.read()
@@ -154,10 +156,10 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF data says."""
+    """The picture, turned upright as its EXIF data says."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF data, which says nothing of the pixels
+    except Exception:  # the EXIF data is broken, but the pixels may be intact
         return image
 
 
@@ -172,7 +174,7 @@ def _deep_pixels(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _opaque(image: Image.Image) -> np.ndarray:
-    """Over white where it is transparent."""
+    """The picture as (H, W, 3) uint8 RGB, with its transparent parts laid over white."""
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -203,7 +205,8 @@ def _to_8_bits(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ImageError(f"{name} holds {array.dtype}; a picture holds real numbers.")
     highest = 1 if array.dtype.kind in "bf" else 255
-    # Resampling overshoots 0 to 1 by a rounding error. Negated, so that NaN is refused too.
+    # Resampling can overshoot 0 to 1 by a rounding error. The test is written with "not" so that
+    # NaN is refused too.
     slack = 1e-3 if array.dtype.kind == "f" else 0
     if not (array.min() >= -slack and array.max() <= highest + slack):
         raise ImageError(

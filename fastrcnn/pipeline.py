@@ -1,7 +1,7 @@
 """Detecting in many pictures: while a GPU works on one, threads propose boxes for the next ones.
 
-Threads will do, where Python usually needs processes: selective search is compiled, and gives up
-the interpreter's lock.
+Python usually needs processes for such work. Here threads are enough: selective search is compiled
+and does not hold the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def detect_each(
 ) -> Iterator[Callable[[], Trace]]:
     """For each picture in turn, a function that finishes its detection and gives its trace.
 
-    images: each is whatever `load_image` reads. ahead: for how many of the next pictures boxes are
-    proposed meanwhile. By default as many as there are cores where the network is on a GPU, and
-    none where it is on the processor: its threads already use every core, and more of them made
-    twelve photographs a third slower on two busy cores. settings: as for `Detector.stages`.
+    images: each is anything that `load_image` reads. ahead: how many of the next pictures get their
+    boxes proposed meanwhile. The default is the number of cores if the network is on a GPU, and
+    none if it is on the processor. There the network's threads already use every core: more threads
+    made twelve photographs a third slower on two busy cores. settings: as for `Detector.stages`.
 
-    The function raises ImageError for a picture that cannot be read; the next ones are not affected
-    by that.
+    The function raises ImageError for a picture that cannot be read. The pictures after it are not
+    affected.
     """
 
     def propose(image: Source) -> Iterator[Stage]:

@@ -20,15 +20,16 @@ PER_CLASS = 100  # detections kept per class and picture (the paper's code)
 
 @dataclass(frozen=True)
 class Decisions:
-    """What became of every box that reached the score threshold, class by class. M candidates.
+    """The decision on every box that reached the score threshold, class by class. M candidates.
 
-    proposals, labels: (M,) int64, which proposal and as which class, within a class best first.
+    proposals, labels: (M,) int64, the proposal and the class of each candidate. Within a class the
+    best comes first.
     scores: (M,). boxes: (M, 4), regressed. kept: (M,) bool.
-    suppressed_by: (M,) int64, the candidate that non-maximum suppression kept instead, or -1. What
-    is neither kept nor suppressed is over the limit of detections per class.
-    overlaps: (M,) the IoU with that candidate, else 0.
-    votes: (M,) int64, how many boxes had a say in where a kept one is, 0 without box voting.
-    voted: (M, 4), where it is thereafter; the others as in `boxes`.
+    suppressed_by: (M,) int64, the candidate that non-maximum suppression kept instead, or -1. A
+    candidate that is neither kept nor suppressed is over the limit of detections per class.
+    overlaps: (M,) the IoU with the candidate in `suppressed_by`, else 0.
+    votes: (M,) int64, how many boxes voted on the place of a kept box; 0 without box voting.
+    voted: (M, 4), the kept boxes after voting; the others as in `boxes`.
     """
 
     proposals: Tensor
@@ -43,7 +44,7 @@ class Decisions:
 
     def detections(self, classes: tuple[str, ...]) -> Detections:
         """The kept ones, best first, with the names of the K-1 classes."""
-        # In one piece, so that a GPU is waited for once.
+        # Copied as one tensor, so that we wait for a GPU only once.
         columns = torch.column_stack([self.kept, self.labels, self.scores, self.voted])
         kept, labels, scores, *_ = rows = columns.cpu().numpy().T  # (7, M)
         chosen = np.flatnonzero(kept)
@@ -75,12 +76,12 @@ def decide(
     nms_threshold: float,
     vote_threshold: float | None = None,
 ) -> Decisions:
-    """Score threshold, non-maximum suppression per class (paper, section 2.2), vote; with reasons.
+    """Score threshold, non-maximum suppression per class (paper, section 2.2), then box voting.
 
     probabilities: (R, K). regressed: (R, K, 4). score_threshold: the least probability of a
-    candidate. nms_threshold: boxes of one class that overlap a better one by more than this IoU are
-    suppressed. vote_threshold: the least IoU with a kept box of one that has a say in where it is;
-    None for no vote. At most 100 a class are kept.
+    candidate. nms_threshold: a box is suppressed if its IoU with a better box of its class is above
+    this. vote_threshold: a box votes on the place of a kept box if their IoU is at least this; None
+    for no vote. At most 100 boxes per class are kept. The result says why each box was kept or not.
     """
     reaches = probabilities.T[1:] >= score_threshold  # (K-1, R)
     labels, proposals = reaches.nonzero(as_tuple=True)
@@ -105,8 +106,8 @@ def decide(
         winners = winners[:PER_CLASS] + first
         kept.index_fill_(0, winners, True)
         if vote_threshold is not None:
-            # Every proposal's box for that class has a say, however low its score: the threshold,
-            # which is for the eye, must not move boxes.
+            # Every proposal's box for this class votes, even with a low score. The score threshold
+            # decides what is shown. It must not move boxes.
             voted[winners], votes[winners] = box_ops.vote(
                 boxes[winners], regressed[:, label], probabilities[:, label], vote_threshold
             )
@@ -119,13 +120,13 @@ def _suppress(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Non-maximum suppression of one class's boxes (N, 4), best first.
 
-    Gives the boxes that win, and for each of the N the winner that suppressed it, counted from
-    `first`, or -1, and their IoU.
+    Returns the indices of the boxes that win. Then, for each of the N boxes, the winner that
+    suppressed it, counted from `first`, or -1. Last, the IoU with that winner, or 0.
     """
     winners = torchvision_ops.nms(boxes, scores, nms_threshold)
     overlaps = box_ops.iou(boxes, boxes[winners])
-    # The best winner that overlaps it too much is the one that suppressed it. In double, as
-    # torchvision compares: a float32 of 0.3 is above 0.3.
+    # A box is suppressed by the best winner that overlaps it too much. The comparison is in double,
+    # as in torchvision: a float32 of 0.3 is above 0.3.
     which = (overlaps.double() > nms_threshold).int().argmax(dim=1)
     by = (winners[which] + first).index_fill_(0, winners, -1)
     overlap = overlaps.gather(1, which[:, None])[:, 0].index_fill_(0, winners, 0)

@@ -31,12 +31,12 @@ __all__ = [
 
 
 def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> Dataset:
-    """A data set in whatever form it has at `path`, by the first of READERS that knows it.
+    """Opens the data set at `path` with the first of READERS that knows its format.
 
-    A folder with ``ImageSets/Main`` is Pascal VOC, and any ``NAME.txt`` in there a split. Another
-    folder is searched for the split's COCO JSON under its usual names. A file is COCO JSON itself,
-    and one split. on_bad: is told of each picture that cannot be used, which is then left out.
-    Raises DataError where there is none of these, or as the readers do.
+    A folder with ``ImageSets/Main`` is Pascal VOC, and each ``NAME.txt`` in there is a split. In
+    any other folder the split's COCO JSON is searched under its usual names. A file is COCO JSON
+    with one split. on_bad: is called for each picture that cannot be used, which is then left out.
+    Raises DataError if there is none of these, and the errors of the readers.
     """
     path = Path(path)
     for read in READERS:
@@ -52,7 +52,7 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
 
 
 def open_datasets(paths: Sequence[str | Path], split: str, on_bad: OnBad | None = None) -> Dataset:
-    """The data sets at several paths as one, such as VOC2007 and VOC2012. See `join`.
+    """Opens the data sets at several paths as one, such as VOC2007 and VOC2012. See `join`.
 
     Raises DataError as `join` and `open_dataset` do.
     """
@@ -81,7 +81,7 @@ def _coco_names(split: str) -> list[str]:
     ]
 
 
-# Asked in this order; None says that what is at the path is of another form. One of your own comes
-# before these, which take every file for COCO JSON.
+# Tried in this order. A reader returns None if the path holds another format. Put your own reader
+# before these, because they take every file for COCO JSON.
 Reader = Callable[[Path, str, OnBad | None], Dataset | None]
 READERS: list[Reader] = [_voc_folder, _coco_json]

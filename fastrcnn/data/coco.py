@@ -14,22 +14,23 @@ from fastrcnn.data.pictures import OnBad, file_within, left_out
 from fastrcnn.errors import DataError
 from fastrcnn.images import MAX_PIXELS
 
-# Boxes were drawn as polygons and rounded; COCO's own stick out by a fraction of a pixel.
+# COCO's boxes come from polygons and are rounded, so they can stick out by a fraction of a pixel.
 _OVERHANG = 1.0
 
 
 def read_coco(
     json_path: str | Path, images_dir: str | Path | None = None, on_bad: OnBad | None = None
 ) -> Dataset:
-    """The pictures of one COCO file, in its order, the classes in the order of their ids.
+    """The pictures of one COCO file in the order of the file, the classes in the order of ids.
 
     images_dir: the folder that each ``file_name`` starts from; by default the usual places around
     the JSON file are tried. Crowds (``iscrowd``) become difficult objects. Boxes are cut to the
-    picture; one without width or height, of which COCO has a few, is left out.
-    on_bad: is told of each picture that cannot be used, which is then left out, and of each object
-    of no picture.
-    Raises DataError, naming file and field, for what is missing or has the wrong type, an unknown
-    id, a picture that does not exist or lies outside its folder, or a box outside its picture.
+    picture. Boxes without width or height are left out; COCO has a few.
+    on_bad: is called for each picture that cannot be used, which is then left out, and for each
+    object that belongs to no picture.
+    Raises DataError, naming file and field, for a value that is missing or has the wrong type, an
+    unknown id, a picture that does not exist or lies outside its folder, or a box outside its
+    picture.
     """
     json_path = Path(json_path)
     document = read_json(json_path)
@@ -70,7 +71,7 @@ def _categories(field: Field) -> dict[int, str]:
 
 
 def _find_images(json_path: Path, images: dict[int, Field]) -> Path:
-    """Where the first picture with a name is: beside the JSON file, or in COCO's own folders."""
+    """The folder of the first picture with a name: beside the JSON file, or a usual COCO folder."""
     folder = json_path.parent
     split = json_path.stem.removeprefix("instances_")
     candidates = [folder / "images", folder / split]
@@ -80,7 +81,7 @@ def _find_images(json_path: Path, images: dict[int, Field]) -> Path:
         folder.parent / "images",
     ]
     for image in images.values():
-        # A name that cannot be used is an error where the picture is read.
+        # A name that cannot be used raises its error later, when the picture is read.
         with suppress(DataError, OSError):
             name = image["file_name"].text()
             for candidate in candidates:
@@ -140,10 +141,10 @@ def _box(field: Field, width: int, height: int) -> tuple[float, float, float, fl
 
 
 def coco_image_ids(dataset: Dataset) -> dict[str, int]:
-    """The number that stands for each picture in COCO results, by its id in the data set.
+    """For each picture's id in the data set, its number in COCO results.
 
-    That id, where all are numbers: COCO's are, and so are VOC's names (000005 is 5, 2008_000008 is
-    2008000008). Otherwise the picture's place in the data set, from 1.
+    If all ids are numbers, it is the id itself. That holds for COCO and for VOC's names (000005 is
+    5, 2008_000008 is 2008000008). Otherwise it is the picture's place in the data set, from 1.
     """
     names = [annotation.image_id for annotation in dataset]
     digits = [name.replace("_", "") for name in names]

@@ -1,4 +1,4 @@
-"""What a data set says of its pictures, whatever format it came in."""
+"""A data set and its annotated pictures, the same for all file formats."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Annotation:
     path: the picture's file; width, height: its size in pixels.
     boxes: (G, 4) float32 xyxy in pixels of the picture, x2 and y2 exclusive, inside the picture.
     labels: (G,) int64, 1 ... K-1; ``classes[label - 1]`` of the data set is the name.
-    difficult: (G,) bool, objects that scoring neither asks for nor counts against a detector.
-    part: which of several joined data sets the picture comes from, counted from 0.
+    difficult: (G,) bool, objects that scoring ignores: a detector may find them or miss them.
+    part: the number of the joined data set that the picture comes from, counted from 0.
     """
 
     image_id: str
@@ -39,8 +39,8 @@ class Annotation:
 class Dataset(Sequence[Annotation]):
     """Annotated pictures in a fixed order; a slice of one is a data set too.
 
-    classes: the K-1 class names, without the background. category_ids: the numbers that a COCO
-    file knows them by; none elsewhere.
+    classes: the K-1 class names, without the background. category_ids: the numbers of the classes
+    in a COCO file; empty for other formats.
     Raises DataError when there is no picture or when two share an id.
     """
 
@@ -70,11 +70,11 @@ class Dataset(Sequence[Annotation]):
 
 
 def join(datasets: Sequence[Dataset]) -> Dataset:
-    """Several data sets as one, such as VOC2007 and VOC2012; a single one stays as it is.
+    """Several data sets as one, such as VOC2007 and VOC2012. A single one stays as it is.
 
-    The classes keep the order of the first one. A picture's id gets the name of its data set in
-    front, or where names are equal a number, so that two of one name are told apart. Raises
-    DataError where the sets do not name the same classes: an object that only some of them annotate
+    The classes keep the order of the first data set. A picture's id gets the name of its data set
+    in front, or a number if two data sets have the same name, so that all ids differ. Raises
+    DataError if the sets do not name the same classes: an object that only some of them annotate
     would be background in the others.
     """
     first = datasets[0]

@@ -1,4 +1,4 @@
-"""JSON that others wrote, read value by value, with errors that name the file and the field."""
+"""Reads foreign JSON value by value, with errors that name the file and the field."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from fastrcnn.errors import DataError, reason, shown
 
-# Whole numbers in JSON may be of any length; no count or coordinate comes near this.
+# Whole numbers in JSON may have any length. No count or coordinate comes near this limit.
 _LIMIT = 1e12
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Field:
-    """A value and where it stands, for instance ``images[3].width`` of `path`.
+    """A value and its place, for instance ``images[3].width`` of `path`.
 
-    The methods give what the value is expected to be and raise DataError where it is not.
+    Each method gives the value as the type it expects, and raises DataError for any other.
     """
 
     path: Path
@@ -44,13 +44,13 @@ class Field:
             yield Field(self.path, f"{self.place}[{index}]", item)
 
     def text(self) -> str:
-        """Of characters that can be written: JSON may hold halves of them, and control codes."""
+        """A printable string. JSON may also hold control codes and halves of characters."""
         if not isinstance(self.value, str) or _UNWRITABLE.search(self.value):
             raise self.error("a text")
         return self.value
 
     def whole(self) -> int:
-        """A whole number, neither a truth value nor of absurd size."""
+        """A whole number, not a truth value and not absurdly large."""
         if (
             isinstance(self.value, bool)
             or not isinstance(self.value, int)
@@ -60,7 +60,7 @@ class Field:
         return self.value
 
     def number(self) -> float:
-        """A number, neither a truth value nor NaN nor of absurd size."""
+        """A number, not a truth value, not NaN and not absurdly large."""
         if (
             isinstance(self.value, bool)
             or not isinstance(self.value, (int, float))
@@ -76,7 +76,7 @@ class Field:
         return [item.number() for item in self]
 
     def error(self, wanted: str) -> DataError:
-        """What to raise where this value is not what was wanted."""
+        """The error to raise if this value is not `wanted`."""
         place = self.place or "the document"
         return DataError(f"{self.path}: {place} is {shown(self.value)}; wanted {wanted}.")
 

@@ -1,4 +1,4 @@
-"""Which pictures of a data set can be used: where their files may lie, and leaving out bad ones."""
+"""Checks the pictures of a data set: where their files may lie, and which to leave out."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fastrcnn.errors import DataError, FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.runtime import distributed
 
-# Told of each picture that is left out, and why. Without one, the first bad picture is raised.
+# Called with the error of each picture that is left out. If it is None, the first error is raised.
 OnBad = Callable[[FastRCNNError], None]
 
 
 def file_within(folder: Path, name: str, wanted: str) -> Path:
-    """``folder / name``, which must be a file, and in `folder` also when links are followed.
+    """``folder / name``, which must be a file, and lie in `folder` even after links are followed.
 
-    The folder itself may be a link. wanted: what names the file, the error's subject. Raises
-    DataError, for names that no file can have too.
+    The folder itself may be a link. wanted: the thing that names the file, used as the subject of
+    the error. Raises DataError, also for names that no file can have.
     """
     path = folder / name
     try:
@@ -41,7 +41,7 @@ def file_within(folder: Path, name: str, wanted: str) -> Path:
 
 @contextmanager
 def left_out(on_bad: OnBad | None) -> Iterator[None]:
-    """Around the reading of one picture: a DataError is told to `on_bad` where there is one."""
+    """Put around the reading of one picture: passes a DataError to `on_bad`, if it is given."""
     try:
         yield
     except DataError as error:
@@ -57,9 +57,9 @@ def without_bad_pictures(
 ) -> Dataset:
     """The pictures that can be decoded and are as large as their annotation says.
 
-    on_bad: is told of each other one. progress: wraps the pictures as they are gone through. In a
-    group of processes each reads its share, and all get the same data set and tell of the same.
-    Raises DataError where none is left.
+    on_bad: is called for each of the others. progress: wraps the loop over the pictures. In a group
+    of processes each reads its share, and all get the same data set and report the same pictures.
+    Raises DataError if no picture is left.
     """
     share = slice(distributed.rank(), None, distributed.world_size())
     mine = {}
@@ -84,7 +84,7 @@ def without_bad_pictures(
 def load_annotated(annotation: Annotation) -> np.ndarray:
     """The picture, (H, W, 3) uint8 RGB.
 
-    Raises ImageError or DataError where it is not what its annotation says.
+    Raises ImageError or DataError if it does not fit its annotation.
     """
     image = load_image(annotation.path)
     check_size(annotation, *image.shape[:2])
@@ -92,7 +92,7 @@ def load_annotated(annotation: Annotation) -> np.ndarray:
 
 
 def check_size(annotation: Annotation, height: int, width: int) -> None:
-    """Raises DataError where a picture is not of its annotation's size, so that boxes are off."""
+    """Raises DataError if a picture's size differs from its annotation: boxes would be off."""
     if (height, width) != (annotation.height, annotation.width):
         raise DataError(
             f"{annotation.path} is {width} x {height} pixels, but its annotation says "

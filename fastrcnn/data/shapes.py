@@ -1,13 +1,13 @@
-"""A set that is always there: pictures of shapes, drawn as they are needed, in any number.
+"""The built-in data set: pictures of shapes, drawn when they are needed, in any number.
 
-Each picture has a handful of textured shapes, partly over one another, on a cluttered background
-with things in it that are none of the classes. They are small, a few tens of thousands of pixels,
-so that a detector learns them in two minutes of processor time (the recipe ``shapes``) and
-selective search takes a blink.
+Each picture has a handful of textured shapes that partly cover one another. The background is
+cluttered and has things in it that belong to no class. The pictures are small, a few tens of
+thousands of pixels, so that a detector learns them in two minutes of processor time (the recipe
+``shapes``) and selective search takes a blink.
 
 A box holds exactly the pixels that the whole shape covers by half or more, as if nothing lay over
-it; no shape is hidden by more than a quarter, and what can be seen of it spans four fifths of its
-box or more. G objects a picture.
+it. At most a quarter of a shape is hidden, and its visible part spans at least four fifths of its
+box. G objects a picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fastrcnn.runtime.atomic_write import atomic_write
 
 CLASSES = ("disc", "square", "triangle", "star", "cross", "heart")
 
-# Raise this when other pictures are drawn for the same seed.
+# Raise this when a change in the code gives other pictures for the same seed.
 _VERSION = 1
 _MADE_BY = "fastrcnn shapes"
 
@@ -35,19 +35,19 @@ _MOST_OBJECTS = 6
 _SIZES = (0.26, 0.56)  # the diameter of a shape's circle, as a share of the shorter side
 _MARGIN = 2  # pixels between a shape and the picture's edge
 _LEAST_VISIBLE = 0.75  # of a shape's pixels
-_LEAST_BOX = 0.8  # the IoU of the box of what can be seen with the box of the whole
-_LEAST_CONTRAST = 45.0  # in Lab, between a shape and what lies under it
-# Degrees: about evenly spread to the eye, which tells few greens apart and many reds.
+_LEAST_BOX = 0.8  # the IoU of the visible part's box with the whole shape's box
+_LEAST_CONTRAST = 45.0  # in Lab, between a shape and the picture under it
+# Degrees, about evenly spread to the eye: it tells few greens apart and many reds.
 _HUES = (350, 12, 30, 46, 85, 150, 185, 208, 232, 275, 322)
-_TRIES = 30  # places tried for a shape before the picture does without it
+_TRIES = 30  # places tried for a shape before it is left out
 _FINE = 4  # shapes are drawn this much larger and shrunk, which smooths their edges
 
 
 def draw_shapes(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One picture: image (H, W, 3) uint8 RGB, boxes (G, 4) float32 xyxy, labels (G,) int64.
 
-    The boxes are in pixels, x2 and y2 exclusive, and a label is the place in CLASSES plus 1, in the
-    order in which the shapes were laid down. The same seed (0 or more) gives the same picture.
+    The boxes are in pixels, x2 and y2 exclusive. A label is the place in CLASSES plus 1. Objects
+    are in the order in which they were drawn. The same seed (0 or more) gives the same picture.
     """
     image, masks, labels = _draw(seed)
     boxes = np.array([_box(mask) for mask in masks], np.float32)
@@ -57,12 +57,12 @@ def draw_shapes(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def write_shapes(folder: str | Path, seed: int = 0, **splits: int) -> Path:
     """Write a data set for `open_dataset(folder, split)`; gives the folder.
 
-    splits: how many pictures each has, such as ``train=600, val=100``. A split is ``NAME.json``
-    (COCO) and the pictures ``NAME/00000.png``, ...; no two splits share a picture, and a longer
-    split begins with the pictures of a shorter one. One that is already there is left as it is. The
-    JSON is written last: what a killed run leaves is not taken for a data set.
-    Raises DataError where the folder cannot be written, holds another data set under one of these
-    names, or a count is below 1 or the seed below 0.
+    splits: the number of pictures of each split, such as ``train=600, val=100``. A split is
+    ``NAME.json`` (COCO) and the pictures ``NAME/00000.png``, ... No two splits share a picture. The
+    first pictures of a split do not depend on its length. A split that already exists is left as
+    it is. The JSON is written last, so that the rest of a killed run is not taken for a data set.
+    Raises DataError if the folder cannot be written or holds another data set under one of these
+    names, if a count is below 1, or if the seed is below 0.
     """
     folder = Path(folder)
     if type(seed) is not int or seed < 0:
@@ -134,7 +134,7 @@ def _read_info(path: Path) -> dict:
 
 
 def _picture_seed(seed: int, split: str, index: int) -> int:
-    """Another for each picture of each split."""
+    """A different seed for each picture of each split."""
     random = np.random.default_rng((seed, zlib.crc32(split.encode()), index))
     return int(random.integers(2**63))
 
@@ -176,7 +176,7 @@ def _is_clear(visible: np.ndarray, mask: np.ndarray) -> bool:
     """Whether enough of a shape can be seen."""
     if visible.sum() < _LEAST_VISIBLE * mask.sum():
         return False
-    # The one box lies in the other, so that the ratio of their areas is their IoU.
+    # The visible box lies inside the other, so the ratio of their areas is their IoU.
     (x1, y1, x2, y2), (left, top, right, bottom) = _box(visible), _box(mask)
     return (x2 - x1) * (y2 - y1) >= _LEAST_BOX * (right - left) * (bottom - top)
 
@@ -236,7 +236,7 @@ def _silhouette(name: str, height: int, width: int, random: np.random.Generator)
 
 
 def _turn(name: str, random: np.random.Generator) -> float:
-    # A heart on its head is none; the others are what they are whichever way they lie.
+    # An upside-down heart is no longer a heart. The other shapes may be turned in any way.
     return random.uniform(-0.5, 0.5) if name == "heart" else random.uniform(0, 2 * math.pi)
 
 
@@ -250,7 +250,7 @@ def _fill(points: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _texture(image: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(H, W, 3): a colour that stands out from what the mask covers, with a pattern in it."""
+    """(H, W, 3): a patterned colour that stands out from the image under the mask."""
     height, width = mask.shape
     under = _lab(image[mask].mean(axis=0))
     colour = _vivid(random)
@@ -374,7 +374,7 @@ def _zigzag(height: int, width: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _ring(height: int, width: int, random: np.random.Generator) -> np.ndarray:
-    """A part of a circle's line, or all of it."""
+    """The outline of a circle, or a part of it."""
     angles = np.linspace(0, random.uniform(0.6, 1) * 2 * math.pi, 50) + random.uniform(0, 6)
     points = random.uniform(10, 35) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     points += random.uniform((0, 0), (width, height))

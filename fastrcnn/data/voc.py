@@ -1,8 +1,8 @@
 """Pascal VOC folders: ``ImageSets/Main/SPLIT.txt``, ``Annotations/ID.xml``, ``JPEGImages/ID.jpg``,
-and for classes of one's own ``classes.txt``.
+and ``classes.txt`` for classes other than VOC's.
 
-VOC counts pixels from 1 and includes the last one; here boxes start at 0 and exclude it, so that
-(xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax).
+VOC counts pixels from 1 and includes the last one. Here boxes count from 0 and exclude the last
+one, so (xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def read_voc(
     """Every picture that ``ImageSets/Main/SPLIT.txt`` under `root` lists, in its order.
 
     All annotations are read here, so that a bad one is found now and not hours into a run.
-    classes: by default the lines of ``classes.txt`` under `root`, without it VOC's twenty.
-    on_bad: is told of each picture that cannot be used, which is then left out.
-    Raises DataError, naming file and field, for a missing split, annotation or picture, one that
+    classes: by default the lines of ``classes.txt`` under `root`; without it, VOC's twenty.
+    on_bad: is called for each picture that cannot be used, which is then left out.
+    Raises DataError, naming file and field, for a split, annotation or picture that is missing or
     lies outside its folder, XML that is broken or declares a document type, an unknown class, or a
     box outside its picture.
     """
@@ -46,7 +46,7 @@ def read_voc(
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in splits.glob("*.txt"))) or "none"
         raise DataError(f"There is no split {split!r} in {splits}; found there: {known}.")
-    # A class's own split, such as dog_val, has a second column that says whether it is in there.
+    # A split of one class, such as dog_val, has a second column: is the class in the picture?
     image_ids = [line.split()[0] for line in _lines(path)]
     classes = tuple(_classes(root) if classes is None else classes)
     labels = {name: label for label, name in enumerate(classes, start=1)}
@@ -76,12 +76,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "test")) -> Path:
-    """Fetch VOC2007 into `root` (about 450 MB a part) and give the folder for `read_voc`.
+    """Download VOC2007 into `root` (about 450 MB a part) and give the folder for `read_voc`.
 
-    The file of trainval also holds the splits train and val. Raises DataError where the host
-    cannot be reached or what came is damaged.
+    The file of trainval also holds the splits train and val. Raises DataError if the host cannot
+    be reached or the download is damaged.
     """
-    from torchvision.datasets import VOCDetection  # late, as in torchvision_ops.py
+    from torchvision.datasets import VOCDetection  # imported late, as in torchvision_ops.py
 
     for split in splits:
         try:
@@ -95,14 +95,14 @@ def download_voc2007(root: str | Path, splits: Sequence[str] = ("trainval", "tes
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type before any entity in it, which could expand without end."""
+    """Refuses a document type before its entities are read; these could expand without end."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise DataError("it declares a document type, which no annotation needs")
 
 
 class _Element:
-    """An XML element whose errors say which file and field they are about."""
+    """An XML element whose errors name the file and the field."""
 
     def __init__(self, path: Path, element: ElementTree.Element, place: str = "") -> None:
         self.path = path
@@ -171,7 +171,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 def _picture(root: Path, image_id: str, document: _Element) -> Path:
     folder, name = root / "JPEGImages", f"{image_id}.jpg"
-    # VOC itself has only .jpg; sets made in its likeness name other files in <filename>.
+    # VOC itself has only .jpg; other sets in its format name other files in <filename>.
     named = Path(document.element.findtext("filename", default="").strip()).name
     if named and not (folder / name).is_file():
         name = named

@@ -1,10 +1,10 @@
 """The convolutions that a picture goes through once (section 2), and how each kind is built.
 
-Shapes: B images of H x W pixels, C channels and one cell per S pixels in the map that comes out,
-(B, C, H/S, W/S), rounded down. VGG16 has C = 512 and S = 16.
+Shapes: B images of H x W pixels give a map (B, C, H/S, W/S), rounded down: C channels, and one cell
+per S pixels. VGG16 has C = 512 and S = 16.
 
-A backbone is a function that builds it. What it gives carries all that the rest needs to know: its
-layers, what pixels it expects, and what weights it starts with.
+Each kind of backbone has a function that builds it. The `Backbone` it returns holds all that the
+other modules need: its layers, the pixels it expects, and the weights it starts with.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from fastrcnn.model.weights import start_at_random, start_vgg16, start_vgg16_bn
 
 
 class Backbone(nn.Module):
-    """Named layers, to be run whole or from one to another.
+    """Named layers. All of them can be run, or only those between two names.
 
-    layers: from the picture up. A layer goes by its name (VGG16's are the paper's, such as
-    ``conv3_1``) and includes what follows its convolution: batch norm, ReLU, and a max-pool where
-    there is one. Batch norms always use their stored statistics, since a detector's batch of two
-    pictures is too small to estimate them from.
+    layers: from the picture up. VGG16's layers have the paper's names, such as ``conv3_1``. A layer
+    includes what follows its convolution: batch norm, ReLU, and a max-pool if there is one. Batch
+    norms always use their stored statistics, since a detector's batch of two pictures is too small
+    to estimate them.
     strides: after each layer, how many input pixels lie between neighbouring cells.
-    channels: of the map that comes out.
+    channels: of the last layer's map.
     first_kept: the lowest layer whose output is worth keeping on disk. Below it a map is many times
-    the size of its picture (10 MB each after VGG16's conv2_2), and computing it again costs less
-    than the disk would hold.
-    pixels: takes (B, 3, H, W) float32 RGB, 0 to 255, to what the first layer expects.
+    the size of its picture (10 MB each after VGG16's conv2_2). Computing such a map again is
+    cheaper than storing it.
+    pixels: turns (B, 3, H, W) float32 RGB, 0 to 255, into what the first layer expects.
     start: fills in the weights that training starts with, from a file or from the usual place
-    (None). A backbone without it starts with the random ones at hand.
+    (None). A backbone without it keeps the random weights it was built with.
     """
 
     def __init__(
@@ -63,13 +63,14 @@ class Backbone(nn.Module):
     def preprocess(self, image: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB, already resized -> (1, 3, H, W) float32 as the weights expect.
 
-        It is on the backbone's device, to which the bytes go, a quarter of the floats.
+        The result is on the backbone's device. The picture is copied there as bytes, which is a
+        quarter of the size of the floats.
         """
         device = next(self.parameters()).device
         return self.normalise(torch.from_numpy(np.ascontiguousarray(image))[None].to(device))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """What `preprocess` does, from a tensor: (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
+        """Like `preprocess`, for a tensor: (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
         return self._pixels(images.permute(0, 3, 1, 2).float())
 
     def forward(
@@ -81,20 +82,20 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """Run the layers after `start` up to and including `stop`; by default all of them.
 
-        x: (B, 3, H, W) from `preprocess`, or what `stop=start` gave in an earlier call. sizes:
-        (B, 2), the height and width of each image within `x`, where they are padded with zeros to
-        one size. What lies outside is made 0 again after every layer, as a convolution sees it
-        beyond a border, so that each image gives what it gives alone. Gives float32, in whatever
-        precision it was computed.
+        x: (B, 3, H, W) from `preprocess`; with `start`, the output of an earlier call that stopped
+        at that layer. sizes: (B, 2), the height and width of each image within `x`, if they are
+        padded with zeros to one size. The padding is set to 0 again after every layer. A
+        convolution sees zeros beyond a border too, so each image gives the same map as alone.
+        Returns float32, also if it was computed in another precision.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         layers = self.layers[first:last]
         before = 1 if start is None else self._strides[start]
         if start is None and torch.is_autocast_enabled(x.device.type):
-            # The first layer is a hundredth of the work, and rounding the pixels would move the
-            # scores more than all other rounding together: what is rounded is the same over every
-            # even surface.
+            # The first layer is a hundredth of the work. Rounding the pixels would change the
+            # scores more than all other rounding together, because the rounding error is the same
+            # all over an even surface.
             with torch.autocast(x.device.type, enabled=False):
                 x = getattr(self, layers[0])(x.to(memory_format=torch.channels_last))
             x = _only_inside(x, sizes, self._strides[layers[0]])
@@ -111,7 +112,7 @@ class Backbone(nn.Module):
         return self
 
     def freeze(self, first_trainable: str | None) -> None:
-        """No gradient below `first_trainable`; None trains all, a layer of the head none."""
+        """Freeze the layers below `first_trainable`: none for None, all for a layer of the head."""
         cut = 0
         if first_trainable is not None:
             is_here = first_trainable in self.layers
@@ -120,13 +121,14 @@ class Backbone(nn.Module):
             getattr(self, layer).requires_grad_(index >= cut)
 
     def stride_after(self, layer: str) -> int:
-        """How many input pixels lie between neighbouring cells of what `layer` gives."""
+        """How many input pixels lie between neighbouring cells of the map after `layer`."""
         return self._strides[layer]
 
     def fingerprint(self, stop: str) -> str:
-        """What decides which map `stop` gives for a picture, as 16 letters: all up to that layer.
+        """16 hex digits that identify everything up to the layer `stop`.
 
-        Pixels, layers and weights count; what the backbone is called does not.
+        Two backbones with the same fingerprint give the same map for a picture. The fingerprint
+        covers the preprocessing of pixels, the layers and the weights, but not the backbone's name.
         """
         colours = torch.arange(256, dtype=torch.uint8).repeat(1, 1, 3, 1).permute(0, 1, 3, 2)
         layers = [getattr(self, name) for name in self.layers[: self.layers.index(stop) + 1]]
@@ -147,7 +149,7 @@ class Backbone(nn.Module):
 
 
 def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
-    """x (B, C, H, W) with zeros outside of its images; of `sizes` (B, 2) before `stride`."""
+    """x (B, C, H, W) with zeros outside its images. sizes: (B, 2), each `stride` times as large."""
     if sizes is None:
         return x
     heights, widths = (sizes // stride)[:, :, None].unbind(1)  # (B, 1)
@@ -156,7 +158,7 @@ def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
 
 
 def vgg16() -> Backbone:
-    """VGG16 for the original's weights, which expect what Caffe fed them."""
+    """VGG16 for the original weights, which expect Caffe's pixels: BGR minus the mean."""
     layers, strides = convolutions(LAYERS, CHANNELS)
     return Backbone(
         layers,
@@ -169,7 +171,7 @@ def vgg16() -> Backbone:
 
 
 def vgg16_bn() -> Backbone:
-    """torchvision's VGG16 with batch norms; the original's weights are carried over into it."""
+    """torchvision's VGG16 with batch norms. The original weights can be converted to fit it."""
     layers, strides = convolutions(LAYERS, CHANNELS, batch_norm=True)
     return Backbone(
         layers,
@@ -184,7 +186,8 @@ def vgg16_bn() -> Backbone:
 def small() -> Backbone:
     """Four convolutions with 60,000 weights, which start at random.
 
-    It learns the shapes of `fastrcnn.data.shapes` while a class looks on, and little else.
+    It is fast enough to learn the shapes of `fastrcnn.data.shapes` during a lesson. It can learn
+    little else.
     """
     names = ("conv1", "conv2", "conv3", "conv4")
     layers, strides = convolutions(names, (16, "M", 32, "M", 64, "M", 64))
@@ -194,7 +197,7 @@ def small() -> Backbone:
     )
 
 
-# What a recipe or a checkpoint may name; one of your own is one more line.
+# The names that a recipe or a checkpoint may use. To add your own backbone, add one line.
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "vgg16": vgg16,
     "vgg16_bn": vgg16_bn,
@@ -203,20 +206,20 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 
 
 def empty_backbone(name: str) -> Backbone:
-    """One of BACKBONES, its weights still to come. Raises RecipeError for another name."""
+    """One of BACKBONES, before its weights are loaded. Raises RecipeError for an unknown name."""
     if name not in BACKBONES:
         raise RecipeError(f"Unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
     return BACKBONES[name]()
 
 
 def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone as training starts: VGG16 with ImageNet weights, another with its own.
+    """A backbone as training starts: VGG16 with ImageNet weights, any other with its own.
 
-    weights: for VGG16 a safetensors file of the original convolutions (BGR, its keys
-    ``conv1_1.weight`` and so on), "torchvision" to download torchvision's own, or None: the file
-    that ships with the project, or the download where there is no such file. Raises
-    CheckpointError, and RecipeError for an unknown name and for weights that are to go into a
-    backbone that starts at random.
+    weights: for VGG16 a safetensors file of the original convolutions (BGR, with the keys
+    ``conv1_1.weight`` and so on), or "torchvision" to download torchvision's own. None takes the
+    file that ships with the project, or the download if there is no such file. Raises
+    CheckpointError if the weights cannot be used. Raises RecipeError for an unknown name, and if
+    weights are given for a backbone that starts at random.
     """
     backbone = empty_backbone(name)
     if backbone.start is not None:

@@ -1,7 +1,7 @@
-"""Checkpoints: safetensors whose header says, in JSON, what the network is and how it came to be.
+"""Checkpoints: safetensors files. The header says in JSON what the network is and how it was made.
 
-Nothing in such a file is ever executed, so that one from anywhere can be opened: what is not a
-checkpoint of ours gives a CheckpointError that says why.
+Nothing in such a file is ever executed, so a file from any source can be opened safely. A file that
+is not one of our checkpoints gives a CheckpointError that says why.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def save_checkpoint(
 ) -> None:
     """Write the model's weights and settings, and `metadata` (recipe, data, metrics, licences).
 
-    metadata: values that JSON can hold; "format_version" and "model" are ours. half: store 16-bit
-    floats, except tensors with values beyond their range (65504). A file that was there is replaced
-    in one step, so that a crash leaves the old or the new one, whole. Raises CheckpointError when
-    the file cannot be written, ValueError on metadata that JSON has no words for, NaN included.
+    metadata: values that JSON can hold. The keys "format_version" and "model" are reserved. half:
+    store 16-bit floats, except for tensors with values beyond their range (65504). An existing file
+    is replaced in one step: after a crash the old or the new file is there, and it is whole. Raises
+    CheckpointError when the file cannot be written, ValueError for metadata that JSON cannot hold,
+    such as NaN.
     """
     path = Path(path)
     header = dict(metadata or {})
@@ -55,8 +56,9 @@ def save_checkpoint(
 def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
     """The model, ready to detect (in eval mode, float32), and the metadata it was saved with.
 
-    path: by default $FASTRCNN_CHECKPOINT, else the checkpoint that ships with the project. Raises
-    CheckpointError when there is no such file or it is not a whole checkpoint of this program.
+    path: by default $FASTRCNN_CHECKPOINT, or else the checkpoint that ships with the project.
+    Raises CheckpointError when there is no such file, or it is not a complete checkpoint of this
+    program.
     """
     path = Path(path or os.environ.get("FASTRCNN_CHECKPOINT") or DEFAULT_CHECKPOINT)
     try:
@@ -89,7 +91,7 @@ def load_checkpoint(path: str | Path | None = None) -> tuple[FastRCNN, dict]:
 
 
 class _Unusable(Exception):
-    """Why a safetensors file is none of ours."""
+    """Why a safetensors file is not one of our checkpoints."""
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
@@ -136,7 +138,7 @@ def _read_tensors(file: safe_open, expected: dict[str, Tensor]) -> dict[str, Ten
             raise _Unusable(f"{name} has shape {shape}, not {list(tensor.shape)}")
         if kind not in (_FLOATS if tensor.is_floating_point() else ("I64",)):
             raise _Unusable(f"{name} holds {kind} numbers, which it should not")
-        # A copy, since what the file gives is a view of it, which would change if it did.
+        # A copy, because the tensor is a view of the file and would change if the file did.
         values = file.get_tensor(name).to(tensor.dtype, copy=True)
         if not values.isfinite().all():
             raise _Unusable(f"{name} has values that are not finite numbers")

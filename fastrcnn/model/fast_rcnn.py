@@ -1,6 +1,6 @@
 """The network: one pass of the convolutions per image, one of the head per RoI (section 2).
 
-Shapes: B images, R RoIs of them all, C channels, K classes with the background at 0.
+Shapes: B images, R RoIs of all images together, C channels, K classes with the background at 0.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from fastrcnn.runtime.device import is_processor
 from fastrcnn.runtime.settings import Settings
 
 HEAD_LAYERS = ("fc6", "fc7", "cls_score", "bbox_pred")
-# The head sees this many RoIs at a time when detecting, which bounds the memory that it takes.
+# When detecting, the head gets this many RoIs at a time. This limits its memory.
 _ROIS_AT_A_TIME = 128
-# The probability from which on it matters exactly: half of the least that is ever counted.
+# From this probability on, a score is computed exactly. It is half of the lowest probability that
+# is counted anywhere.
 MATTERS = 0.005
 
 _Units = Annotated[int, Field(ge=1, le=16384)]
@@ -32,9 +33,10 @@ _Rank = Annotated[int, Field(ge=1)]
 
 
 class ModelConfig(Settings):
-    """All that is needed to build a network and feed it; the weights fit no other.
+    """All that is needed to build a network and prepare its input.
 
-    Raises RecipeError on a value that cannot work.
+    The weights fit only a network with the same settings. Raises RecipeError for a value that
+    cannot work.
     """
 
     classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=10_000)]
@@ -81,11 +83,11 @@ class ModelConfig(Settings):
 
 
 class FastRCNN(nn.Module):
-    """`backbone`, `roi_pool` and `head`, as `config` has them.
+    """`backbone`, `roi_pool` and `head`, built as `config` says.
 
-    backbone: one with weights in it, from `build_backbone`, for training; without it the
-    convolutions are random, to be filled from a checkpoint. Raises RecipeError when the settings
-    cannot be built.
+    backbone: for training, one with weights, from `build_backbone`. Without it the convolutions
+    start at random and are filled from a checkpoint. Raises RecipeError when the settings cannot be
+    built.
     """
 
     def __init__(self, config: ModelConfig, backbone: Backbone | None = None) -> None:
@@ -115,25 +117,25 @@ class FastRCNN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """cls_score (R, K) and bbox_pred (R, K, 4), normalised, in the order of `rois`.
 
-        images: (B, 3, H, W), preprocessed and padded to one size; with `start`, the maps
-        (B, C, H', W') that this backbone layer gave, and the convolutions go on after it.
+        images: (B, 3, H, W), preprocessed and padded to one size. With `start`, the maps
+        (B, C, H', W') after that backbone layer; the convolutions continue from there.
         rois: for each image (R_i, 4), x1 y1 x2 y2 in pixels of the network's input.
-        Raises ValueError when there are not as many images as sets of RoIs.
+        Raises ValueError when the number of images differs from the number of RoI sets.
         """
         return self.score_rois(self.backbone(images, start=start), with_image_index(rois, images))
 
     def score_rois(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """The second half of `forward`: from the backbone's map (B, C, H', W') and (R, 5) RoIs.
+        """The second half of `forward`, from the backbone's map (B, C, H', W') and (R, 5) RoIs.
 
-        rois: as `with_image_index` gives them.
+        rois: from `with_image_index`.
         """
         device, count, fc6 = features.device, ALL_ROIS, None
         if not torch.is_grad_enabled():
             count = _ROIS_AT_A_TIME
             if self.config.pooling != "align":
                 if torch.is_autocast_enabled(device.type):
-                    # The head would round what is pooled. The largest of rounded values is the
-                    # same, and half as much to move.
+                    # The head would round the pooled values anyway. Rounding before the maximum
+                    # gives the same result and moves half as many bytes.
                     features = features.to(torch.get_autocast_dtype(device.type))
                 if is_processor(device) and len(rois) > (self.config.fc6_rank or self.config.fc6):
                     fc6 = self.head.fc6_channels_last(features.shape[1], features.dtype)
@@ -142,9 +144,10 @@ class FastRCNN(nn.Module):
         return torch.cat(cls_score), torch.cat(bbox_pred)
 
     def interpret(self, cls_score: Tensor, bbox_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, as probabilities (R, K) and deltas (R, K, 4), not normalised.
+        """Turn the outputs of `forward` into probabilities (R, K) and deltas (R, K, 4).
 
-        The deltas are zeros when the configuration has no box regression.
+        The deltas are no longer normalised. They are zeros when the configuration has no box
+        regression.
         """
         deltas = self.head.deltas(bbox_pred)
         if not self.config.bbox_reg:
@@ -155,11 +158,11 @@ class FastRCNN(nn.Module):
     def predict(self, features: Tensor, rois: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities (R, K) and deltas (R, K, 4), no longer normalised, for detection.
 
-        features: the backbone's map, (B, C, H', W'). rois: as for `forward`. RoIs that fall on the
-        same cells are computed once. In half precision (autocast) that is for a first look: what
-        may be an object, at a probability of 0.005 or more, goes through the head again in float32.
-        Raises RuntimeError in training mode, in which dropout would make each answer a different
-        one.
+        features: the backbone's map, (B, C, H', W'). rois: as for `forward`. RoIs that cover the
+        same cells are computed once. In half precision (autocast) the first scores are only
+        approximate. RoIs that may be an object, with a probability of 0.005 or more, go through the
+        head again in float32. Raises RuntimeError in training mode, because dropout would make
+        every answer different.
         """
         if self.training:
             raise RuntimeError("The model is in training mode; call eval() before predict().")
@@ -167,8 +170,8 @@ class FastRCNN(nn.Module):
         cls_score, bbox_pred = self.score_rois(features, distinct)
         device = features.device.type
         if torch.is_autocast_enabled(device):
-            # Of two boxes nearly as good, rounding can let the other one win. Most boxes are clear
-            # background, for which nothing depends on it.
+            # If two boxes are nearly as good, rounding can make the wrong one win. Most boxes are
+            # clear background, where rounding changes nothing.
             objects = cls_score.softmax(dim=1)[:, 1:]
             again = (objects.amax(dim=1) >= MATTERS).nonzero().flatten()
             with torch.autocast(device, enabled=False):
@@ -178,7 +181,7 @@ class FastRCNN(nn.Module):
         return probabilities[copies], deltas[copies]
 
     def _distinct(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """One RoI for each set of cells, and which of them each of the R RoIs is."""
+        """One RoI for each different set of cells, and the index (R,) of each RoI's own set."""
         if self.config.pooling == "align" or len(rois) == 0:
             return rois, torch.arange(len(rois), device=rois.device)
         cells = self.roi_pool.cells(rois[:, 1:], *features.shape[2:])
@@ -188,10 +191,10 @@ class FastRCNN(nn.Module):
         return rois[places.new_empty(len(kept)).scatter_(0, copies, places)], copies
 
     def freeze(self, first_trainable: str | None) -> None:
-        """Only the layers from this one on learn; None: all. The paper starts at ``conv3_1``.
+        """Train only this layer and those after it; None trains all. The paper: ``conv3_1``.
 
-        ``fc6`` freezes every convolution, ``bbox_pred`` all but the box regression. Raises
-        RecipeError on a name that is not in `layers`.
+        ``fc6`` freezes every convolution, ``bbox_pred`` everything but the box regression. Raises
+        RecipeError for a name that is not in `layers`.
         """
         if first_trainable is not None and first_trainable not in self.layers:
             raise RecipeError(
@@ -206,9 +209,9 @@ class FastRCNN(nn.Module):
 
 
 def with_image_index(rois: Sequence[Tensor], images: Tensor) -> Tensor:
-    """(R_i, 4) for each of B images -> (R, 5), each box with its image's index before it.
+    """(R_i, 4) for each of B images -> (R, 5), each box with its image's index in front.
 
-    Raises ValueError when there are not as many images as sets of RoIs.
+    Raises ValueError when the number of images differs from the number of RoI sets.
     """
     if len(rois) != len(images):
         raise ValueError(f"There are {len(images)} images, but RoIs of {len(rois)}.")

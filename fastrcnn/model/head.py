@@ -14,14 +14,16 @@ from fastrcnn.errors import RecipeError
 class Head(nn.Module):
     """Pooled features to class scores and box deltas. R RoIs, C channels, K classes, S x S bins.
 
-    classes: K, the background (0) counted. fc6_rank, fc7_rank: build that layer as two, the way
-    truncated SVD leaves it. divisor: the pooled features are divided by it, to bring VGG16's large
-    activations to the order of 1, which layers that start at random need. cls_score and bbox_pred
-    start as in the paper (section 2.3: normal, standard deviation 0.01 and 0.001, biases 0); fc6
-    and fc7, which the paper takes from ImageNet, as He et al. (2015) start layers before a ReLU.
+    classes: K, including the background (0). fc6_rank, fc7_rank: build that layer as two layers,
+    the form after truncated SVD. divisor: the pooled features are divided by it. It brings VGG16's
+    large activations to the order of 1, as layers that start at random need. cls_score and
+    bbox_pred start as in the paper (section 2.3: normal, standard deviation 0.01 and 0.001, biases
+    0). The paper takes fc6 and fc7 from ImageNet; here they start as He et al. (2015) start layers
+    before a ReLU.
 
     bbox_mean, bbox_std: (4,) buffers, the statistics that the targets were normalised with (section
-    2.3); the identity until training sets them. Raises RecipeError when a rank is too large.
+    2.3). Until training sets them they change nothing: 0 and 1. Raises RecipeError when a rank is
+    too large.
     """
 
     bbox_mean: Tensor
@@ -59,7 +61,7 @@ class Head(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(R, C, S, S) -> cls_score (R, K) and bbox_pred (R, K, 4), tx ty tw th, normalised.
 
-        fc6: what `fc6_channels_last` gave, for RoIs whose channels come last in memory.
+        fc6: the result of `fc6_channels_last`, for RoIs whose channels come last in memory.
         """
         if fc6 is None:
             x, fc6 = pooled.flatten(1), self.fc6  # (R, C S S)
@@ -69,7 +71,7 @@ class Head(nn.Module):
             x = x / self.divisor
         x = self.dropout(fc6(x).relu())
         x = self.dropout(self.fc7(x).relu())
-        # Never in half precision: it would round a logit of 10 by up to 0.03.
+        # Never in half precision, which would round a logit of 10 by up to 0.03.
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.cls_score.weight.dtype)
             return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
@@ -77,7 +79,7 @@ class Head(nn.Module):
     def fc6_channels_last(self, channels: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """fc6 with its weight in the order (S, S, C) and of this dtype.
 
-        RoI pooling leaves `channels` last in memory. Rearranging one weight takes less than
+        RoI pooling leaves the `channels` last in memory. Rearranging one weight is faster than
         rearranging many RoIs.
         """
         layer = self.fc6
@@ -98,7 +100,7 @@ class Head(nn.Module):
 
 
 class LowRankLinear(nn.Module):
-    """Two layers in the place of one: `first` is S V^T without a bias, `second` U with the bias.
+    """Two layers that replace one: `first` is S V^T without a bias, `second` is U with the bias.
 
     Raises RecipeError unless 1 <= rank < min(in_features, out_features): at the full rank two
     layers would cost more than one.
@@ -112,7 +114,7 @@ class LowRankLinear(nn.Module):
 
     @property
     def rank(self) -> int:
-        """How many numbers there are between the two."""
+        """The number of units between the two layers."""
         return self.first.out_features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,7 +123,7 @@ class LowRankLinear(nn.Module):
 
 
 def check_rank(rank: int, full: int) -> None:
-    """Raises RecipeError unless `rank` is below the `full` one of a layer, and at least 1."""
+    """Raises RecipeError unless `rank` is at least 1 and below `full`, the layer's full rank."""
     if not 1 <= rank < full:
         raise RecipeError(
             f"a rank of {rank} is outside 1 to {full - 1}, the ranks that make this layer smaller."
@@ -146,5 +148,5 @@ def _hidden_layer(
 
 
 def _is_real(weight: Tensor) -> bool:
-    """Not on the meta device, for which normal numbers are not drawn without torch's compiler."""
+    """False on the meta device, where torch draws normal numbers only with its compiler."""
     return not weight.is_meta

@@ -2,10 +2,10 @@
 
 Shapes: B images, R RoIs, C channels, a map of H' x W' cells, S x S bins (7 x 7).
 
-Both maximum kinds of RoI pooling ask that R S^2 times. A sparse table answers it. It holds the
-maxima of all windows whose sides are powers of two; any rectangle is covered by at most four such
-windows, which may overlap, a maximum being none the worse for it. That beats one pass per RoI
-because the bins of 2,000 boxes are few different rectangles.
+Both maximum kinds of RoI pooling need R S^2 such maxima. They come from a sparse table, which holds
+the maxima of all windows whose sides are powers of two. At most four such windows cover any
+rectangle. They may overlap, which does not change a maximum. This is faster than one pass per RoI,
+because the bins of 2,000 boxes are only a few different rectangles.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 
 _RECTANGLES_AT_A_TIME = 512
-# Of a rectangle's four windows (first and last row, first and last column), those that differ: a
-# side that is itself a power of two takes one window, another side two.
+# A rectangle has four windows: at the first and last row, at the first and last column. These are
+# the ones that differ. A side that is a power of two needs one window, any other side two.
 _CORNERS = ([0], [0, 1], [0, 2], [0, 1, 2, 3])
 
 
 def rectangle_max(maps: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest value of each channel in each different rectangle of cells; 0 if it has none.
+    """The largest value of each channel in each different rectangle of cells; 0 if it is empty.
 
-    maps (B, C, H', W'), batch (R,), ys and xs (R, S, 2) from first to exclusive last row or column
-    -> (U, C) for the U different rectangles, and (R, S, S), which of them each bin is.
+    maps (B, C, H', W'), batch (R,), each RoI's image, ys and xs (R, S, 2), each bin's first row or
+    column and its exclusive end -> (U, C) for the U different rectangles, and (R, S, S), the index
+    of each bin's rectangle.
     """
     images, channels, height, width = maps.shape
     if len(batch) == 0:
@@ -44,7 +45,8 @@ def rectangle_max(maps: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[
     for rows, places, needed in zip(
         largest.split(each), corners.split(each, dim=1), _CORNERS, strict=True
     ):
-        # Some at a time, so that what is gathered is compared while it is in the processor's cache.
+        # A few rectangles at a time, so that the values are still in the processor's cache when
+        # they are compared.
         for block, (first, *others) in zip(
             rows.split(_RECTANGLES_AT_A_TIME),
             places[needed].split(_RECTANGLES_AT_A_TIME, dim=1),
@@ -62,12 +64,12 @@ def _distinct_rectangles(
 ) -> tuple[tuple[Tensor, ...], list[int], Tensor]:
     """Every different rectangle once: its image, y1, y2, x1 and x2, each (U,).
 
-    They are sorted by how many windows it takes to cover them, one or two a side (see `_CORNERS`);
-    how many there are of each kind is told too. Last, (R, S, S), which of them each bin is.
+    They are sorted by kind: whether each side needs one window or two (see `_CORNERS`). Also
+    returns how many there are of each kind, and (R, S, S), the index of each bin's rectangle.
     """
     two_y, two_x = (_is_between_powers(side[..., 1] - side[..., 0]) for side in (ys, xs))
     kind = (2 * two_y.long()[:, :, None] + two_x.long()[:, None]) * (int(batch.max()) + 1)
-    # All of it packed into one number, the kind in front.
+    # Each rectangle is packed into one number, with the kind in front.
     pack = kind + batch[:, None, None]
     for side, limit in ((ys[:, :, None], height + 1), (xs[:, None], width + 1)):
         pack = (pack * limit + side[..., 0]) * limit + side[..., 1]
@@ -95,7 +97,7 @@ def _window_max(maps: Tensor, levels_y: int, levels_x: int) -> Tensor:
 
 
 def _is_between_powers(n: Tensor) -> Tensor:
-    """Whether a length is no power of two, so that it takes two windows to cover it."""
+    """Whether a length is not a power of two, so that it needs two windows."""
     return n & (n - 1) > 0
 
 
@@ -105,7 +107,10 @@ def _log2(n: Tensor) -> Tensor:
 
 
 def _widen(windows: Tensor, by: int, dim: int, out: Tensor) -> None:
-    """Windows twice as long: the larger of each and the one `by` cells on, where there is one."""
+    """Make windows twice as long: the larger of each window and the one `by` cells further.
+
+    At the end of the map, where there is no further one, the window stays as it is.
+    """
     both = max(windows.shape[dim] - by, 0)
     alone = windows.shape[dim] - both
     ahead = windows.narrow(dim, alone, both)

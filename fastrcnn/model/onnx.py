@@ -1,8 +1,8 @@
 """The network as an ONNX file, for programs that have neither Python nor PyTorch.
 
-Proposals, the resizing of the picture, and non-maximum suppression stay outside: a program brings
-boxes of its own and does with the scores what it likes. H x W pixels, R boxes, K classes with the
-background at 0.
+Proposals, the resizing of the picture, and non-maximum suppression are not part of the file. A
+program brings its own boxes and handles the scores itself. H x W pixels, R boxes, K classes with
+the background at 0.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ OUTPUTS = ("probabilities", "deltas", "regressed")
 def export_onnx(model: FastRCNN, path: str | Path) -> None:
     """Write the network as one ONNX file, weights included.
 
-    In go ``picture``, (H, W, 3) uint8 RGB, resized as the file's metadata says under "resize"
-    (see `Resize`), and ``boxes``, (R, 4) float32 x1 y1 x2 y2 in pixels of that. Out come
-    ``probabilities`` (R, K), ``deltas`` (R, K, 4) and ``regressed`` (R, K, 4), the boxes that the
-    deltas lead to, in the same pixels and clipped to the picture. H, W and R are free; R may be 0.
-    The metadata also has "classes", a JSON list of the K-1 names without the background.
+    The inputs are ``picture``, (H, W, 3) uint8 RGB, resized as the file's metadata says under
+    "resize" (see `Resize`), and ``boxes``, (R, 4) float32 x1 y1 x2 y2 in pixels of that picture.
+    The outputs are ``probabilities`` (R, K), ``deltas`` (R, K, 4) and ``regressed`` (R, K, 4), the
+    boxes moved by the deltas, in the same pixels and clipped to the picture. H, W and R are free; R
+    may be 0. The metadata also has "classes", a JSON list of the K-1 names without the background.
 
-    RoI pooling becomes ONNX's MaxRoiPool, which rounds as the paper does, or its RoiAlign.
-    The walk-through's way is a MaxRoiPool of whole cells: equal but for crops 57 cells long, or
-    some longer ones, of which the last bin takes a cell more.
+    RoI pooling becomes ONNX's MaxRoiPool, which rounds as the paper does, or its RoiAlign. The
+    walk-through's pooling becomes a MaxRoiPool of whole cells. The results are equal, except for
+    crops that are 57 cells long and some longer ones: their last bin has one cell more.
 
-    The file's folder is made if need be. Raises MissingPackageError without onnxscript, which
-    PyTorch needs for this, and CheckpointError where the file cannot be written.
+    The file's folder is made if it does not exist. Raises MissingPackageError without onnxscript,
+    which PyTorch needs for the export, and CheckpointError if the file cannot be written.
     """
     try:
         import onnxscript  # noqa: F401
@@ -56,7 +56,7 @@ def export_onnx(model: FastRCNN, path: str | Path) -> None:
 
 def _program(model: FastRCNN) -> torch.onnx.ONNXProgram:
     example = torch.zeros(320, 480, 3, dtype=torch.uint8), torch.tensor([[16.0, 32, 200, 300]] * 3)
-    # With gradients off the backbone would choose kernels that only PyTorch has.
+    # With gradients off, the backbone would choose kernels that only PyTorch has.
     with torch.enable_grad():
         program = torch.onnx.export(
             _Exported(model).eval(),
@@ -75,7 +75,7 @@ def _program(model: FastRCNN) -> torch.onnx.ONNXProgram:
 
 
 class _Exported(nn.Module):
-    """`FastRCNN.forward` from a picture on, in operations that ONNX has."""
+    """From a picture through `FastRCNN.forward`, in operations that ONNX has."""
 
     def __init__(self, model: FastRCNN) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _OnnxRoIPool(RoIPool):
 
 
 def _onnx(name: str, inputs: tuple[Tensor, ...], attributes: dict, size: int) -> Tensor:
-    """An operation of ONNX itself; while PyTorch follows the graph it gives a map of zeros."""
+    """An operation of ONNX itself. While PyTorch traces the graph, it gives a map of zeros."""
     features, boxes = inputs[:2]
     shape = (boxes.shape[0], features.shape[1], size, size)
     return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=features.dtype, shape=shape)

@@ -54,7 +54,7 @@ class Resize(Settings):
 
 def resize_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 3) uint8 -> (height, width, 3)."""
-    # Averaging the pixels that fall together keeps a shrunk photograph free of aliasing.
+    # When a photograph shrinks, several pixels become one. Averaging them avoids aliasing.
     shrinks = height < image.shape[0] and width < image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=method)

@@ -4,14 +4,15 @@ Shapes: B images, R RoIs, C channels, a map of H' x W' cells, S x S bins (7 x 7)
 
 Three kinds of pooling, one switch:
 
-* ``paper``: corners rounded to the nearest cell, both ends kept; bins from floor to ceil, each
-  giving its maximum; a bin that lies off the map gives 0. Equal to ``torchvision.ops.roi_pool``.
-* ``walkthrough``: the first corner floored and the last one ceiled, then adaptive max-pooling of
-  that crop. A box off the map takes the nearest cell.
+* ``paper``: the corners are rounded to the nearest cell, and the cells at both ends belong to the
+  box. Bins go from floor to ceil, and each gives its maximum. A bin off the map gives 0. Equal to
+  ``torchvision.ops.roi_pool``.
+* ``walkthrough``: the first corner is rounded down and the last one up. The crop is then pooled by
+  adaptive max-pooling. A box off the map takes the nearest cell.
 * ``align``: RoIAlign (He et al. 2017), the mean of 2 x 2 interpolated samples a bin, no rounding.
 
-Both maximum kinds are the same question, asked R S^2 times: the largest value in a rectangle of
-cells. `max_table` answers it.
+``paper`` and ``walkthrough``, the maximum kinds, both need the largest value in R S^2 rectangles of
+cells. `max_table` finds these.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from fastrcnn.runtime.torchvision_ops import roi_align, roi_pool
 
 Pooling = Literal["paper", "walkthrough", "align"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
-ALL_ROIS = 2**31  # as a count: more than there ever are
+ALL_ROIS = 2**31  # as a count: larger than any number of RoIs
 
 
 class RoIPool(nn.Module):
     """Pools each RoI to `size` x `size` from a map of one cell per `stride` input pixels.
 
-    Raises RecipeError when `pooling` is none of ``paper``, ``walkthrough`` and ``align``.
+    Raises RecipeError when `pooling` is not ``paper``, ``walkthrough`` or ``align``.
     """
 
     def __init__(self, pooling: str = "paper", size: int = 7, stride: int = 16) -> None:
@@ -51,19 +52,19 @@ class RoIPool(nn.Module):
         return f"{self.pooling!r}, size={self.size}, stride={self.stride}"
 
     def forward(self, features: Tensor, rois: Tensor) -> Tensor:
-        """(B, C, H', W') and (R, 5) -> (R, C, S, S), of the map's dtype.
+        """(B, C, H', W') and (R, 5) -> (R, C, S, S), in the map's dtype.
 
         rois: image index, x1, y1, x2, y2 in pixels of the network input. Raises ValueError when
-        they have another shape or name an image that is not there.
+        they have another shape or the index of an image that is not in the batch.
         """
         check_rois(rois, len(features))
         return next(self.parts(features, rois))
 
     def parts(self, features: Tensor, rois: Tensor, count: int = ALL_ROIS) -> Iterator[Tensor]:
-        """What `forward` gives, `count` RoIs at a time, at least once; for much less memory.
+        """The result of `forward`, `count` RoIs at a time, which needs much less memory.
 
-        2,000 RoIs pool to 200 MB, and to have the system hand out that much takes longer than to
-        fill it. The RoIs are not checked, for which a GPU would have to be waited for.
+        Yields at least once. 2,000 RoIs pool to 200 MB, and allocating that much takes longer than
+        filling it. The RoIs are not checked, because that would mean waiting for a GPU.
         """
         rois = _at_map_precision(rois, features)
         exact, scale = features.to(rois.dtype), 1 / self.stride
@@ -72,7 +73,7 @@ class RoIPool(nn.Module):
             for part in rois.split(count):
                 yield roi_align(exact, part, self.size, scale).to(features.dtype)
         elif self.pooling == "paper" and (differentiable or not is_processor(features.device)):
-            # torchvision's own: it has a gradient, and on a GPU nothing is faster.
+            # torchvision's own function: it has a gradient, and nothing is faster on a GPU.
             for part in rois.split(count):
                 yield roi_pool(exact, part, self.size, scale)[0].to(features.dtype)
         elif differentiable:
@@ -86,12 +87,13 @@ class RoIPool(nn.Module):
                 yield pooled.view(*part.shape, largest.shape[1]).permute(0, 3, 1, 2)
 
     def argmax(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool, and say which cell won each bin.
+        """Pool, and find the cell that has the maximum of each bin.
 
-        Returns the pooled (R, C, S, S) and, as int64 of that shape, the winning cell's index in
-        the flattened map, row x W' + column: the first in reading order among equals, and -1 where
-        the bin is empty. The gradient of a pooled value belongs to that cell alone (equation 4).
-        Raises ValueError as `forward` does, and for ``align``, where no cell wins.
+        Returns the pooled values (R, C, S, S) and the index of that cell in the flattened map,
+        row x W' + column, int64 of the same shape. Among equal values the first in reading order
+        counts. It is -1 if the bin is empty. The gradient of a pooled value goes to that cell alone
+        (equation 4). Raises ValueError as `forward` does, and for ``align``, which takes no
+        maximum.
         """
         check_rois(rois, len(features))
         rois = _at_map_precision(rois, features)
@@ -99,8 +101,8 @@ class RoIPool(nn.Module):
             exact, scale = features.to(rois.dtype), 1 / self.stride
             largest, where = roi_pool(exact, rois, self.size, scale)
             return largest.to(features.dtype), where.long()
-        # The sparse table forgets who won. One RoI after another is as fast for the few of a
-        # mini-batch, of which hardly two have the same size.
+        # The sparse table does not keep which cell had the maximum. A mini-batch has few RoIs, and
+        # hardly two of the same size, so pooling one after another is as fast.
         channels, height, width = features.shape[1:]
         pooled = [features.new_zeros(0, channels, self.size, self.size)]
         argmax = [pooled[0].long()]
@@ -116,8 +118,8 @@ class RoIPool(nn.Module):
     def cells(self, boxes: Tensor, height: int, width: int) -> Tensor:
         """(..., 4) boxes in input pixels -> (..., 4) int64 x1, y1, x2, y2 in cells of the map.
 
-        x2, y2 exclusive. Boxes with equal cells pool to equal values. For ``paper`` they may reach
-        outside the `height` x `width` map. Raises ValueError for ``align``.
+        x2, y2 exclusive. Boxes with equal cells pool to equal values. For ``paper`` the cells may
+        lie outside the `height` x `width` map. Raises ValueError for ``align``.
         """
         exact = boxes * (1 / self.stride)
         if self.pooling == "walkthrough":
@@ -134,11 +136,11 @@ class RoIPool(nn.Module):
         return torch.cat([low, high], dim=-1)
 
     def bins(self, boxes: Tensor, height: int, width: int) -> Tensor:
-        """The cells that each bin looks at: (..., 4) boxes -> (..., S, S, 4) int64 x1, y1, x2, y2.
+        """The cells that each bin covers: (..., 4) boxes -> (..., S, S, 4) int64 x1, y1, x2, y2.
 
-        x2, y2 exclusive. A bin is empty where x1 >= x2 or y1 >= y2. Neighbouring bins share cells
-        when a side is no multiple of S. Boxes should have the dtype of the pooled map, since the
-        paper's way computes its bins in floating point. Raises ValueError for ``align``.
+        x2, y2 exclusive. A bin is empty if x1 >= x2 or y1 >= y2. Neighbouring bins share cells when
+        a side is not a multiple of S. Boxes should have the dtype of the pooled map, since
+        ``paper`` computes its bins in floating point. Raises ValueError for ``align``.
         """
         ys, xs = self._bins(boxes.reshape(-1, 4), height, width)
         count, size = len(ys), self.size
@@ -161,8 +163,8 @@ class RoIPool(nn.Module):
             low = index * length // self.size
             high = ((index + 1) * length + self.size - 1) // self.size
         else:
-            # In floating point, as the original does: 7 x (57 / 7) exceeds 57, and the bin that
-            # ends there has a cell more.
+            # In floating point, as in the original. There 7 x (57 / 7) is more than 57, so the bin
+            # that ends there has one cell more.
             step = length.to(dtype) / self.size
             low = (index * step).floor().long()
             high = ((index + 1) * step).ceil().long()
@@ -171,7 +173,7 @@ class RoIPool(nn.Module):
 
 
 def check_rois(rois: Tensor, images: int) -> None:
-    """Raises ValueError unless `rois` is (R, 5) with the index of one of the images in front."""
+    """Raises ValueError unless `rois` is (R, 5) with the index of one of `images` in front."""
     if rois.ndim != 2 or rois.shape[1] != 5:
         raise ValueError(f"rois must be (R, 5), image index and corners, not {tuple(rois.shape)}.")
     if len(rois) and not (rois[:, 0].min() >= 0 and rois[:, 0].max() < images):
@@ -192,7 +194,7 @@ def _round_half_away(x: Tensor) -> Tensor:
 def roi_pool_reference(
     features: Tensor, rois: Tensor, size: int = 7, scale: float = 1 / 16
 ) -> Tensor:
-    """``paper``, bin by bin, to be read rather than run.
+    """``paper``, bin by bin. Written to be read; it is slow.
 
     features (B, C, H', W'), rois (R, 5) of the same dtype -> (R, C, size, size).
     """
@@ -229,7 +231,7 @@ def walkthrough_roi_pool_reference(
     for roi in rois:
         x1, y1 = (roi[1:3] * scale).floor().long().tolist()
         x2, y2 = (roi[3:5] * scale).ceil().long().tolist()
-        # At least one cell, the nearest one where the box lies off the map.
+        # At least one cell. If the box lies off the map, it is the nearest one.
         x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
         x2, y2 = max(min(x2, width), x1 + 1), max(min(y2, height), y1 + 1)
         crop = features[int(roi[0]), :, y1:y2, x1:x2]

@@ -1,4 +1,4 @@
-"""Rows of 3 x 3 convolutions such as VGG16 (Simonyan and Zisserman 2014), and the pixels they want.
+"""Stacks of 3 x 3 convolutions like VGG16 (Simonyan and Zisserman 2014), and their input pixels.
 
 Shapes: B images of H x W pixels.
 """
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from fastrcnn.runtime.device import is_processor
 
-# VGG16's layers and their channels. "M" is a max-pool, which halves the map. The last one of the
-# original is left out: RoI pooling takes its place (paper, section 2.1).
+# VGG16's layers and their channels. "M" is a max-pool, which halves the map. The original's last
+# max-pool is left out: RoI pooling replaces it (paper, section 2.1).
 LAYERS = (
     *("conv1_1", "conv1_2", "conv2_1", "conv2_2"),
     *("conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3"),
@@ -31,13 +31,13 @@ TORCHVISION_STD_RGB = (0.229, 0.224, 0.225)
 
 def caffe_pixels(images: Tensor) -> Tensor:
     """(B, 3, H, W) RGB, 0 to 255 -> BGR minus the mean, as the original weights expect."""
-    # One plain number a channel: a tensor of them would have to be copied to the images' device.
+    # One plain number per channel. A tensor would have to be copied to the images' device.
     channels = zip(images.flip(1).unbind(1), CAFFE_MEAN_BGR, strict=True)
     return torch.stack([channel - mean for channel, mean in channels], dim=1)
 
 
 def torchvision_pixels(images: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB, 0 to 255 -> RGB of zero mean and unit variance, as torchvision has it."""
+    """(B, 3, H, W) RGB, 0 to 255 -> RGB with zero mean and unit variance, as in torchvision."""
     channels = zip((images / 255).unbind(1), TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB, strict=True)
     return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
 
@@ -45,10 +45,10 @@ def torchvision_pixels(images: Tensor) -> Tensor:
 def convolutions(
     names: Sequence[str], channels: Sequence[int | str], batch_norm: bool = False
 ) -> tuple[dict[str, nn.Module], list[int]]:
-    """The layers by name, and after each how many input pixels lie between neighbouring cells.
+    """The layers by name, and for each how many input pixels lie between neighbouring cells.
 
-    channels: of one convolution after another, "M" for a max-pool after the one before it.
-    batch_norm: one after each convolution. A ReLU follows every convolution.
+    channels: the output channels of each convolution in turn; "M" adds a max-pool to the layer
+    before it. batch_norm: add one after each convolution. A ReLU ends every convolution's layer.
     """
     layers: list[nn.Sequential] = []
     strides: list[int] = []
@@ -68,7 +68,7 @@ def convolutions(
 
 
 class Convolution(nn.Conv2d):
-    """A 3 x 3 convolution on the fastest path that the processor has; elsewhere PyTorch's own."""
+    """A 3 x 3 convolution by the processor's fastest method; on other devices PyTorch's own."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
@@ -76,8 +76,9 @@ class Convolution(nn.Conv2d):
             return super().forward(x)
         if torch.is_autocast_enabled("cpu"):
             return self._rounded(x, torch.get_autocast_dtype("cpu"))
-        # NNPACK's Winograd kernels do these layers faster than oneDNN's direct ones on AVX2
-        # processors, to about 1e-5 of the largest value; below some 40 rows oneDNN is ahead.
+        # On AVX2 processors NNPACK's Winograd kernels are faster for these layers than oneDNN's
+        # direct ones. They are exact to about 1e-5 of the largest value. Below some 40 rows oneDNN
+        # is faster.
         if not (x.is_contiguous() and x.shape[2] >= 40 and torch.backends.nnpack.is_available()):
             return super().forward(x)
         one_by_one = [
@@ -87,7 +88,7 @@ class Convolution(nn.Conv2d):
         return one_by_one[0] if len(one_by_one) == 1 else torch.cat(one_by_one)
 
     def _rounded(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """What autocast gives, a quarter faster: channels last from the start."""
+        """The same as with autocast, but a quarter faster: channels are last from the start."""
         assert self.bias is not None
         with torch.autocast("cpu", enabled=False):
             x = x.to(dtype, memory_format=torch.channels_last)

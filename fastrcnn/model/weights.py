@@ -1,6 +1,7 @@
 """The weights that a backbone starts with: VGG16's from ImageNet, or random ones.
 
-VGG16's come as Caffe had them, from the file that ships with the project, or from torchvision.
+VGG16's weights come from the file that ships with the project, in Caffe's form, or from
+torchvision.
 """
 
 from __future__ import annotations
@@ -35,8 +36,7 @@ def start_vgg16(backbone: nn.Module, weights: str | Path | None) -> None:
 def start_vgg16_bn(backbone: nn.Module, weights: str | Path | None) -> None:
     """Fill VGG16 with batch norms for torchvision's pixels; see `build_backbone`.
 
-    The original weights are carried over by rewriting conv1_1 and making each batch norm the
-    identity.
+    To use the original weights, conv1_1 is rewritten and each batch norm becomes the identity.
     """
     weights = weights or _default()
     if weights == "torchvision":
@@ -50,10 +50,10 @@ def start_vgg16_bn(backbone: nn.Module, weights: str | Path | None) -> None:
 
 
 def start_at_random(layers: Mapping[str, nn.Module]) -> None:
-    """As He et al. (2015) start layers before a ReLU, which keeps the size of what goes through."""
+    """Start layers before a ReLU as He et al. (2015) do, which keeps the size of activations."""
     for layer in layers.values():
         for module in layer.modules():
-            # On the meta device normal numbers are not drawn without torch's compiler.
+            # On the meta device torch draws normal numbers only with its compiler.
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 assert module.bias is not None
@@ -108,7 +108,7 @@ def _fill(backbone: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def _caffe_from_torchvision() -> dict[str, Tensor]:
-    """torchvision's copy of the Caffe weights, with BGR and the Caffe mean again."""
+    """torchvision's copy of the Caffe weights, converted back to BGR and the Caffe mean."""
     from torchvision.models import VGG16_Weights  # late, as in torchvision_ops.py
 
     state = _download(VGG16_Weights.IMAGENET1K_FEATURES)

@@ -18,10 +18,10 @@ from fastrcnn.images import load_image
 from fastrcnn.proposals.selective_search import SelectiveSearch, prepare, selective_search
 from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 
-# Raise this when the code of selective search changes what it computes.
+# Increase this when a change to selective search changes its results.
 _PROPOSALS_VERSION = 2
 
-_WORTH_A_PROCESS = 50  # pictures for each; a fresh process takes seconds to start
+_WORTH_A_PROCESS = 50  # least pictures per process, since a new process takes seconds to start
 
 
 class ProposalSource(Protocol):
@@ -49,9 +49,9 @@ class ProposalCache:
         return self._arrays.get(self._arrays.path(annotation.path), make)
 
     def fill(self, annotations: Iterable[Annotation], workers: int = 1) -> Iterator[None]:
-        """Make what is missing; yields once per picture, for progress.
+        """Make the missing proposals. Yields once per picture, to show progress.
 
-        workers: the most processes to share it out to, fewer where little is missing.
+        workers: the largest number of processes. Fewer are used if little is missing.
         """
         missing = []
         for annotation in annotations:
@@ -65,8 +65,8 @@ class ProposalCache:
                 self.get(annotation)
                 yield
             return
-        prepare()  # once, and not in each process
-        # Not forked: a copy of a process in which torch's threads run may wait for them for ever.
+        prepare()  # once here, not in each process
+        # Not forked: torch's threads do not exist in the copy, which may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:
             for _ in pool.map(self._make, missing, chunksize=4):
@@ -77,7 +77,7 @@ class ProposalCache:
 
 
 def _start_worker() -> None:
-    """One thread a process, and none of them outlives a parent that was killed."""
+    """Use one thread for OpenCV, and end this process when its parent ends, even if killed."""
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None

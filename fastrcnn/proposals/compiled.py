@@ -1,8 +1,8 @@
 """Selective search's inner loops are compiled by Numba, once per machine.
 
-Compiled code is kept in ``__pycache__`` beside the source, or in the user's cache folder where the
-installation is read-only, so only the very first picture on a machine waits for it. That it will
-wait is told to the logger of this module, at level INFO.
+Compiled code is kept in ``__pycache__`` beside the source, or in the user's cache folder if the
+installation is read-only. So only the very first picture on a machine waits for the compiler. This
+module's logger announces that wait at level INFO.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _log = logging.getLogger(__name__)
 
 
 def compiled(loop: Callable | None = None, **options: Any) -> Callable:
-    """`loop` as machine code that does not hold the interpreter's lock, so that threads overlap."""
+    """`loop` as machine code without the interpreter's lock, so that threads run in parallel."""
     if loop is None:
         return lambda loop: compiled(loop, **options)
     try:
         return numba.njit(loop, nogil=True, error_model="numpy", cache=True, **options)
-    except RuntimeError:  # no folder to keep it in: compiled anew in each process
+    except RuntimeError:  # no folder can hold the code, so each process compiles it again
         return numba.njit(loop, nogil=True, error_model="numpy", **options)
 
 
 class _Announcement(event.Listener):
-    """Says once that compiling begins. Numba tells of it only where no kept code fits."""
+    """Logs once that compiling begins. Numba sends this event only if no kept code fits."""
 
     said = False
 

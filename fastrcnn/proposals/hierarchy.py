@@ -1,6 +1,6 @@
 """Greedy grouping: the two most similar neighbours merge until one region is left.
 
-A hierarchy over N segments has 2N-1 nodes: the segments first, then one node a merge, in order.
+A hierarchy over N segments has 2N-1 nodes: the segments first, then one node per merge, in order.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ SIMILARITIES = {"C": "colour", "T": "texture", "S": "size", "F": "fill"}
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """One run of the grouping, kept whole so that it can be shown.
+    """One run of the grouping. Everything is kept so that it can be shown.
 
-    colour_space, threshold, strategy: what it was run with; "CTSF" sums all four similarities.
+    colour_space, threshold, strategy: the settings of the run. "CTSF" sums all four similarities.
     labels: (h, w) int32, the N starting segments at working size.
     merges: (N-1, 2), the two nodes that merge m joined into node N + m.
-    similarities: (N-1, 4) of those two: colour, texture, size, fill, whichever of them the
-    strategy summed.
+    similarities: (N-1, 4) of those two: colour, texture, size, fill, also those that the strategy
+    did not sum.
     boxes: (2N-1, 4) float32 xyxy of every node, in pixels of the picture.
     sizes: (2N-1,) pixels at working size.
     """
@@ -45,15 +45,15 @@ def group(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Merge the most similar neighbours until one region is left.
 
-    strategy: letters of C, T, S, F; the similarity is the sum of those it names (equation 6 of
-    Uijlings et al.). Ties go to the pair with the lower node numbers.
+    strategy: one or more of the letters C, T, S, F. The similarity is the sum of the ones it names
+    (equation 6 of Uijlings et al.). Between equal pairs, the lower node numbers win.
     Returns merges (N-1, 2), similarities (N-1, 4), boxes (2N-1, 4) and sizes (2N-1,), the last two
     in working pixels.
     """
     summed = np.array([letter in strategy for letter in SIMILARITIES])
     count = len(segments.sizes)
     nodes = 2 * count - 1
-    # What a merged region has is the sum, or the box, of what its parts have.
+    # A merged region gets the sum of its parts' sizes and histograms, and the box around both.
     sizes, boxes, colour, texture = (
         np.concatenate([table, np.zeros((nodes - count, *table.shape[1:]), table.dtype)])
         for table in (segments.sizes, segments.boxes, segments.colour, segments.texture)
@@ -67,7 +67,7 @@ def group(
 
 
 def _compare(pairs: np.ndarray, *regions: Any) -> np.ndarray:
-    """(P, 4), the similarities of regions (P, 2): colour, texture, size, fill."""
+    """The similarities (P, 4) of pairs of regions (P, 2): colour, texture, size, fill."""
     table = np.empty((len(pairs), 4))
     _compare_pairs(pairs, *regions, table)
     return table
@@ -100,11 +100,11 @@ def _merge(
     seen: np.ndarray,
     merges: np.ndarray,
 ) -> None:
-    """Write `merges`, and into the tables of the regions what is measured of the merged ones.
+    """Write `merges`, and add the measurements of merged regions to the tables.
 
-    pairs: the neighbours, of which the first `live` still stand. Every one is looked at for every
-    merge; for some hundred regions a cleverer queue would be no faster. seen: the last region that
-    each was found beside.
+    pairs: the neighbours; only the first `live` are still valid. Each merge looks at all of them.
+    With a few hundred regions a cleverer queue would not be faster. seen: for each region, the last
+    merged region that it was found to be a neighbour of.
     """
     live = len(pairs)
     for merge in range(len(merges)):
@@ -142,7 +142,7 @@ def _merge(
                 pairs[p, 0], pairs[p, 1] = other, new
                 _similarities(other, new, area, sizes, boxes, colour, texture, similarities[p])
                 p += 1
-            else:  # the merged pair itself, or a neighbour of both that is listed already
+            else:  # the merged pair itself, or a neighbour of both that is already in the list
                 live -= 1
                 for side in range(2):
                     pairs[p, side] = pairs[live, side]
@@ -170,7 +170,7 @@ def _similarities(
     texture: np.ndarray,
     four: np.ndarray,
 ) -> None:
-    """Equations 2 to 5 of Uijlings et al.: `four` gets colour, texture, size and fill."""
+    """Write colour, texture, size and fill into `four`: equations 2 to 5 of Uijlings et al."""
     both = sizes[a] + sizes[b]
     width = max(boxes[a, 2], boxes[b, 2]) - min(boxes[a, 0], boxes[b, 0])
     height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1])
@@ -181,7 +181,7 @@ def _similarities(
     four[3] = 1 - (width * height - both) / area
 
 
-# Whole numbers below 2^53 add up to the same in any order, so several may be added at a time.
+# Whole numbers below 2^53 have the same sum in any order, so several may be added at a time.
 @compiled(fastmath={"reassoc", "nnan", "nsz"})
 def _shared(counts: np.ndarray, a: int, b: int, sizes: np.ndarray) -> float:
     """The intersection of two regions' histograms, each divided by the region's size."""
@@ -195,7 +195,7 @@ def _shared(counts: np.ndarray, a: int, b: int, sizes: np.ndarray) -> float:
 def group_reference(
     segments: Segments, strategy: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `group` gives, with Python's own sets and queue, to be read rather than run."""
+    """The same as `group`, with Python's own sets and queue. Written to be read; it is slow."""
     area = float(segments.labels.size)
     sizes = segments.sizes.tolist()
     boxes = segments.boxes.tolist()

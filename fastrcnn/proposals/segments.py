@@ -1,4 +1,4 @@
-"""The starting regions of selective search and what is measured on them.
+"""The starting regions of selective search, and their measurements.
 
 h x w is the picture at working size, N the number of segments, E the number of edges between
 neighbouring pixels.
@@ -16,12 +16,12 @@ from fastrcnn.proposals.compiled import compiled
 COLOUR_BINS = 25
 TEXTURE_BINS = 10
 ORIENTATIONS = 8
-# Gaussian derivatives of natural pictures rarely pass this (values are 0 to 255); what does
-# counts as the strongest. A fixed range keeps a single hard edge from squeezing all the rest
-# into one bin.
+# Gaussian derivatives of natural pictures are rarely larger than this (values are 0 to 255). Larger
+# ones go into the last bin. If the range were not fixed, a single hard edge could squeeze all other
+# values into one bin.
 _STRONG_EDGE = 40.0
-# Edges are sorted by a number of 16 bits, for which NumPy has a radix sort: the upper bits of their
-# squared weight as a float, from 2^-20 on. It tells weights apart that differ by a 2,000th.
+# Edges are sorted by a 16-bit number, for which NumPy has a radix sort. It is the upper bits of the
+# squared weight as a float, counted from 2^-20. Weights that differ by a 2,000th stay distinct.
 _LEAST_SQUARE = np.float32(2**-20)
 _LOWER_BITS = 13
 
@@ -47,9 +47,9 @@ COLOUR_SPACES = {
 class Edges:
     """The edges between neighbouring pixels, smallest weight first.
 
-    shape: (h, w). order: (E,) int32, edge 2 p joins pixel p (row x w + column) to its neighbour on
-    the right, 2 p + 1 to the one below; weights that are as good as equal stand in that order.
-    weights: (E,) float32, the distance of their smoothed colours in grey levels.
+    shape: (h, w). order: (E,) int32. Edge 2 p joins pixel p (row x w + column) to its neighbour on
+    the right, edge 2 p + 1 to the one below. Edges of almost equal weight are in the order of these
+    numbers. weights: (E,) float32, the distance between the two smoothed colours in grey levels.
     """
 
     shape: tuple[int, int]
@@ -65,7 +65,7 @@ class Segments:
     sizes: (N,) pixels. boxes: (N, 4) xyxy, x2 and y2 exclusive, in working pixels.
     colour: (N, channels x 25), texture: (N, channels x 8 x 10), int32, how many pixels fall into
     each bin.
-    pairs: (P, 2), the neighbours (sharing an edge of a pixel), lower label first, sorted.
+    pairs: (P, 2), segments that share an edge of a pixel, lower label first, sorted.
     """
 
     labels: np.ndarray
@@ -80,7 +80,7 @@ def histogram_bins(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The bins that each pixel falls into: colour (h, w, channels), texture (h, w, channels x 8).
 
     pixels: (h, w, channels) uint8 in some colour space. Texture is the Gaussian derivative
-    (sigma 1) in eight directions, each direction keeping only its rising side.
+    (sigma 1) in eight directions. Each direction keeps only positive values.
     """
     height, width, channels = pixels.shape
     angles = np.arange(ORIENTATIONS) * 2 * np.pi / ORIENTATIONS
@@ -98,15 +98,15 @@ def histogram_bins(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sorted_edges(pixels: np.ndarray, sigma: float) -> Edges:
-    """The edges of (h, w, channels) uint8 pixels, smoothed by a Gaussian of `sigma` pixels first.
+    """The edges of (h, w, channels) uint8 pixels, after smoothing by a Gaussian of `sigma` pixels.
 
-    Segments of every threshold start from these.
+    The segments for every threshold are made from these edges.
     """
     height, width, _ = pixels.shape
     smooth: np.ndarray = pixels.astype(np.float32)
     if sigma > 0:
         smooth = cv2.GaussianBlur(smooth, (0, 0), sigma).reshape(pixels.shape)
-    squares = np.full((height, width, 2), np.inf, np.float32)  # where there is no neighbour: last
+    squares = np.full((height, width, 2), np.inf, np.float32)  # no neighbour: sorted to the end
     for direction in (0, 1):
         step = np.diff(smooth, axis=1 - direction)
         square: np.ndarray = np.einsum("yxc,yxc->yx", step, step)
@@ -120,10 +120,11 @@ def sorted_edges(pixels: np.ndarray, sigma: float) -> Edges:
 def segment(edges: Edges, threshold: float, min_size: int) -> np.ndarray:
     """(h, w) int32 labels, numbered 0 ... N-1 in the order of their first pixels.
 
-    Felzenszwalb and Huttenlocher (IJCV 2004): smallest weight first, an edge joins two components
-    unless it weighs more than what holds either together, the largest weight inside it plus
-    threshold / its pixels. threshold, their k: larger gives larger segments. Then components of
-    fewer than `min_size` pixels are joined to the neighbour that differs least.
+    Felzenszwalb and Huttenlocher (IJCV 2004). Edges are visited from the smallest weight up. An
+    edge joins two components if its weight is at most the limit of each. A component's limit is the
+    largest weight inside it plus threshold / its number of pixels. threshold: their k; a larger one
+    gives larger segments. Then components of fewer than `min_size` pixels are joined to the
+    neighbour that differs least.
     """
     height, width = edges.shape
     count = height * width
@@ -151,10 +152,11 @@ def _join_similar(
     limits: np.ndarray,
     between: np.ndarray,
 ) -> int:
-    """The first pass. `between` gets the edges that joined nothing; how many is returned.
+    """The first pass. Writes the edges that joined nothing to `between`, and returns their number.
 
-    parent: another pixel of the component, with a lower number; its first pixel has itself. There
-    stand also the component's size and its limit, the largest weight that may still join it.
+    parent: for each pixel another pixel of its component, with a lower number. The component's
+    first pixel is its own parent. sizes, limits: at the first pixel, the component's size and its
+    limit, the largest weight that may still join it.
     """
     held = 0
     for e in range(len(order)):
@@ -194,7 +196,7 @@ def _ends(edge: int, width: int, parent: np.ndarray) -> tuple[int, int]:
 @compiled
 def _root(parent: np.ndarray, pixel: int) -> int:
     while parent[pixel] != pixel:
-        parent[pixel] = parent[parent[pixel]]  # so that the next search is shorter
+        parent[pixel] = parent[parent[pixel]]  # makes the next search shorter
         pixel = parent[pixel]
     return pixel
 
@@ -244,9 +246,10 @@ def _count(labels: np.ndarray, bins: np.ndarray, bin_count: int, table: np.ndarr
 
 @compiled
 def _outline(labels: np.ndarray, boxes: np.ndarray, last: np.ndarray, keys: np.ndarray) -> int:
-    """Write the boxes, and lower label x N + higher label of neighbours; how many were written.
+    """Write the boxes, and a key for each pair of neighbours: lower label x N + higher label.
 
-    last: the neighbour of each label that was written last, so that few come more than once.
+    Returns how many keys were written. last: for each label, the neighbour in the last key written.
+    It avoids most repeated keys.
     """
     height, width = labels.shape
     found = 0
@@ -274,9 +277,9 @@ def _outline(labels: np.ndarray, boxes: np.ndarray, last: np.ndarray, keys: np.n
 
 
 def segment_reference(edges: Edges, threshold: float, min_size: int) -> np.ndarray:
-    """What `segment` gives, to be read rather than run."""
+    """The same as `segment`. Written to be read; it is slow."""
     height, width = edges.shape
-    labels = np.arange(height * width)  # of each pixel; a component is named by a pixel of it
+    labels = np.arange(height * width)  # for each pixel, a pixel that stands for its component
     limits = dict.fromkeys(range(height * width), float(threshold))
     ends = [(e // 2, e // 2 + (width if e % 2 else 1)) for e in edges.order.tolist()]
     for (first, second), weight in zip(ends, edges.weights.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Selective search, whole: several hierarchies, their boxes pooled, ranked and made unique."""
+"""The whole of selective search: the boxes of several hierarchies, ranked, each one only once."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The starting segments of one colour space and threshold; every strategy groups these."""
+    """The starting segments for one colour space and threshold. Every strategy groups these."""
 
     colour_space: str
     threshold: int
@@ -106,7 +106,7 @@ class Proposals:
     """The ranked boxes of a picture and the hierarchies that they came from.
 
     boxes: (R, 4) float32 xyxy in pixels of the picture, best first, no two the same.
-    sources: (R, 2), for each box the hierarchy and the node in it that gave its rank.
+    sources: (R, 2), for each box the hierarchy, and the node in it, that gave the box its rank.
     """
 
     boxes: np.ndarray
@@ -122,9 +122,9 @@ def selective_search(
 ) -> Proposals:
     """Object proposals for a (H, W, 3) uint8 RGB picture.
 
-    mode: "single", "fast", "quality" or settings of one's own. The same picture, settings and
-    seed give the same boxes in the same order. Never empty: what gives no region gives the whole
-    picture. Raises RecipeError for an unknown mode.
+    mode: "single", "fast", "quality" or your own settings. The same picture, settings and seed give
+    the same boxes in the same order. The result is never empty: a picture without regions gives one
+    box around all of it. Raises RecipeError for an unknown mode.
     """
     settings = _settings(mode)
     if seed is not None:
@@ -135,7 +135,7 @@ def selective_search(
 
 
 def prepare() -> None:
-    """Have everything compiled, or loaded where it was once, so that no picture waits for it."""
+    """Compile everything, or load what was compiled before, so that no picture waits for it."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     selective_search(noise, "single")
 
@@ -208,8 +208,8 @@ def _rank(
 ) -> Proposals:
     """Sort by (position in the hierarchy) x (random number), keep the first of equal boxes.
 
-    Position 1 is the last merge, the whole picture (section 4.3 of Uijlings et al.): large regions
-    tend to come first, but no strategy's always do.
+    Position 1 is the last merge, the whole picture (section 4.3 of Uijlings et al.). So large
+    regions tend to come first, but no strategy always comes first.
     """
     random = np.random.default_rng(settings.seed)
     boxes = np.concatenate([hierarchy.boxes for hierarchy in hierarchies])
@@ -221,7 +221,7 @@ def _rank(
     )
     position = np.concatenate([np.arange(len(h.boxes), 0, -1) for h in hierarchies])
     order = np.argsort(position * random.random(len(position)), kind="stable")
-    # Whole working pixels compare exactly; scaled ones may not.
+    # Whole working pixels can be compared exactly, scaled ones may not.
     working = np.rint(boxes / scale)
     sides = np.minimum(working[:, 2] - working[:, 0], working[:, 3] - working[:, 1])
     order = order[sides[order] >= min(settings.min_side, sides.max())]

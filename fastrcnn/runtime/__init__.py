@@ -1,1 +1,1 @@
-"""What runs under the rest and is not about Fast R-CNN: files, memory, processes, precision."""
+"""Basics that have nothing to do with Fast R-CNN: files, memory, processes, precision."""

@@ -1,4 +1,4 @@
-"""What becomes of memory that was freed: glibc's allocator is told; on others nothing happens."""
+"""Tells glibc's allocator what to do with freed memory. Does nothing with other allocators."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ _ARENAS = 2
 def release_memory() -> None:
     """Give freed memory back to the system.
 
-    Pictures of all sizes come and go, on a page in as many threads as it has visitors. The gaps
-    that they leave between blocks still in use would add up to half as much again.
+    Pictures of all sizes come and go, and the page has as many threads as visitors. Freed pictures
+    leave gaps between blocks that are still in use. Together the gaps would add half as much memory
+    again.
     """
-    with suppress(AttributeError, OSError, TypeError):  # no such function, or no C library's name
+    with suppress(AttributeError, OSError, TypeError):  # no such function, or no C library found
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_apart() -> None:
-    """Give large tensors memory of their own, for a process that is to go on for long.
+    """Give large tensors memory of their own, in a process that runs for a long time.
 
-    Before other threads are started. By itself glibc lays all that has less than 32 MB beside the
-    small things, in a heap for each of the threads. Tensors are marked to get huge pages there; of
-    what they leave, `release_memory` returns the free parts, and the system, some time later, makes
-    the pages whole again around the least that is still used. That went on growing with the
-    visitors. To map the larger ones alone costs each picture a twentieth of its time.
+    Call it before other threads are started. By default glibc puts every block of less than 32 MB
+    beside the small ones, in one heap per thread. Tensors there are marked for huge pages. When
+    they are freed, `release_memory` returns the free parts of these pages. But some time later the
+    system fills each page up again, however little of it is still used. So memory kept growing with
+    the number of visitors. Mapping large tensors apart costs each picture a twentieth of its time.
     """
     with suppress(AttributeError, OSError, TypeError):
         tell = ctypes.CDLL(None).mallopt
         tell(_M_MMAP_THRESHOLD, _SEPARATE)
-        # The other one no longer follows from itself, and at its least every tensor would cost.
+        # glibc no longer adapts the trim threshold once the mmap threshold is set. At its lowest
+        # value every tensor would cost time.
         tell(_M_TRIM_THRESHOLD, _AHEAD)
         tell(_M_ARENA_MAX, _ARENAS)

@@ -1,9 +1,9 @@
-"""What is computed once per picture and kept on disk.
+"""Arrays that are computed once per picture and kept on disk.
 
-Every folder is named by a digest of all that made its contents (settings, weights, versions), every
-file by a digest of the picture's own bytes. Change any of them and the old files are simply not
-found. Files are written beside their place and then moved into it, so that a killed run leaves
-none half written; one that cannot be read is made again.
+A folder's name is a digest of everything that its contents depend on (settings, weights, versions).
+A file's name is a digest of the picture's bytes. If any of these changes, the old files are simply
+not found. Files are written beside their place and then moved into it, so a killed run leaves no
+half-written file. A file that cannot be read is made again.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import numpy as np
 from fastrcnn.errors import DataError
 from fastrcnn.runtime.atomic_write import atomic_write, remove_parts
 
-# Seconds; several runs may fill one cache, and what one of them is writing is not to be removed.
+# Seconds. Several runs may fill one cache, and a file that one of them is writing must stay.
 _LONGEST_WRITE = 3600
 
 
 def default_cache() -> Path:
-    """Where caches go unless told otherwise: $FASTRCNN_CACHE or ~/.cache/fastrcnn."""
+    """The default folder for caches: $FASTRCNN_CACHE or ~/.cache/fastrcnn."""
     return Path(os.environ.get("FASTRCNN_CACHE") or Path.home() / ".cache" / "fastrcnn")
 
 
 def trim_cache(root: Path, most: float) -> None:
-    """Delete the arrays that were written first until those under `root` have `most` bytes.
+    """Delete the oldest arrays until those under `root` have at most `most` bytes.
 
-    They may be in use: whoever misses one makes it again.
+    They may be in use: a process that misses one makes it again.
     """
     arrays = []
     for path in root.glob("*-*/*.npy"):
@@ -50,7 +50,7 @@ def trim_cache(root: Path, most: float) -> None:
 
 
 class ArrayFolder:
-    """Arrays on disk, one a picture, in a folder that is named by what made them."""
+    """Arrays on disk, one per picture, in a folder whose name depends on what made them."""
 
     def __init__(self, root: Path, kind: str, made_by: dict) -> None:
         text = json.dumps(made_by, sort_keys=True)
@@ -77,7 +77,7 @@ class ArrayFolder:
         return self.folder / f"{self._digests[picture]}{suffix}.npy"
 
     def get(self, path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array at a path that `path` gave; made and kept where it is not there."""
+        """The array at a path that `path` gave. A missing one is made and kept."""
         try:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):

@@ -1,4 +1,4 @@
-"""Writing files whole: at any moment the old content is there or the new, never half of it."""
+"""Writes files whole: at any moment a file has its old content or its new, never half of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from uuid import uuid4
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what is there in the end takes its place in one step.
+    """Gives a path beside `path` to write to. At the end that file replaces `path` in one step.
 
-    On any exception it is removed and `path` left as it was. Raises OSError.
+    On any exception the new file is removed and `path` stays as it was. Raises OSError.
     """
     part = path.with_name(f".{path.name[:100]}.{uuid4().hex}.part")
     try:
@@ -27,9 +27,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def remove_parts(folder: Path, until: float) -> None:
-    """Remove what killed processes left half written in `folder`.
+    """Remove the half-written files that killed processes left in `folder`.
 
-    until: as ``time.time`` tells it; what was touched later may still be being written.
+    until: a ``time.time``. Files changed later are kept, since a process may still write them.
     """
     for part in folder.glob(".*.part"):
         with suppress(OSError):

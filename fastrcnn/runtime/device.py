@@ -1,4 +1,4 @@
-"""Where the network computes: the processor or a GPU, by its name on the command line."""
+"""Chooses the processor or a GPU for the network, by its name on the command line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fastrcnn.errors import RecipeError
 
 
 def choose(name: str) -> torch.device:
-    """The device of this name: auto (CUDA where there is one), cpu, cuda, cuda:1 or mps.
+    """The device of this name: auto (CUDA if there is one), cpu, cuda, cuda:1 or mps.
 
-    Raises RecipeError for one that is not there.
+    Raises RecipeError if the device does not exist.
     """
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -24,5 +24,5 @@ def choose(name: str) -> torch.device:
 
 
 def is_processor(device: torch.device) -> bool:
-    """Whether what is computed on this device takes the paths made for a processor."""
+    """Whether to use the code paths made for a processor on this device."""
     return device.type == "cpu"

@@ -1,7 +1,7 @@
-"""Several processes, one run: what ``torchrun`` starts shares out its work through here.
+"""Several processes, one run: processes that ``torchrun`` starts share their work through this.
 
-Without ``torchrun`` there is one process, of rank 0, and every call below is still right. NCCL
-carries what lies on GPUs, one for each process of a machine, and gloo the rest.
+Without ``torchrun`` there is one process, of rank 0, and every call below still works. NCCL carries
+tensors on GPUs, one GPU for each process of a machine, and gloo carries the rest.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PROCESSOR = torch.device("cpu")
 
 
 def init(device: torch.device = _PROCESSOR) -> torch.device:
-    """Join the other processes that ``torchrun`` started; nothing to do when there are none.
+    """Join the other processes that ``torchrun`` started. Does nothing if there are none.
 
-    Returns the device that this process is to compute on: of several that want CUDA, each has the
-    GPU of its own number. Raises RecipeError where a machine has more processes than GPUs.
+    Returns the device for this process. If several processes use CUDA, each gets the GPU of its own
+    number. Raises RecipeError if a machine has more processes than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or _joined():
         return device
@@ -60,7 +60,7 @@ def world_size() -> int:
 
 
 def processes_here() -> int:
-    """How many of them are on this machine."""
+    """How many of these processes are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _joined() else 1
 
 

@@ -1,4 +1,4 @@
-"""In what precision the network computes: bfloat16 where the device does, else float32."""
+"""The precision in which the network computes: bfloat16 if the device has it, else float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16; others imitate it, slower than float32."""
+    """Whether the device computes in bfloat16. Others imitate it, more slowly than float32."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -21,7 +21,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def is_bfloat16(precision: str, device: torch.device) -> bool:
-    """What one of PRECISIONS comes to on this device."""
+    """Whether one of PRECISIONS means bfloat16 on this device."""
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
@@ -29,8 +29,8 @@ def is_bfloat16(precision: str, device: torch.device) -> bool:
 def autocast(precision: str, device: torch.device) -> Iterator[None]:
     """The context in which matrix products and convolutions run in this precision.
 
-    What stays in float32 is float32 on a GPU too: by itself PyTorch lets convolutions there round
-    their inputs to 10 bits (TF32).
+    Operations in float32 stay full float32 on a GPU too: by default PyTorch lets convolutions there
+    round their inputs to 10 bits (TF32).
     """
     rounds = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""Work on the next items in threads while the caller is busy with the present one."""
+"""Works on the next items in threads while the caller is busy with the current one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ S = TypeVar("S")
 def prefetch(work: Callable[[T], S], items: Iterable[T], ahead: int) -> Iterator[Future[S]]:
     """`work(item)` for each item, as futures in the order of the items.
 
-    ahead: how many items after the present one are worked on, each in a thread of its own. `items`
-    is read by the caller's thread. What `work` raises is raised by the future's ``result()``. Once
-    this iterator is closed nothing new begins.
+    ahead: how many items after the current one are worked on, each in its own thread. The caller's
+    thread reads `items`. An exception of `work` is raised by the future's ``result()``. No new work
+    begins after this iterator is closed.
     """
     waiting: deque[Future[S]] = deque()
     with ThreadPoolExecutor(ahead) as pool:

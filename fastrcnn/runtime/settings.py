@@ -14,9 +14,9 @@ Self = TypeVar("Self", bound="Settings")
 class Settings(BaseModel):
     """Frozen values, checked when built; the string below a field is its description.
 
-    A whole number is taken where a float is wanted and a list where a tuple is (JSON has no other),
-    nothing else is converted. Raises RecipeError, one sentence, for an unknown name, a value of
-    another type, and one that cannot work.
+    A float may be given as a whole number, and a tuple as a list, since JSON has no tuples. Nothing
+    else is converted. Raises RecipeError, with one sentence, for an unknown name, a value of
+    another type, or a value that cannot work.
     """
 
     model_config = ConfigDict(
@@ -42,7 +42,7 @@ class Settings(BaseModel):
 
 
 def _sentence(settings: type[Settings], error: ValidationError) -> str:
-    """The first thing that is wrong, in one sentence that names the field and what would work."""
+    """Describes the first error in one sentence: the field, and what value would work."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

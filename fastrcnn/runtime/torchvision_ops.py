@@ -1,7 +1,7 @@
 """torchvision's operators, imported at the first call.
 
-torchvision brings torch's compiler with it, which takes as long to import as torch itself: whoever
-opens the page need not wait for that.
+torchvision also imports torch's compiler, which takes as long to import as torch itself. A visitor
+who opens the page should not have to wait for that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def prepare() -> None:
-    """Import them now, so that the first picture is not timed with that."""
+    """Import the operators now, so that the time of the first picture does not include it."""
     from torchvision import ops  # noqa: F401
 
 
@@ -23,7 +23,7 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
 
 
 def roi_pool(features: Tensor, rois: Tensor, size: int, scale: float) -> tuple[Tensor, Tensor]:
-    """`torchvision.ops.roi_pool`, and which cell won each bin, which it does not tell: int32."""
+    """`torchvision.ops.roi_pool`, and also the winning cell of each bin, int32."""
     prepare()
     return torch.ops.torchvision.roi_pool(features, rois, scale, size, size)
 

@@ -1,7 +1,7 @@
-"""Changes to a training picture, drawn anew each time that it is looked at.
+"""Random changes to a training picture, drawn anew each time the picture is used.
 
-A view says how a picture lies in the network's input: which part of it is seen, and where. Boxes go
-through the same numbers as pixels do, so that they stay on what they frame.
+A view says how a picture lies in the network's input: which part of it is seen, and where. Boxes
+and pixels are moved by the same numbers, so a box stays on its object.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class View:
     """How a picture lies in the network's input.
 
-    crop: x1, y1, x2, y2 in whole pixels of the picture, the part that is seen. place: x1, y1, x2,
-    y2 in whole pixels of the input, where that part lies; around it there is nothing. size: the
-    input's height and width.
+    crop: the part of the picture that is seen; x1, y1, x2, y2 in whole pixels of the picture.
+    place: where that part lies in the input; x1, y1, x2, y2 in whole pixels of the input. The rest
+    of the input is empty. size: the input's height and width.
     """
 
     crop: tuple[int, int, int, int]
@@ -42,7 +42,7 @@ class View:
         return resize_to(image[y1:y2, x1:x2], bottom - top, right - left)
 
     def cut(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes (R, 4) of the picture cut to what is seen, and (R,) the share of each that is."""
+        """Cuts boxes (R, 4) to the crop; gives them and the share of each that is left, (R,)."""
         corner = boxes.new_tensor([*self.crop[:2]] * 2)
         width, height = self.crop[2] - self.crop[0], self.crop[3] - self.crop[1]
         seen = clip(boxes - corner, height, width) + corner
@@ -56,13 +56,13 @@ class View:
 
 
 def whole_view(resize: Resize, height: int, width: int) -> View:
-    """All of a picture of this size, resized as it is for detection."""
+    """The view of a whole picture of this size, resized as for detection."""
     rows, columns = resize.size(height, width)
     return View((0, 0, width, height), (0, 0, columns, rows), (rows, columns))
 
 
 class Augmentation(Settings):
-    """What is drawn for each training picture; by default nothing."""
+    """The random changes to each training picture; none by default."""
 
     scales: tuple[Annotated[int, Field(ge=16, le=4096)], ...] = ()
     """The shorter sides, in pixels, of which each mini-batch draws one (paper, section 2.4:
@@ -98,7 +98,7 @@ class Augmentation(Settings):
 
     @property
     def augments(self) -> bool:
-        """Whether anything is drawn at all, so that no two looks at a picture are the same."""
+        """Whether there are any random changes. If so, a picture looks different each time."""
         return bool(self.scales or self.colour_jitter or self._moves)
 
     @property
@@ -106,7 +106,7 @@ class Augmentation(Settings):
         return self.zoom_out < 1 or self.zoom_in > 1 or self.aspect_jitter > 0
 
     def at_scale(self, resize: Resize, draw: np.random.Generator) -> Resize:
-        """`resize` at a drawn scale; the limit of the longer side grows and shrinks with it."""
+        """`resize` at a random scale; the limit of the longer side is scaled with it."""
         if not self.scales:
             return resize
         shorter = int(draw.choice(self.scales))
@@ -130,7 +130,7 @@ class Augmentation(Settings):
         return View((x1, y1, x2, y2), (left, top, right, bottom), whole.size)
 
     def recolour(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        """(H, W, 3) uint8 -> the same picture, perhaps in other light."""
+        """(H, W, 3) uint8 -> the same picture, sometimes in other light."""
         if not self.colour_jitter or draw.random() >= self.colour_share:
             return image
         low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
@@ -146,9 +146,10 @@ class Augmentation(Settings):
 def _side(
     length: int, target: int, factor: float, draw: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """One side of a view: where the crop starts and ends, and where its place does.
+    """One side of a view: start and end of the crop, then start and end of its place.
 
-    A side of `length` pixels usually fills `target` pixels; here it would fill `factor` times that.
+    Without zoom, a side of `length` pixels fills `target` pixels. Here it is scaled by `factor`
+    on top of that.
     """
     if factor > 1:
         seen = max(round(length / factor), 1)

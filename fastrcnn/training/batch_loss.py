@@ -1,4 +1,4 @@
-"""What a mini-batch costs: all its pictures through the network together, and the loss.
+"""The loss of a mini-batch, whose pictures all go through the network together.
 
 Shapes: B pictures, R RoIs, n candidates a picture.
 """
@@ -21,10 +21,10 @@ from fastrcnn.training.targets import IGNORED
 
 
 class BatchSums(NamedTuple):
-    """Sums over the RoIs that are learned from, scalars on the device.
+    """Sums over the RoIs that the network learns from; scalars on the device.
 
-    total is the one to differentiate. foreground, background: how many there are. chosen, found:
-    where hard examples were looked for, what `hardest_rois` gave, else None.
+    total: the loss to differentiate. foreground, background: the number of RoIs of each kind.
+    chosen, found: the result of `hardest_rois` if hard examples are used, else None.
     """
 
     total: Tensor
@@ -37,9 +37,9 @@ class BatchSums(NamedTuple):
 
 
 class BatchLoss(nn.Module):
-    """A model and its loss; one `forward` for each mini-batch, which reads nothing back.
+    """A model and its loss. `forward` takes one mini-batch and reads nothing from the device.
 
-    start: the layer whose activations a batch holds, None for pictures.
+    start: the layer whose activations a batch holds; None if it holds pictures.
     """
 
     def __init__(self, model: FastRCNN, recipe: Recipe, start: str | None) -> None:
@@ -54,8 +54,8 @@ class BatchLoss(nn.Module):
     def forward(self, batch: Batch) -> BatchSums:
         """The losses of a batch that is on the model's device.
 
-        In training, where there are candidates, the hardest of each picture learn. They are looked
-        for with dropout on, as the network is when it learns.
+        In training with hard examples, only the hardest candidates of each picture count. They
+        are chosen with dropout on, as the network is in training.
         """
         with autocast(self._precision, batch.rois.device):
             maps = self._maps(batch)
@@ -80,7 +80,7 @@ class BatchLoss(nn.Module):
         return BatchSums(*sums, (labels > 0).sum(), (labels == 0).sum(), chosen, found)
 
     def _maps(self, batch: Batch) -> Tensor:
-        """(B, C, H', W') of the whole backbone; no graph is built below what learns."""
+        """The backbone's maps (B, C, H', W'). Frozen layers below run without a gradient graph."""
         backbone = self.model.backbone
         x, sizes = self._images(batch), batch.sizes
         frozen = backbone.last_frozen()
@@ -92,7 +92,7 @@ class BatchLoss(nn.Module):
         return backbone(x, start=frozen, sizes=sizes)
 
     def _images(self, batch: Batch) -> Tensor:
-        """What the network is fed: (B, 3, H, W) or maps, float32, channels last in memory."""
+        """The network's input: (B, 3, H, W) or maps, float32, channels last in memory."""
         if batch.places is None:
             return batch.images.float()
         height, width = batch.images.shape[1:3]
@@ -102,7 +102,7 @@ class BatchLoss(nn.Module):
         inside = ((rows >= y1) & (rows < y2))[:, :, None] & ((columns >= x1) & (columns < x2))[
             :, None
         ]
-        # 0 is what a convolution sees beyond a border, and the mean colour.
+        # 0 is the mean colour, and the value that a convolution sees beyond a border.
         return self.model.backbone.normalise(batch.images) * inside[:, None]
 
     def _losses(

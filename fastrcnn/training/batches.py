@@ -1,15 +1,16 @@
 """Mini-batches: N pictures, R / N sampled RoIs from each (paper, section 2.3).
 
-What a mini-batch holds depends on the recipe's seed and on its number alone, never on what was
-drawn before. So a run can be resumed at any iteration, its pictures can be shared out among
-processes, and batches can be made ready by workers, without a change in any number.
+The content of a mini-batch depends only on the recipe's seed and the mini-batch's number, never on
+what was drawn before. So a run can resume at any iteration, several processes can share the
+pictures, and workers can prepare batches, and every number stays the same.
 
-Pictures of a mini-batch are padded at the right and below to one size, so that they go through the
-convolutions together. The padding is 0 after preprocessing and after every layer, as is what a
-convolution sees beyond a border: each picture gives the map that it gives alone, and zeros around
-it, which a RoI at the border does not see, since all else is 0 or more. (The pooling forms
-walkthrough and align also split or weigh by how many cells there are, and so take in one cell of
-zeros there.) Pictures of one orientation go together, so that little is padded.
+The pictures of a mini-batch are padded at the right and below to one size, so that they go through
+the convolutions together. The padding is set to 0 after preprocessing and after every layer. A
+convolution also sees 0 beyond a border, so each picture gives the same map as it does alone, with
+zeros around it. Max pooling of a RoI at the border ignores these zeros, since all activations are
+0 or more. (The pooling forms walkthrough and align also split or weigh by the number of cells, so
+they take in one cell of zeros there.) Pictures of one orientation go together to keep the padding
+small.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from fastrcnn.training.targets import Targets, label_proposals
 class Sample:
     """One picture's part in a mini-batch: r RoIs, foreground first.
 
-    flipped: the picture is used mirrored, and the boxes are those of the mirror image.
+    flipped: the picture is used mirrored, and the boxes belong to the mirror image.
     boxes: (r, 4) float32 xyxy in pixels of the picture. labels: (r,) int64, 0 is background.
     deltas: (r, 4) float32, the box targets before normalisation, zeros for background.
     overlaps: (r,) float32, the best IoU with an object.
@@ -64,14 +65,14 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Samples made ready for the network, padded to one size.
+    """Samples prepared for the network, padded to one size.
 
-    images: (B, H, W, 3) uint8, the resized pictures; where the frozen layers' maps are kept, those,
-    (B, C, h, w) as floats. sizes: (B, 2) int64, the height and width of each within `images`, or
-    None where nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels
-    within `images`, since a view may leave some of it empty; None for maps.
-    rois: (R, 4) xyxy in pixels of the network's input, one picture's after another's. counts: how
-    many each picture has. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
+    images: (B, H, W, 3) uint8, the resized pictures; or the frozen layers' maps, (B, C, h, w) as
+    floats, if these are kept. sizes: (B, 2) int64, the height and width of each picture within
+    `images`; None if nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's
+    pixels within `images`, since a view may leave a part empty; None for maps.
+    rois: (R, 4) xyxy in pixels of the network's input, picture by picture. counts: the number of
+    RoIs of each picture. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
 
     samples: tuple[Sample, ...]
@@ -84,11 +85,11 @@ class Batch:
     deltas: Tensor
 
     def pin_memory(self) -> Batch:
-        """In memory that a GPU reads from while the processor goes on."""
+        """A copy in pinned memory, which a GPU can read while the processor works on."""
         return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
-        """On this device; nothing waits for the copy."""
+        """A copy on this device. The call does not wait until the copy is done."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -109,7 +110,7 @@ class MiniBatches:
         features: FeatureSource | None,
         proposals: ProposalSource,
     ) -> None:
-        """features: where maps come from in place of pictures."""
+        """features: gives maps to use instead of the pictures."""
         self._recipe = recipe
         self._train = train
         self._features = features
@@ -135,7 +136,7 @@ class MiniBatches:
         return _together(parts)
 
     def validation_picture(self, annotation: Annotation, index: int) -> Batch:
-        """A validation picture; it gives the same RoIs every time, so that losses compare."""
+        """A validation picture, always with the same RoIs, so that losses can be compared."""
         draw, view = generator(self._recipe.seed, Stream.VALIDATION, index), None
         if self._features is None:
             view = whole_view(self._recipe.resize(), annotation.height, annotation.width)
@@ -144,10 +145,10 @@ class MiniBatches:
     def label(
         self, annotation: Annotation, flip: bool = False, view: View | None = None
     ) -> tuple[Tensor, Targets]:
-        """All proposals (R, 4) of a picture and what each should be told.
+        """All proposals (R, 4) of a picture, and the targets of each.
 
-        With a view, proposals and objects are cut to what is seen of the picture, and those of
-        which too little is seen are left out.
+        With a view, proposals and objects are cut to the visible part of the picture. Those with
+        too little left are not used.
         """
         recipe = self._recipe
         objects = torch.from_numpy(annotation.boxes)
@@ -186,7 +187,7 @@ class MiniBatches:
         view: View | None = None,
         candidates: bool = False,
     ) -> Sample:
-        """candidates: as many RoIs as hard examples are looked for among."""
+        """candidates: draw all the RoIs from which the hard examples are chosen later."""
         recipe = self._recipe
         boxes, targets = self.label(annotation, flip, view)
         count, fraction = recipe.rois_per_picture, recipe.fg_fraction
@@ -210,7 +211,7 @@ class MiniBatches:
         view: View | None,
         colours: np.random.Generator | None = None,
     ) -> Batch:
-        """A batch of one picture, as the view shows it, or of its maps where there is none."""
+        """A batch of one picture as the view shows it, or of its maps if there is no view."""
         boxes = torch.from_numpy(sample.boxes)
         places = None
         if view is None:
@@ -240,9 +241,9 @@ class MiniBatches:
 
 
 def _together(parts: Sequence[Batch]) -> Batch:
-    """Batches of one picture as one batch, their images padded to one size."""
+    """Joins batches of one picture into one batch, the images padded to one size."""
     pictures = parts[0].places is not None
-    rows = 1 if pictures else 2  # where in the shape of `images` the height is
+    rows = 1 if pictures else 2  # the index of the height in the shape of `images`
     sizes = [part.images.shape[rows : rows + 2] for part in parts]
     height, width = (max(size[side] for size in sizes) for side in (0, 1))
     images = []
@@ -263,7 +264,7 @@ def _together(parts: Sequence[Batch]) -> Batch:
 
 
 def split_validation(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """The data set without, and with only, a random `fraction` of its pictures."""
+    """Splits the data set: the rest, and a random `fraction` of the pictures."""
     if len(dataset) < 2:
         raise RecipeError(f"{dataset.name} has one picture; it cannot be split for validation.")
     count = min(max(round(fraction * len(dataset)), 1), len(dataset) - 1)

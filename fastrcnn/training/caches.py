@@ -1,4 +1,4 @@
-"""What a training run asks for again and again, made beforehand."""
+"""Proposals and feature maps, made before training since each run needs them many times."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fastrcnn.training.trainer import Trainer
 
 
 def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> FeatureCache | None:
-    """The kept features that `recipe` trains `model` on, which is frozen already; under `root`.
+    """The kept features under `root` on which `recipe` trains `model`.
 
-    None where the pictures themselves are used: too few layers are frozen, or the pictures change
-    from one look to the next.
+    The layers of `model` must be frozen already. Gives None if training uses the pictures
+    themselves: too few layers are frozen, or the pictures change each time they are used.
     """
     if recipe.augments or not can_keep(model.backbone):
         return None
@@ -33,8 +33,8 @@ def fill_caches(
 ) -> Iterator[Progress]:
     """Make the proposals and frozen features of all pictures that are not on disk yet.
 
-    Of several processes each makes its share, and all wait for the slowest. The stages are
-    "proposals" and, where the frozen layers' maps are kept, "features".
+    With several processes, each makes its share, and all wait for the slowest. The stages are
+    "proposals" and, if the frozen layers' maps are kept, "features".
     """
     mine = slice(distributed.rank(), None, distributed.world_size())
     train, val = list(trainer.train)[mine], list(trainer.val or ())[mine]

@@ -26,16 +26,16 @@ class FeatureSource(Protocol):
     stop: str | None
 
     def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
-        """Those of this picture, (1, C, h, w), and (sx, sy), input pixels per picture pixel.
+        """This picture's activations (1, C, h, w), and (sx, sy), input pixels per picture pixel.
 
-        flip: of its mirror image.
+        flip: take the mirror image of the picture.
         """
         ...
 
     def mirror_width(self, annotation: Annotation) -> float:
-        """The width, in pixels of the picture, in which its boxes are to be mirrored.
+        """The width in pixels of the picture to use when its boxes are mirrored.
 
-        So that they lie right on what `get` gives for the mirror image.
+        With it the boxes fit the maps that `get` gives for the mirror image.
         """
         ...
 
@@ -48,11 +48,11 @@ def can_keep(backbone: Backbone) -> bool:
 
 
 class FeatureCache:
-    """The frozen lower layers, run once per picture (and once more for its mirror image).
+    """Runs the frozen lower layers once per picture (and once more for its mirror image).
 
-    Kept in half precision, which moves a VGG16 activation by at most 5e-4 of itself. flip_maps: the
-    mirror image's map is the kept map mirrored. precision: what the layers compute in, as in a
-    recipe. Raises ValueError where `can_keep` says no.
+    Maps are kept in half precision, which changes a VGG16 activation by at most 5e-4 of its value.
+    flip_maps: use the kept map, mirrored, for the mirror image. precision: the precision in which
+    the layers compute, as in a recipe. Raises ValueError if `can_keep` is false.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class FeatureCache:
         ), scale
 
     def mirror_width(self, annotation: Annotation) -> float:
-        """See `FeatureSource`; a mirrored map lacks the pixels on the right that fill no cell."""
+        """See `FeatureSource`. A mirrored map lacks the pixels on the right that fill no cell."""
         if not self._flip_maps:
             return annotation.width
         width = self._resize.size(annotation.height, annotation.width)[1]
         return annotation.width * (width - width % self._stride) / width
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
-        """Make what is missing; yields once per picture, for progress."""
+        """Make the maps that are missing. Yields once per picture, to show progress."""
         for annotation in annotations:
             for flip in (False, True)[: 1 + (flips and not self._flip_maps)]:
                 path = self._arrays.path(annotation.path, "-flipped" if flip else "")

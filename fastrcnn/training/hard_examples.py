@@ -14,13 +14,13 @@ _SAME_LOSS_IOU = 0.7  # RoIs that overlap more than this are as hard as each oth
 def hardest_rois(losses: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` candidates of each picture with the largest loss, the hardest first.
 
-    losses: (B, n), n at least 1, -inf for a candidate that is not to be used. boxes: (B, n, 4). Of
-    RoIs that overlap by an IoU of more than 0.7 only the hardest is taken: their losses are one
-    loss seen twice (section 4.2). Returns indices (B, count), and whether there was one left to
-    take, (B, count) bool.
+    losses: (B, n), n at least 1, -inf for a candidate that must not be used. boxes: (B, n, 4).
+    Among RoIs with an IoU of more than 0.7 only the hardest is taken, since their losses would
+    count the same mistake twice (section 4.2). Returns indices (B, count), and (B, count) bool,
+    false where no candidate was left.
 
-    This is non-maximum suppression that stops at `count`, for all pictures at once. It reads
-    nothing back from the device, which torchvision's would wait for.
+    This is non-maximum suppression that stops at `count`, for all pictures at once. Unlike
+    torchvision's it reads nothing from the device, so it never waits for it.
     """
     same = _pair_iou(boxes) > _SAME_LOSS_IOU  # (B, n, n)
     rows = torch.arange(len(losses), device=losses.device)
@@ -30,7 +30,7 @@ def hardest_rois(losses: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Ten
         chosen.append(index)
         found.append(largest > -torch.inf)
         left = left.masked_fill(same[rows, index], -torch.inf)
-        # A box without area overlaps nothing, itself included.
+        # A box without area overlaps nothing, not even itself.
         left = left.scatter(1, index[:, None], -torch.inf)
     return torch.stack(chosen, dim=1), torch.stack(found, dim=1)
 

@@ -1,4 +1,4 @@
-"""Mini-batches made ready ahead of the network, by processes of their own."""
+"""Prepares mini-batches in other processes, ahead of the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastrcnn.training.batches import Batch, MiniBatches
 
 @dataclass(frozen=True)
 class Key:
-    """A mini-batch to make ready: the one of an iteration, or a validation picture's."""
+    """Names a mini-batch to prepare: that of an iteration, or a validation picture."""
 
     number: int
     validation: bool = False
@@ -24,7 +24,7 @@ class Key:
 
 @dataclass(frozen=True)
 class _Maker:
-    """What a worker does for a key; `share` are the slots of a mini-batch that this process has."""
+    """Makes the batch of a key in a worker. `share`: this process's slots of a mini-batch."""
 
     batches: MiniBatches
     val: Dataset | None
@@ -37,7 +37,7 @@ class _Maker:
                 return self.batches.validation_picture(self.val[key.number], key.number)
             return self.batches.batch(key.number, *self.share)
         except FastRCNNError as error:
-            return error  # raised again where it is read; a worker would make a page of it
+            return error  # raised again by the reader; raised here, it would get a long traceback
 
 
 def load(
@@ -48,9 +48,10 @@ def load(
     workers: int = 0,
     pinned: bool = False,
 ) -> Generator[Batch, None, None]:
-    """The batch of each key, in order, made ready by so many processes, or by this one with 0.
+    """The batch of each key, in order, prepared by so many processes; with 0, by this one.
 
-    share: rank and number of the processes that train together. Raises as `MiniBatches.batch`.
+    share: this process's rank and the number of processes that train together. Raises the same
+    errors as `MiniBatches.batch`.
     """
     loader: DataLoader = DataLoader(
         _Maker(batches, val, share),  # type: ignore[arg-type]  # it needs no length
@@ -60,9 +61,9 @@ def load(
         collate_fn=_as_it_is,
         pin_memory=pinned,
         worker_init_fn=_start_worker,
-        # A forked process would inherit the locks of threads that it does not have.
+        # A forked process would inherit locks held by threads that do not exist in it.
         multiprocessing_context="spawn" if workers else None,
-        generator=torch.Generator(),  # else it draws from everybody's random numbers
+        generator=torch.Generator(),  # else it would draw from torch's global random numbers
     )
     for batch in loader:
         if isinstance(batch, FastRCNNError):

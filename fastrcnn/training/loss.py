@@ -15,7 +15,7 @@ from fastrcnn.training.targets import IGNORED
 
 
 class Loss(NamedTuple):
-    """total = cls + lambda loc; of all RoIs, or of each, as the function says that gives it."""
+    """total = cls + lambda loc. One value for all RoIs or one for each: see each function."""
 
     total: Tensor
     cls: Tensor
@@ -28,7 +28,7 @@ def smooth_l1(x: Tensor, beta: float = 1.0) -> Tensor:
         0.5 x^2 / beta      where |x| < beta
         |x| - 0.5 beta      elsewhere
 
-    which, unlike a square, does not let one far-off target drown the others.
+    Unlike a square, it does not let one far-off target drown the others.
     """
     size = x.abs()
     return torch.where(size < beta, 0.5 * x * x / beta, size - 0.5 * beta)
@@ -45,11 +45,11 @@ def roi_losses(
     """L = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v) of each RoI, (R,) each.
 
     cls_score: (R, K) before the softmax. bbox_pred: (R, K, 4). labels: (R,) int64, the classes u;
-    a RoI of -1 is not used and costs nothing. targets: (R, 4), v. loc_weight: lambda. beta: see
-    `smooth_l1`.
+    a RoI with label -1 is not used and has no loss. targets: (R, 4), v. loc_weight: lambda. beta:
+    see `smooth_l1`.
 
     L_cls is the log loss of the true class. L_loc sums smooth L1 over the four numbers that were
-    predicted for the true class. Nothing here waits for the device to count RoIs of a kind.
+    predicted for the true class. No RoIs are counted here, as that would wait for the device.
     """
     cls = F.cross_entropy(cls_score, labels, reduction="none", ignore_index=IGNORED)
     rows = torch.arange(len(labels), device=labels.device)
@@ -69,8 +69,8 @@ def multi_task_loss(
 ) -> Loss:
     """The mean of `roi_losses` over the R RoIs that are used: scalars, `total` to differentiate.
 
-    Background rows add nothing to L_loc but are counted in R, as in the paper; the walk-through
-    also averages over the four numbers, which makes its box loss a quarter of this one.
+    Background rows add nothing to L_loc but are counted in R, as in the paper. The walk-through
+    also averages over the four numbers, so its box loss is a quarter of this one.
     """
     losses = roi_losses(cls_score, bbox_pred, labels, targets, loc_weight, beta)
     count = (labels != IGNORED).sum().clamp(min=1)

@@ -1,7 +1,6 @@
-"""What changes the weights: the optimizer, the pull towards the start, the averages.
+"""How the weights change: the optimizer, the pull towards the start, the averages.
 
-Everything here that training cannot do without is a tensor with a name, so that a run can be gone
-on with.
+All state that training needs is kept as tensors with names, so that a run can be saved and resumed.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _OPTIMIZER_KEYS = {
 class Solver:
     """Learns a model's weights from their gradients, as the recipe says.
 
-    trainable: the parameters that learn, by name. averaged: of how many iterations `average` holds
-    the weights.
+    trainable: the parameters that learn, by name. averaged: the number of iterations whose weights
+    are in `average`.
     """
 
     def __init__(self, recipe: Recipe, model: FastRCNN, iterations: int) -> None:
@@ -35,7 +34,7 @@ class Solver:
         self.optimizer = build_optimizer(recipe, self.trainable)
         self.average: dict[str, Tensor] = {}
         self.averaged = 0
-        # What the convolutions are pulled to, or moved back to in the end.
+        # The convolutions are pulled towards these values, or moved back to them at the end.
         self.start: dict[str, Tensor] = {}
         if recipe.needs_start:
             self.start = {
@@ -45,12 +44,12 @@ class Solver:
             }
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the step before."""
+        """Forget the gradients of the last step."""
         self.optimizer.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def step(self, iteration: int) -> None:
-        """Change the weights by the gradients of `iteration`, from 0."""
+        """Change the weights by the gradients of `iteration`, counted from 0."""
         recipe = self._recipe
         lr = recipe.learning_rate(iteration, self._iterations)
         for group in self.optimizer.param_groups:
@@ -59,17 +58,17 @@ class Solver:
             nn.utils.clip_grad_norm_(self.trainable.values(), recipe.clip_norm)
         self.optimizer.step()
         if recipe.start_decay:
-            # Apart from the gradients, as AdamW decays weights towards zero.
+            # Done apart from the gradients, just as AdamW decays weights towards zero.
             share = min(lr * recipe.conv_lr_factor * recipe.start_decay, 1.0)
             for name, start in self.start.items():
                 self.trainable[name].lerp_(start, share)
         self._update_average(iteration + 1)
 
     def _update_average(self, done: int) -> None:
-        """The mean of the weights over iterations, which is steadier than the last ones are."""
+        """Update the mean of the weights over iterations; it is steadier than the last weights."""
         last = round(self._recipe.average_last * self._iterations)
         if self._recipe.average_decay:
-            # At the start the average must follow quickly, or it would hold random weights.
+            # At the start the average must follow quickly, or random weights would stay in it.
             keeps = min(self._recipe.average_decay, (1 + self.averaged) / (10 + self.averaged))
         elif done > self._iterations - last:
             keeps = self.averaged / (self.averaged + 1)
@@ -84,9 +83,9 @@ class Solver:
 
     @torch.no_grad()
     def cut_fc6(self, rank: int) -> None:
-        """Truncated SVD of fc6 (paper, section 3.1), from the averaged weights where there are any.
+        """Truncated SVD of fc6 (paper, section 3.1), of the averaged weights if there are any.
 
-        The optimizer goes on with what it knows of all other layers; the average begins anew.
+        The optimizer keeps its state for all other layers. The average starts anew.
         """
         self._take_average()
         fc6 = self._model.head.fc6
@@ -100,14 +99,14 @@ class Solver:
             if parameter in before:
                 self.optimizer.state[parameter] = before[parameter]
             elif isinstance(self.optimizer, torch.optim.SGD):
-                # It wants momentum of all parameters or of none; 0 is what the first step has.
+                # SGD needs momentum for all parameters or for none. A first step starts with 0.
                 still = {"momentum_buffer": torch.zeros_like(parameter)}
                 self.optimizer.state[parameter] = still
         self.average, self.averaged = {}, 0
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Put the averages in place, and the convolutions on the line to where they started."""
+        """Put the averages in place, then move the convolutions back towards their start."""
         self._take_average()
         if self._recipe.conv_share < 1:
             for name, start in self.start.items():
@@ -119,12 +118,12 @@ class Solver:
             self.trainable[name].copy_(average)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What going on needs, beside the model's weights."""
+        """The state that resuming needs, apart from the model's weights."""
         state = {f"optimizer.{name}": t for name, t in flatten_optimizer(self.optimizer).items()}
         return state | {f"average.{name}": tensor for name, tensor in self.average.items()}
 
     def close(self) -> None:
-        """Free all memory but the model's; gradients and an optimizer's own are three times it."""
+        """Free all but the model. Gradients and optimizer state take three times its memory."""
         self.zero_grad()
         self.optimizer.state.clear()
         self.average.clear()
@@ -136,7 +135,7 @@ def _trainable(model: FastRCNN) -> dict[str, nn.Parameter]:
 
 
 def build_optimizer(recipe: Recipe, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """Weights and biases of convolutions and head in groups; `lr_factor` is theirs on top of lr."""
+    """Groups weights and biases of convolutions and head. A group learns at lr x `lr_factor`."""
     groups: dict[tuple[bool, bool], dict] = {}
     for name, parameter in trainable.items():
         is_conv, is_bias = name.startswith("backbone."), name.endswith(".bias")
@@ -168,7 +167,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `flatten_optimizer`, for an optimizer of the same parameters.
 
-    Raises ValueError where the tensors are not the state of such an optimizer.
+    Raises ValueError if the tensors are not the state of such an optimizer.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     keys = _OPTIMIZER_KEYS[type(optimizer)]

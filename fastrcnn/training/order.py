@@ -1,4 +1,4 @@
-"""Which pictures a mini-batch holds."""
+"""Chooses the pictures of each mini-batch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from fastrcnn.training.streams import Stream, generator
 
 
 class Order:
-    """Every epoch goes through the pictures, and their mirror images, in another order.
+    """Every epoch goes through the pictures, and their mirror images, in a new order.
 
-    Where some pictures are to be seen more often than others, an epoch has as many views, and each
-    picture its share of them. What does not fill a last mini-batch is left out. Pictures of one
-    orientation go together, so that little must be padded; at most one mini-batch has both.
+    If some pictures are used more often than others, an epoch still has the same number of views,
+    and each picture gets its share of them. Pictures that do not fill a last mini-batch are left
+    out. Pictures of one orientation go together to keep the padding small; at most one mini-batch
+    has both.
     """
 
     def __init__(self, recipe: Recipe, train: Dataset) -> None:
-        """Raises RecipeError where the pictures do not fill a mini-batch."""
+        """Raises RecipeError if there are too few pictures for one mini-batch."""
         self._seed, self._count = recipe.seed, recipe.images_per_batch
         self._pictures = len(train)
         self._entries = len(train) * (2 if recipe.flip else 1)
@@ -44,9 +45,9 @@ class Order:
         ]
 
     def _epoch(self, epoch: int) -> np.ndarray:
-        """(per_epoch, N): the entries of each of an epoch's mini-batches.
+        """(per_epoch, N): the entries of each mini-batch of an epoch.
 
-        An entry is a picture's number, plus the number of pictures for its mirror image.
+        An entry is a picture's number. A mirror image has the number of all pictures added to it.
         """
         draw = generator(self._seed, Stream.ORDER, epoch)
         entries = draw.permutation(self._entries)
@@ -58,21 +59,21 @@ class Order:
         return draw.permutation(batches)
 
     def _repeated(self, entries: np.ndarray, offset: float) -> np.ndarray:
-        """As many entries, each as often as its weight says, rounded up or down.
+        """The same number of entries, each repeated by its weight, rounded up or down.
 
-        Systematic sampling: the weights lie one after another on a line, and marks one apart, the
-        first at `offset`, say which are taken.
+        Systematic sampling: the weights lie one after another on a line. Marks stand on the line
+        at a distance of 1, the first at `offset`. An entry is taken once for each mark in it.
         """
         assert self._weights is not None
         ends = self._weights[entries % self._pictures].cumsum()
         ends *= len(entries) / ends[-1]
-        ends[-1] = len(entries)  # without rounding, so that there are exactly as many
+        ends[-1] = len(entries)  # undo rounding, to keep the exact number of entries
         marks = np.floor(ends + offset).astype(int).clip(max=len(entries))
         return np.repeat(entries, np.diff(marks, prepend=0))
 
 
 def _weights(recipe: Recipe, train: Dataset) -> np.ndarray | None:
-    """How often each picture is seen, in proportion; None: all alike."""
+    """How often each picture is used, relative to the others; None: all equally often."""
     weights = np.ones(len(train))
     if recipe.balance:
         classes = [np.unique(item.labels) for item in train]

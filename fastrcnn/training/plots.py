@@ -12,9 +12,9 @@ import numpy as np
 from fastrcnn.runtime.atomic_write import atomic_write
 
 _LOSSES = {"loss": "total", "loss_cls": "class", "loss_loc": "box"}
-# One thread for all plots: matplotlib keeps fonts open for each that ever drew.
+# One thread draws all plots, since matplotlib keeps fonts open for every thread that ever drew.
 _DRAWING = ThreadPoolExecutor(1, thread_name_prefix="plots")
-_POINTS = 200  # a training curve shows the means of so many stretches of steps
+_POINTS = 200  # points of a training curve, each the mean of a stretch of steps
 
 
 def read_metrics(path: Path) -> list[dict]:

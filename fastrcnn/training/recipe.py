@@ -29,7 +29,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
-# A warm-up starts, and a one-cycle schedule ends, at these shares of the learning rate.
+# The shares of the learning rate at which a warm-up starts and a one-cycle schedule ends.
 _WARMUP_START = 1 / 25
 _CYCLE_END = 1e-5
 
@@ -232,17 +232,17 @@ class Recipe(Augmentation):
 
     @property
     def candidates(self) -> int:
-        """The RoIs a picture among which hard examples are looked for; 0: they are not."""
+        """The RoIs of a picture from which hard examples are chosen; 0: no hard examples."""
         return self.foreground_candidates + self.background_candidates
 
     @property
     def averages(self) -> bool:
-        """Whether weights are averaged, for which a second copy of them is kept."""
+        """Whether weights are averaged. That needs a second copy of them."""
         return self.average_last > 0 or self.average_decay > 0
 
     @property
     def needs_start(self) -> bool:
-        """Whether the values that the convolutions started with are kept."""
+        """Whether the start values of the convolutions must be kept."""
         return self.start_decay > 0 or self.conv_share < 1
 
     def resize(self) -> Resize:
@@ -265,7 +265,7 @@ class Recipe(Augmentation):
         )
 
     def learning_rate(self, iteration: int, iterations: int) -> float:
-        """The learning rate of `iteration`, counted from 0, of `iterations` in all."""
+        """The learning rate at `iteration` (counted from 0) of a run of `iterations`."""
         warmup = self.warmup * iterations
         if iteration < warmup:
             return _cosine(self.lr * _WARMUP_START, self.lr, iteration / warmup)
@@ -282,10 +282,10 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """`recipe` with each ``key=value`` of `settings` in place.
+    """`recipe`, changed by each ``key=value`` of `settings`.
 
     Values are written as in a shell: ``flip=false``, ``lr=1e-4``, ``lr_steps=100,200``,
-    ``square=none``. Giving epochs takes iterations away, and the other way round. Raises
+    ``square=none``. Setting epochs removes iterations, and the other way round. Raises
     RecipeError for an unknown key or a value that does not fit.
     """
     values: dict[str, Any] = {}
@@ -316,7 +316,7 @@ def _parse(key: str, field: FieldInfo, text: str) -> Any:
         return kind.validate_python(value, strict=False)
     except ValidationError as error:
         wanted = error.errors(include_url=False)[0]["msg"].removeprefix("Input should be ")
-        # What pydantic could not do with it follows the comma, and says no more.
+        # After the comma pydantic says what it could not do, which adds nothing.
         wanted = wanted.partition(", unable")[0]
         where = ", with commas between several" if isinstance(value, tuple) else ""
         raise RecipeError(f"{key}={text} does not fit; it must be {wanted}{where}.") from None

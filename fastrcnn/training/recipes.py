@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastrcnn.training.recipe import Recipe
 
-# Both systems start fc6 and fc7 from ImageNet; the weights that ship with this project hold the
-# convolutions only, so that here the whole head starts at random. VGG16's activations are some ten
-# times what such layers are made for: undivided, the first losses are near 100 instead of log 21.
+# Both systems start fc6 and fc7 from ImageNet. The weights that ship with this project hold only
+# the convolutions, so here the whole head starts at random. VGG16's activations are about ten times
+# too large for such layers: undivided, the first losses are near 100 instead of log 21.
 _RANDOM_HEAD_DIVISOR = 10.0
 
 # The paper's system, VGG16 (L).
@@ -58,13 +58,13 @@ LAPTOP = Recipe(
     iterations=12_000,
     average_last=0.1,
 )
-"""What two cores can train: the convolutions frozen, so that their maps are computed once (two
-seconds a picture, proposals included), mirrored maps for mirrored pictures, and a head of a quarter
-of the width whose fc6 is of low rank from the start: a step takes a fifth of a second, and nothing
-is lost to truncated SVD afterwards.
+"""What two cores can train. The convolutions are frozen, so their maps are computed once (two
+seconds a picture, proposals included). Mirrored pictures use mirrored maps. The head has a quarter
+of the width, and its fc6 has a low rank from the start: a step takes a fifth of a second, and
+nothing is lost to truncated SVD afterwards.
 
-The detector that ships is made by this and the two below, one from the other, all with seed 0 (and,
-before this one, a shorter run of it that checkpoints/README.md gives):
+This recipe and the two below made the detector that ships. Each starts from the result of the one
+before, all with seed 0. A shorter run of this recipe, given in checkpoints/README.md, came first.
 
     python -m fastrcnn train --recipe laptop --data VOC2007 --out runs/laptop
     python -m fastrcnn train --recipe laptop_conv5 --data VOC2007 --out runs/conv5
@@ -86,7 +86,7 @@ LAPTOP_CONV5 = LAPTOP.but(
     warmup=0.1,
     iterations=4000,
 )
-"""The next step from a detector that `laptop` made (--init): the last block of convolutions learns
+"""The next step, from a detector that `laptop` made (--init). The last block of convolutions learns
 too, slowly, on kept maps of the layers below it."""
 
 LAPTOP_CONV4 = LAPTOP_CONV5.but(
@@ -101,18 +101,19 @@ LAPTOP_CONV4 = LAPTOP_CONV5.but(
     conv_lr_factor=0.15,
     iterations=1500,
 )
-"""And the next, from what `laptop_conv5` made: conv4 learns too. Every picture is seen at another
-scale, in other light and truly mirrored each time, since by now the network knows the pictures by
-heart (its class loss is twice as high on others). Of four times as many RoIs the hardest learn."""
+"""The step after that, from a detector that `laptop_conv5` made: conv4 learns too. By now the
+network knows the pictures by heart (its class loss is twice as high on others). So every picture
+gets a new scale and new light each time, and is itself mirrored, not its map. Four times as many
+RoIs are drawn, and the network learns from the hardest of them."""
 
 # The built-in set of shapes, learned from scratch while a class looks on; with the defaults of
 #   python -m fastrcnn shapes --out SET
 #   python -m fastrcnn train --recipe shapes --data SET --out RUN
 #   python -m fastrcnn evaluate --data SET --split test --checkpoint RUN/model.safetensors
-# the training takes 78 seconds on two idle cores of an AMD EPYC (seed 4; 107 of processor time), a
-# third of it for the proposals, and finds 200 new pictures' shapes with mAP 0.92 to 0.95 (area, IoU
-# 0.5; seeds 1 to 4 of data and training alike: 0.921, 0.945, 0.929, 0.922). In so few steps dropout
-# and the paper's share of foreground, a quarter, cost 0.1 of mAP.
+# the training takes 78 seconds on two idle cores of an AMD EPYC (seed 4; 107 of processor time). A
+# third of it goes to the proposals. The mAP on 200 new pictures is 0.92 to 0.95 (area, IoU 0.5;
+# seeds 1 to 4 of data and training alike: 0.921, 0.945, 0.929, 0.922). In so few steps dropout and
+# the paper's share of foreground, a quarter, would cost 0.1 of mAP.
 SHAPES = Recipe(
     backbone="small",
     fc6=128,
@@ -168,14 +169,14 @@ VOC = Recipe(
 
     python -m fastrcnn train --recipe voc --data VOC2007 --data VOC2012 --out runs/voc --device cuda
 
-200,000 views in 12,500 steps of 16 pictures. Not yet measured as it stands here. What is known: a
-script with these settings made 198,000 views in 8 minutes on one H100; with box voting its result
-has mAP 0.684 on 514 held-out VOC2007 pictures (area; 0.670 with 11 points, 0.354 over IoU 0.5 to
-0.95), without voting 0.662. `conv_share` is worth the most: the same weights have 0.663 with voting
-at 1. Each training has a best value of its own; choose it on held-out pictures.
+200,000 views in 12,500 steps of 16 pictures. This recipe itself has not been measured yet. A script
+with these settings made 198,000 views in 8 minutes on one H100. With box voting its result has mAP
+0.684 on 514 held-out VOC2007 pictures (area; 0.670 with 11 points, 0.354 over IoU 0.5 to 0.95);
+without voting it has 0.662. `conv_share` gains the most: with `conv_share` 1 the same weights have
+0.663 with voting. The best value differs from training to training; choose it on held-out pictures.
 
-On a processor: --set iterations=2500 are 40,000 views; --resume goes on after any stop. To try
-next, which keeps more of what ImageNet taught and shows the pictures in more ways:
+On a processor, --set iterations=2500 makes 40,000 views, and --resume goes on after any stop. The
+next thing to try keeps more of the ImageNet weights and varies the pictures more:
 
     --set conv_lr_factor=0.1 --set zoom_out=0.7 --set zoom_in=1.35 --set aspect_jitter=0.15
 """

@@ -1,4 +1,4 @@
-"""What a trainer tells whoever reads it: plain values, one record at a time.
+"""The records that a trainer gives to its reader, one at a time, as plain values.
 
 Iterations and epochs count from 1. Losses are means over the sampled RoIs, and `loss` is the class
 loss plus lambda times the box loss.
@@ -25,9 +25,9 @@ class Progress:
 class Step:
     """One mini-batch was learned.
 
-    seconds: what it took. seconds_left: the estimate until the last iteration, validation not
-    counted. foreground, background: how many RoIs of each kind the mini-batch had. batch: its
-    pictures and RoIs; of several processes each knows its own share.
+    seconds: the time it took. seconds_left: the estimated time until the last iteration, without
+    validation. foreground, background: the number of RoIs of each kind in the mini-batch. batch:
+    its pictures and RoIs; with several processes, only the share of this one.
     """
 
     iteration: int
@@ -57,7 +57,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """The mean losses of the epoch's steps. The last epoch of a run may be a part of one."""
+    """The mean losses of the epoch's steps. The last epoch of a run may be incomplete."""
 
     iteration: int
     epoch: int

@@ -1,7 +1,8 @@
-"""A run's folder: its metrics and curves, its state, and going on from that.
+"""A run's folder: its metrics, its curves, and the state from which it can resume.
 
-The state is one safetensors file with a JSON header, replaced in one step. What all that is random
-follows from is in the header, so that a run that goes on gives the numbers of an unbroken one.
+The state is one safetensors file with a JSON header, replaced in one step. The header holds
+everything that random numbers depend on. So a resumed run gives the same numbers as an unbroken
+one.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from fastrcnn.training.records import EpochEnd, Step, Validation
 
 _HEADER_KEY = "fastrcnn_run"
 _FORMAT_VERSION = 2
-_PLOT_SECONDS = 10.0  # drawing takes most of a second, an epoch of a small data set less
-# How a run is done, which may change on the way; all else decides what it gives.
+_PLOT_SECONDS = 10.0  # drawing takes most of a second; a small data set's epoch takes less
+# Settings that may change when a run resumes. All others affect its result.
 _FREE = {"checkpoint_minutes", "workers"}
 
 
@@ -38,9 +39,9 @@ _FREE = {"checkpoint_minutes", "workers"}
 class Position:
     """Where a run is.
 
-    iteration: how many are done. averaged: of how many the average holds the weights. epoch_sums:
-    total, class and box loss of the epoch's steps so far, which are epoch_steps many. metrics_size:
-    bytes written to the metrics.
+    iteration: how many are done. averaged: the number of iterations in the weights' average.
+    epoch_sums: the sums of total, class and box loss over the epoch's steps so far. epoch_steps:
+    the number of these steps. metrics_size: the bytes written to the metrics.
     """
 
     iteration: int = 0
@@ -50,13 +51,13 @@ class Position:
     metrics_size: int = 0
 
     def add(self, step: Step) -> None:
-        """Count a step's losses into the epoch's."""
+        """Add a step's losses to the epoch's sums."""
         for index, value in enumerate((step.loss, step.loss_cls, step.loss_loc)):
             self.epoch_sums[index] += value
         self.epoch_steps += 1
 
     def end_epoch(self) -> tuple[float, ...]:
-        """The mean losses of the epoch's steps; the next epoch begins."""
+        """Give the mean losses of the epoch's steps and begin the next epoch."""
         means = tuple(value / self.epoch_steps for value in self.epoch_sums)
         self.epoch_sums, self.epoch_steps = [0.0, 0.0, 0.0], 0
         return means
@@ -65,7 +66,7 @@ class Position:
 def identity(
     recipe: Recipe, train: Dataset, val: Dataset | None, start: Mapping[str, Tensor]
 ) -> dict:
-    """What must be the same for a run to be gone on with, as JSON has it.
+    """The values that must be the same when a run resumes, in JSON types.
 
     start: the weights that the run remembers from its beginning.
     """
@@ -85,9 +86,9 @@ def identity(
 
 
 class RunFolder:
-    """What a run writes and reads; of several processes the first one writes.
+    """Reads and writes a run's files. With several processes only the first one writes.
 
-    metrics: ``metrics.jsonl``, a line for every step, validation and epoch. Raises DataError where
+    metrics: ``metrics.jsonl``, a line for every step, validation and epoch. Raises DataError if
     something cannot be written.
     """
 
@@ -99,7 +100,7 @@ class RunFolder:
         self._plotted = -math.inf
 
     def open(self, resume: bool) -> tuple[dict[str, Tensor], dict] | None:
-        """Make the folder; the state to go on from, if there is one."""
+        """Make the folder, and give the state to resume from if there is one."""
         if not self._writes:
             return None
         with self._writing():
@@ -115,10 +116,10 @@ class RunFolder:
         return found
 
     def check(self, header: dict, now: dict, iterations: int) -> Position:
-        """The position in a state's header, of a run of so many iterations.
+        """The position in the header of a state, in a run of so many iterations.
 
-        Raises CheckpointError for a header that is none of ours, RecipeError or DataError where the
-        run was started with something else than `now`, which `identity` gave.
+        now: the result of `identity`. Raises CheckpointError for a header that this program did
+        not write, RecipeError or DataError if the run was started with values other than `now`.
         """
         if header.get("format_version") != _FORMAT_VERSION:
             raise CheckpointError(
@@ -164,9 +165,10 @@ class RunFolder:
     def part(
         self, prefix: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The tensors whose names start with ``prefix.``, without it.
+        """The tensors whose names start with ``prefix.``, with that prefix removed.
 
-        like: which there must be, of what shape and type. Raises CheckpointError for others.
+        like: tensors with the names, shapes and types that must be there. Raises CheckpointError
+        if anything differs.
         """
         start = f"{prefix}."
         found = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
@@ -190,14 +192,14 @@ class RunFolder:
         )
 
     def other_weights(self, where: str) -> RecipeError:
-        """The error for a run that began with other weights than those at hand."""
+        """The error for a run that began with weights other than the present ones."""
         return RecipeError(
             f"The run in {self.path} was started with other weights in the {where}; resume it with "
             f"the same, or name another folder."
         )
 
     def save(self, tensors: dict[str, Tensor], now: dict, position: Position) -> None:
-        """Write the state; the metrics so far are on the disk before it is."""
+        """Write the state. The metrics so far are put on the disk first."""
         with self._writing(), self.metrics.open("ab") as file:
             os.fsync(file.fileno())
             position.metrics_size = file.tell()
@@ -205,7 +207,7 @@ class RunFolder:
         save_state(self.state, tensors, header)
 
     def cut_metrics(self, size: int) -> None:
-        """Drop what was written after the state that the run goes on from."""
+        """Cut the metrics to `size` bytes: drop all that was written after the saved state."""
         if self._writes:
             with self._writing(), self.metrics.open("ab") as file:
                 file.truncate(min(size, file.tell()))
@@ -224,7 +226,7 @@ class RunFolder:
             file.write(json.dumps({"event": event, **values}) + "\n")
 
     def plot(self, last: bool) -> None:
-        """Draw the curves, unless that was done just now."""
+        """Draw the curves, unless they were drawn a moment ago."""
         if self._writes and (last or time.monotonic() - self._plotted >= _PLOT_SECONDS):
             with self._writing():
                 plot_losses(read_metrics(self.metrics), self.path / "loss.png")
@@ -242,7 +244,7 @@ class RunFolder:
 
 
 def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    """Write the state; at any moment `path` holds a whole one, the old or the new.
+    """Write the state. At any moment `path` holds a complete file, the old or the new.
 
     Raises CheckpointError when it cannot be written.
     """
@@ -258,14 +260,14 @@ def save_state(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """What `save_state` wrote; every number in it is finite.
+    """Read the tensors and header that `save_state` wrote. All numbers are finite.
 
     Raises CheckpointError for any other file.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER_KEY])
-            # Copies: the tensors of an open file are views of it, and it is going to be replaced.
+            # Copied, since these tensors are views of the file, and the file will be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     # RecursionError: brackets nested thousands deep.
     except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:

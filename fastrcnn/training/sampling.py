@@ -1,6 +1,6 @@
-"""Which RoIs of a picture go into the mini-batch (paper, section 2.3: hierarchical sampling).
+"""Draws the RoIs of a picture for a mini-batch (paper, section 2.3: hierarchical sampling).
 
-N pictures are drawn first and R / N RoIs from each, so that RoIs of one picture share its maps.
+N pictures are drawn first, then R / N RoIs from each, so that RoIs of one picture share its maps.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ def sample_rois(
 ) -> Tensor:
     """Indices of `count` RoIs, `fg_fraction` of them foreground, foreground first.
 
-    labels: (R,) int64 from `label_proposals`. Too little foreground is made up for by background;
-    when that runs out too, fewer come back. With replacement (the walk-through's way) neither kind
-    runs out, but a picture without background still gives its share of foreground only.
+    labels: (R,) int64 from `label_proposals`. Background fills the places of missing foreground. If
+    background runs out too, fewer than `count` are returned. With replacement (as in the
+    walk-through) neither kind runs out, but a picture without background still gives only its
+    share of foreground.
     """
     foreground = torch.nonzero(labels > 0).squeeze(1).numpy()
     background = torch.nonzero(labels == 0).squeeze(1).numpy()

@@ -1,4 +1,4 @@
-"""What steps gave, read from the device some time after they were taken."""
+"""Reads the results of steps from the device, some time after the steps were taken."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fastrcnn.training.batches import Sample
 from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.records import Step
 
-_PACE = 0.05  # weight of the newest step in the running mean that the time left comes from
+_PACE = 0.05  # weight of the newest step in the running mean that estimates the time left
 
 
 @dataclass(frozen=True)
 class Taken:
     """A step whose numbers are still on the device.
 
-    iteration: counted from 0. values: sums over the RoIs of all processes, of class loss, box loss,
-    foreground and background. samples, sums: of this process.
+    iteration: counted from 0. values: class loss, box loss, foreground and background, summed over
+    the RoIs of all processes. samples, sums: those of this process only.
     """
 
     iteration: int
@@ -34,7 +34,7 @@ class Taken:
 
 
 class StepReader:
-    """Makes records of steps; the device is waited for once for all of them."""
+    """Makes records of steps. It waits for the device once for several steps."""
 
     def __init__(self, recipe: Recipe, iterations: int, per_epoch: int, loc_weight: float) -> None:
         self._recipe = recipe
@@ -44,12 +44,12 @@ class StepReader:
         self._pace: float | None = None
 
     def read(self, taken: Sequence[Taken], started: float) -> Iterator[Step]:
-        """The records of steps that were begun at this ``time.monotonic``.
+        """The records of these steps. started: the ``time.monotonic`` at which they began.
 
-        Raises RecipeError where a loss is not finite.
+        Raises RecipeError if a loss is not finite.
         """
         rows = torch.stack([step.values for step in taken]).double().tolist()
-        each = (time.monotonic() - started) / len(taken)  # after the device was waited for
+        each = (time.monotonic() - started) / len(taken)  # the line above waited for the device
         for step, (cls, loc, foreground, background) in zip(taken, rows, strict=True):
             losses = self.losses(step.iteration, cls, loc, foreground + background)
             pace = each if self._pace is None else self._pace
@@ -73,9 +73,9 @@ class StepReader:
     def losses(
         self, iteration: int, cls: float, loc: float, count: float
     ) -> tuple[float, float, float]:
-        """Total, class and box loss, means over `count` RoIs, from their sums.
+        """Total, class and box loss: means over `count` RoIs, computed from the sums.
 
-        Raises RecipeError where they are not finite.
+        Raises RecipeError if they are not finite.
         """
         cls, loc = cls / max(count, 1), loc / max(count, 1)
         total = cls + self._loc_weight * loc
@@ -89,7 +89,7 @@ class StepReader:
 
 
 def _learned(step: Taken) -> tuple[Sample, ...]:
-    """The samples of a step, of hard examples only those that were."""
+    """The samples of a step. With hard examples, only the RoIs that were learned from."""
     if step.sums.chosen is None or step.sums.found is None:
         return step.samples
     chosen, found = step.sums.chosen.cpu(), step.sums.found.cpu()

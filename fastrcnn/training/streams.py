@@ -1,4 +1,4 @@
-"""Random numbers that follow from the seed and a place in the run, and from nothing else."""
+"""Random numbers that depend only on the seed and a place in the run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from enum import IntEnum
 import numpy as np
 import torch
 
-# torch's random numbers, which dropout uses, are one stream per process. Whoever sets its seed
-# holds this until done, so that runs in several threads do not disturb each other.
+# Dropout uses torch's random numbers, and a process has only one stream of them. A thread that sets
+# the seed holds this lock until it is done, so that runs in several threads do not disturb each
+# other.
 _RANDOM = threading.Lock()
 
 
 class Stream(IntEnum):
-    """What random numbers are drawn for; each use has its own, independent of the others."""
+    """The uses of random numbers. Each has its own stream, independent of the others."""
 
     SPLIT = 0
     STATISTICS = 1
@@ -35,7 +36,7 @@ def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """torch's random numbers from `seed` on, and afterwards where they were."""
+    """Seeds torch's random numbers with `seed`, and restores their old state afterwards."""
     devices = [device] if device is not None and device.type == "cuda" else []
     with _RANDOM, torch.random.fork_rng(devices):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What each proposal should be told: its class and the way to its object (paper, section 2.3).
+"""The targets of each proposal: its class and the deltas to its object (paper, section 2.3).
 
 R proposals, G objects.
 """
@@ -19,7 +19,7 @@ IGNORED = -1
 
 class Targets(NamedTuple):
     """labels: (R,) int64; the object's class for foreground, 0 for background, -1 for unused.
-    deltas: (R, 4), what takes a foreground proposal to its object; zeros for the others.
+    deltas: (R, 4), move a foreground proposal onto its object; zeros for the others.
     overlaps: (R,), the best IoU with any object.
     """
 
@@ -39,13 +39,13 @@ def label_proposals(
 ) -> Targets:
     """Give each proposal (R, 4) the object (G, 4) that it overlaps most.
 
-    Foreground is an IoU of at least fg_iou; background lies in [bg_iou_low, bg_iou_high): what
-    overlaps a little teaches more than what overlaps nothing. Of equal overlaps the first object
-    counts. Without objects every IoU is 0, and every proposal is background: such a picture has
-    nothing else to teach.
+    A proposal is foreground if its IoU is at least fg_iou, and background if its IoU lies in
+    [bg_iou_low, bg_iou_high): a proposal that overlaps a little teaches more than one that overlaps
+    nothing. If overlaps are equal, the first object counts. In a picture without objects every IoU
+    is 0 and every proposal is background, since such a picture has nothing else to teach.
 
-    ignored: (I, 4), objects that are not learned. What overlaps one by bg_iou_high or more is no
-    background.
+    ignored: (I, 4), objects that are not learned. A proposal that overlaps one of them by
+    bg_iou_high or more is not background.
     """
     labels = torch.full((len(proposals),), IGNORED, dtype=torch.int64)
     deltas = proposals.new_zeros((len(proposals), 4))
@@ -68,7 +68,7 @@ def label_proposals(
 def target_statistics(pictures: Iterable[Targets]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (4,) of the deltas of all foreground proposals.
 
-    The network learns (delta - mean) / std, which brings tx, ty, tw and th to one scale (paper,
+    The network learns (delta - mean) / std. That brings tx, ty, tw and th to one scale (paper,
     section 2.3: zero mean and unit variance). Raises DataError when there is no foreground.
     """
     foreground = [targets.deltas[targets.labels > 0].double() for targets in pictures]

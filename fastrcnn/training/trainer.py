@@ -1,7 +1,7 @@
 """The training loop (paper, section 2.3), as an iterator of records.
 
-Nothing runs until the next record is asked for, so that pausing is not asking, and the terminal,
-the plots and the page are readers of the same thing.
+Work is done only when the next record is requested, so a reader pauses training by not asking for
+one. The terminal, the plots and the page all read the same records.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from fastrcnn.training.streams import Stream, generator, seeded
 from fastrcnn.training.targets import Targets, target_statistics
 
 _STATISTICS_PICTURES = 500  # enough for the mean and spread of four numbers
-# A read waits for the device, which then has nothing to do; a processor has nothing to wait for.
+# How many steps share one read. A read leaves a GPU idle while it waits; a CPU has no such cost.
 _STEPS_A_READ = {"cpu": 1, "cuda": 10, "mps": 10}
 
 
 def build_model(
     recipe: Recipe, classes: tuple[str, ...], weights: str | Path | None = None
 ) -> FastRCNN:
-    """The network as training starts, frozen as asked: VGG16's convolutions from ImageNet or the
-    small ones at random, and a random head.
+    """The network at the start of training, frozen as the recipe says: VGG16's convolutions from
+    ImageNet or the small ones at random, and a random head.
 
     weights: see `build_backbone`. The same recipe gives the same network.
     """
     with seeded(recipe.seed):
         backbone = build_backbone(recipe.backbone, weights)
-    # Anew, so that the head does not depend on what the backbone drew.
+    # Seeded again, so that the head does not depend on the backbone's random numbers.
     with seeded(recipe.seed):
         model = FastRCNN(recipe.network_config(classes), backbone)
     model.freeze(recipe.first_trainable)
@@ -64,23 +64,25 @@ def build_model(
 
 
 class Trainer(Iterator[Record]):
-    """Trains `model`, on its device; each `next` does a step's work, or a picture's, and tells of
-    it. On a GPU steps are told of several at a time, in order, since it waits for each answer.
+    """Trains `model` on its device. Each `next` does the work of one step, or of one picture, and
+    gives a record of it. On a GPU several steps are taken before their records are given, in
+    order, since each read of the GPU has to wait.
 
-    recipe: the settings; `model` is one that `build_model` made of them.
+    recipe: the settings; `build_model` must have made `model` from them.
     train, val: the pictures. Without `val`, the recipe's validation_fraction of `train` is set
-    apart; where that is 0 there is no validation.
+    apart; if that is 0 there is no validation.
     out: the run's folder. ``metrics.jsonl`` gets every step, validation and epoch, ``loss.png`` the
-    curves at each epoch's end, ``state.safetensors`` what resuming needs, ``model.safetensors`` the
-    result.
-    proposals: what is known of each picture beforehand. features: the maps of the model's last
-    frozen layer, in place of the pictures.
-    resume: go on from the state in `out`, if there is one. The losses are then those of an unbroken
-    run, bit for bit (on a CPU, with as many threads and processes): the state holds the weights,
-    the optimizer and the iteration, and all that is random follows from the seed and the iteration.
+    curves at the end of each epoch, ``state.safetensors`` the state for resuming, and
+    ``model.safetensors`` the result.
+    proposals: gives the proposals of each picture. features: gives the maps of the model's last
+    frozen layer, which are used instead of the pictures.
+    resume: go on from the state in `out`, if there is one. The losses are then the same as in an
+    unbroken run, bit for bit (on a CPU, with the same number of threads and processes). The state
+    holds the weights, the optimizer and the iteration, and all random numbers follow from the seed
+    and the iteration.
 
-    Under ``torchrun`` the pictures of each mini-batch are shared out among the processes, and the
-    result is that of one process but for rounding and other dropout masks. Rank 0 writes the files.
+    Under ``torchrun`` the processes share the pictures of each mini-batch. The result is the same
+    as that of one process, except for rounding and other dropout masks. Rank 0 writes the files.
 
     Raises RecipeError, DataError or CheckpointError, here or from `next`; RecipeError also when
     the loss is no longer a finite number.
@@ -153,7 +155,7 @@ class Trainer(Iterator[Record]):
         return self._folder.metrics
 
     def metadata(self) -> dict:
-        """What a checkpoint of the model as it is now should say of how it came to be."""
+        """How the present model was trained, to be stored in its checkpoint."""
         data = {"train": self.train.name, "train_pictures": len(self.train)}
         if self.val is not None:
             data |= {"val": self.val.name, "val_pictures": len(self.val)}
@@ -164,7 +166,7 @@ class Trainer(Iterator[Record]):
         }
 
     def close(self) -> None:
-        """End the run where it is and let go of its workers, files and all memory but the model's.
+        """End the run now. Frees its workers, its files and all memory except the model's.
 
         The last state stays on disk.
         """
@@ -197,7 +199,7 @@ class Trainer(Iterator[Record]):
                 if self._rank == 0:
                     yield self._save()
                 saved = time.monotonic()
-        # From here on everything follows from the state that was just saved.
+        # All that follows can be repeated from the state that was just saved.
         self._solver.finish()
         yield from self._end_epoch(batches)
         path = self._folder.path / "model.safetensors"
@@ -206,7 +208,7 @@ class Trainer(Iterator[Record]):
         yield Finished(self._at.iteration, path)
 
     def _keys(self) -> Iterator[Key]:
-        """All that is to be made ready, in the order in which `_run` asks for it."""
+        """The keys of all batches to prepare, in the order in which `_run` uses them."""
         validation = [
             Key(index, validation=True)
             for index in range(self._rank, len(self.val or ()), self._world)
@@ -220,13 +222,13 @@ class Trainer(Iterator[Record]):
             yield from validation
 
     def _steps_to_take(self) -> int:
-        """How many steps to take before the device is read, within the epoch."""
+        """How many steps to take before the next read of the device, within the epoch."""
         at = self._at.iteration
         left = min(self.iterations - at, self._batches.per_epoch - at % self._batches.per_epoch)
         return min(left, _STEPS_A_READ.get(self._device.type, 1))
 
     def _measure_targets(self) -> Iterator[Progress]:
-        """Set what box targets are normalised with (see `target_statistics`)."""
+        """Set the mean and deviation that normalise box targets (see `target_statistics`)."""
         order = generator(self.recipe.seed, Stream.STATISTICS).permutation(len(self.train))
         chosen = order[:_STATISTICS_PICTURES].tolist()
         found: list[Targets] = []
@@ -238,7 +240,7 @@ class Trainer(Iterator[Record]):
         self.model.head.bbox_std.copy_(std)
 
     def _step(self, batch: Batch) -> Taken:
-        """Learn a mini-batch. Nothing is read from the device, so that it never waits."""
+        """Learn a mini-batch. Nothing is read from the device, so it never has to wait."""
         iteration = self._at.iteration
         if self.recipe.svd_rank is not None and iteration == self._cut_at:
             self._solver.cut_fc6(self.recipe.svd_rank)
@@ -250,8 +252,8 @@ class Trainer(Iterator[Record]):
             sums: BatchSums = self._learner(batch.to(self._device))
         parts = (sums.cls, sums.loc, sums.foreground, sums.background)
         values = distributed.add_up(torch.stack([part.detach().float() for part in parts]))
-        # Gradients are averaged over the processes; dividing by the share of the RoIs that each
-        # would have if all had as many makes that the mean over all RoIs.
+        # Gradients are averaged over the processes. So each process divides its sum by the number
+        # of all RoIs / number of processes; the average is then the mean over all RoIs.
         (sums.total / (values[2:].sum().clamp(min=1) / self._world)).backward()
         self._solver.step(iteration)
         self._at.iteration += 1
@@ -282,7 +284,7 @@ class Trainer(Iterator[Record]):
         yield record
 
     def _shared(self) -> nn.Module:
-        """What a step calls: the loss, with gradients shared where several processes train."""
+        """The loss for a step to call. It shares gradients if several processes train."""
         if self._world == 1:
             return self._loss
         return DistributedDataParallel(self._loss, broadcast_buffers=False)
@@ -301,7 +303,7 @@ class Trainer(Iterator[Record]):
         weights = folder.part("model", tensors, self.model.state_dict())
         average = folder.part("average", tensors, solver.trainable if at.averaged else {})
         for name, tensor in self.model.backbone.named_parameters(prefix="backbone"):
-            # The features are those of the weights at hand, so these must not be exchanged now.
+            # The features were made with the present weights, so these must stay as they are.
             if not tensor.requires_grad and not torch.equal(tensor.cpu(), weights[name]):
                 raise folder.other_weights("frozen layers")
         try:
@@ -315,7 +317,7 @@ class Trainer(Iterator[Record]):
 
 
 def _workers(recipe: Recipe, device: torch.device) -> int:
-    """How many processes make batches ready. On a processor the network has use for all of it."""
+    """How many processes prepare batches. By default none on a CPU: the network needs it all."""
     if recipe.workers is not None:
         return recipe.workers
     if device.type != "cuda":
