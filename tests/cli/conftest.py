@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from fastrcnn.proposals import prepare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled():
+    """On a computer that has never run selective search a command says first that it compiles."""
+    prepare()
+
 
 @pytest.fixture(autouse=True)
 def _tiny_by_default(monkeypatch, tiny_checkpoint, tmp_path):

@@ -45,6 +45,7 @@ def test_the_next_item_is_worked_on_while_the_caller_is_busy():
 
 def test_what_has_not_begun_when_it_is_closed_never_does():
     begun, go = [], threading.Event()
+    before = set(threading.enumerate())
 
     def work(item: int) -> None:
         begun.append(item)
@@ -55,4 +56,5 @@ def test_what_has_not_begun_when_it_is_closed_never_does():
     threading.Timer(0.2, go.set).start()
     working.close()
     assert begun == [0, 1]
-    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    started = set(threading.enumerate()) - before
+    assert not [thread for thread in started if "ThreadPool" in thread.name]
