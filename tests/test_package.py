@@ -31,15 +31,12 @@ def test_the_core_imports_nothing_that_draws_or_serves():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_the_page_waits_for_neither_torchs_compiler_nor_stubs_for_editors(tiny_checkpoint):
+def test_the_page_does_not_wait_for_torchs_compiler(tiny_checkpoint):
     code = (
-        "import ast, inspect, sys\n"
-        "read, segments = ast.get_source_segment, []\n"
-        "ast.get_source_segment = lambda *given: segments.append(given) or read(*given)\n"
+        "import sys\n"
         "import fastrcnn.ui.page\n"
         "fastrcnn.Detector.from_checkpoint()\n"
         "assert not {'torch._dynamo', 'torchvision', 'matplotlib'} & sys.modules.keys()\n"
-        "assert len(segments) < 50 and 'components' not in inspect.getfile.__name__\n"
     )
     environment = os.environ | {"FASTRCNN_CHECKPOINT": str(tiny_checkpoint)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
