@@ -104,6 +104,8 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running(photo):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it runs in the background with this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert "found in" in process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
