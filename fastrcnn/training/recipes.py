@@ -63,8 +63,8 @@ seconds a picture, proposals included). Mirrored pictures use mirrored maps. The
 of the width, and its fc6 has a low rank from the start: a step takes a fifth of a second, and
 nothing is lost to truncated SVD afterwards.
 
-This recipe and the two below follow one another, all with seed 0. Each starts from the result of the
-one before. They made an earlier detector, not the one that ships.
+This recipe and the two below follow one another, all with seed 0. Each starts from the result of
+the one before. They made an earlier detector, not the one that ships.
 
     python -m fastrcnn train --recipe laptop --data VOC2007 --out runs/laptop
     python -m fastrcnn train --recipe laptop_conv5 --data VOC2007 --out runs/conv5
@@ -75,8 +75,8 @@ one before. They made an earlier detector, not the one that ships.
         --out laptop.safetensors
 
 On two cores of an AMD EPYC they took 39, 48 and 98 minutes once the proposals and kept maps were on
-disk, with an earlier trainer. The last one then had mAP 0.60 on the 514 held-out pictures without box
-voting and 0.64 with it. They have not been run with the present trainer.
+disk, with an earlier trainer. The last one then had mAP 0.60 on the 514 held-out pictures without
+box voting and 0.64 with it. They have not been run with the present trainer.
 """
 
 LAPTOP_CONV5 = LAPTOP.but(
