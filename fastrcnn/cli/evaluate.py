@@ -41,6 +41,8 @@ def evaluate(
     nms_threshold: shared.NmsThreshold = 0.3,
     vote_threshold: shared.VoteThreshold = 0.5,
     proposals: shared.ProposalCount = 2000,
+    flip: shared.Flip = False,
+    pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -61,6 +63,8 @@ def evaluate(
             detections,
             checkpoint,
             device,
+            flip,
+            pyramid,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             vote_threshold=vote_threshold,
@@ -84,20 +88,21 @@ def detect_or_load(
     saved: Path | None,
     checkpoint: Path | None,
     device: str,
+    flip: bool = False,
+    pyramid: str | None = None,
     **thresholds: Any,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
     """The scores of saved detections, or of a detector that is run now, and the detections.
 
     thresholds: as the detector takes them.
     """
-    from fastrcnn.detector import Detector
     from fastrcnn.evaluation import average_precision as ap
     from fastrcnn.pipeline import detect_each
 
     if saved is not None:
         found = ap.load_detections(saved, dataset)
         return ap.score_detections(found, dataset), found
-    detector = Detector.from_checkpoint(checkpoint, device=device)
+    detector = shared.open_detector(checkpoint, device, flip, pyramid)
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
         for finish in detect_each(detector, images, keep=False, **thresholds):

@@ -148,7 +148,7 @@ def _variants(
         found["proposals", f"at most {count}"] = chosen(trace, count)
     for least in _SCORE_THRESHOLDS:
         found["score threshold", f"{least:g}"] = chosen(trace, score_threshold=least)
-    known = trace.features, trace.scale
+    known = trace.features, trace.scales
     for key, other in changed.items():
         found[key] = chosen(other.trace(image, boxes=boxes, features=known))
     return found
