@@ -73,11 +73,11 @@ class TorchvisionStyle(nn.Module):
             rois.append(to_input(boxes, scale).to(device))
             labels.append(found.labels)
             deltas.append(found.deltas)
+        cls_score, bbox_pred = self.model(join_maps(maps), rois, start=backbone.layers[-1])
+        classes = torch.cat(labels).to(device)
+        normalised = (torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std
         loss = multi_task_loss(
-            *self.model(join_maps(maps), rois, start=backbone.layers[-1]),
-            labels=torch.cat(labels).to(device),
-            targets=(torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std,
-            beta=recipe.smooth_l1_beta,
+            cls_score, bbox_pred, classes, normalised, beta=recipe.smooth_l1_beta
         )
         return {"loss_classifier": loss.cls, "loss_box_reg": recipe.loc_weight * loss.loc}
 
