@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model import caffenet as caffe
-from fastrcnn.model import resnet
+from fastrcnn.model.caffenet import (
+    POOL_SIZE,
+    caffenet_layers,
+    paper_pixels,
+    vgg_cnn_m_1024_layers,
+)
+from fastrcnn.model.resnet import resnet_layers
 from fastrcnn.model.vgg import CHANNELS, LAYERS, caffe_pixels, convolutions, torchvision_pixels
 from fastrcnn.model.weights import (
     start_at_random,
@@ -152,7 +158,8 @@ class Backbone(nn.Module):
 def join_maps(maps: Sequence[Tensor]) -> Tensor:
     """Maps (b, C, h, w) of several sizes -> one (B, C, H', W'), with zeros at the right and below.
 
-    Max pooling of a RoI ignores these zeros, since all activations are 0 or more.
+    Max pooling of a RoI ignores these zeros, since all activations are 0 or more. The pooling forms
+    walkthrough and align also split or weigh by the number of cells, so they take in one of zeros.
     """
     if len(maps) == 1:
         return maps[0]
@@ -205,26 +212,28 @@ def small() -> Backbone:
 
 def caffenet() -> Backbone:
     """CaffeNet, the paper's S. Its weights come from a file that the user has."""
+    layers, strides = caffenet_layers()
     return Backbone(
-        caffe.caffenet(),
-        strides=caffe.STRIDES["caffenet"],
+        layers,
+        strides=strides,
         channels=256,
         first_kept="conv2",
-        pixels=caffe.pixels,
-        pool_size=caffe.POOL_SIZE,
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
         start=start_from_file,
     )
 
 
 def vgg_cnn_m_1024() -> Backbone:
     """VGG_CNN_M_1024, the paper's M. Its weights come from a file that the user has."""
+    layers, strides = vgg_cnn_m_1024_layers()
     return Backbone(
-        caffe.vgg_cnn_m_1024(),
-        strides=caffe.STRIDES["vgg_cnn_m_1024"],
+        layers,
+        strides=strides,
         channels=512,
         first_kept="conv2",
-        pixels=caffe.pixels,
-        pool_size=caffe.POOL_SIZE,
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
         start=start_from_file,
     )
 
@@ -240,13 +249,14 @@ def resnet50() -> Backbone:
 
 
 def _resnet(depth: int, channels: int) -> Backbone:
+    layers, strides = resnet_layers(depth)
     return Backbone(
-        resnet.resnet(depth),
-        strides=resnet.STRIDES,
+        layers,
+        strides=strides,
         channels=channels,
         first_kept="conv3",
         pixels=torchvision_pixels,
-        start=start_resnet,
+        start=partial(start_resnet, depth),
     )
 
 
