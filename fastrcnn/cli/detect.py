@@ -37,7 +37,7 @@ def detect(
         ),
     ] = None,
     score_threshold: shared.ScoreThreshold = 0.5,
-    nms_threshold: shared.NmsThreshold = 0.3,
+    nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
     proposals: shared.ProposalCount = 2000,
     retry: Annotated[
@@ -61,6 +61,7 @@ def detect(
     from fastrcnn.detections import coco_results, picture_record
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.postprocess import Selection
     from fastrcnn.runtime.allocator import release_memory
 
     quiet = shared.check_targets(json_file, coco_file)
@@ -70,16 +71,14 @@ def detect(
     records, failed = [], False
     results: list[dict] = []
     drawn: set[Path] = set()
-    detecting = detect_each(
-        detector,
-        photos,
+    selection = Selection(
+        max_proposals=proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
-        proposals=proposals,
         retry=retry,
-        keep=False,
     )
+    detecting = detect_each(detector, photos, selection, keep=False)
     numbered = enumerate(shared.progress(photos, "detecting"), start=1)
     for (number, photo), finish in zip(numbered, detecting, strict=True):
         try:
