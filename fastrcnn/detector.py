@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
-from fastrcnn.model import FastRCNN, load_checkpoint
+from fastrcnn.model import FastRCNN, hub, load_checkpoint
 from fastrcnn.model.fast_rcnn import with_image_index
 from fastrcnn.model.roi_pool import RoIPool
 from fastrcnn.postprocess import select
@@ -159,6 +160,54 @@ class Detector:
         place = choose(device)
         model, metadata = load_checkpoint(path)
         return cls(model.to(place), metadata, search, precision)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        search: Search = "fast",
+        precision: str = "auto",
+        device: str = "auto",
+        **download: Any,
+    ) -> Detector:
+        """The detector in a folder that `save_pretrained` wrote, or of a repository on the Hub.
+
+        name: a folder, or "user/name" on the Hugging Face Hub. What comes from there is kept on
+        disk, so the network is needed once. download: options of `huggingface_hub.hf_hub_download`,
+        such as revision, token, cache_dir, force_download and local_files_only. Raises
+        CheckpointError and RecipeError as `from_checkpoint` does.
+        """
+        return cls.from_checkpoint(hub.find_checkpoint(name, **download), search, precision, device)
+
+    def save_pretrained(
+        self, folder: str | Path, *, half: bool = False, card: str | Path | None = None
+    ) -> None:
+        """Write a folder that `from_pretrained` reads, in the form of the Hub's repositories.
+
+        It holds model.safetensors, config.json and the model card README.md. half: store 16-bit
+        floats. card: a Markdown file that becomes the card; without it a short card is written,
+        unless the folder has one. Raises CheckpointError if the folder cannot be written.
+        """
+        hub.save_folder(folder, self.model, self.metadata, half, card)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        half: bool = False,
+        card: str | Path | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Push a detector of fastrcnn",
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hub's repository "user/name".
+
+        The repository is made if there is none. Log in with `hf auth login` before, or give a
+        token. Returns the commit's address. Raises CheckpointError if the Hub refuses it.
+        """
+        with TemporaryDirectory() as folder:
+            hub.save_folder(folder, self.model, self.metadata, half, card, name)
+            return hub.push(Path(folder), name, private, token, commit_message)
 
     def to(self, device: str) -> Detector:
         """Move the network to a device, named as for `from_checkpoint`, and return this detector.
