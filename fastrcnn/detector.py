@@ -328,21 +328,26 @@ class Detector:
             found, boxes = second, second.boxes
         yield Stage("proposals", picture, segmentations, found)
 
+        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
+        placed = scored.to(self.device)
         # Inference mode must be off at each yield: the caller's own code runs then.
         with torch.inference_mode(), _timed(seconds, "features"):
             if features is None:
                 resized, scale = self.model.config.resize.resize(picture)
-                maps = self.convolve(self.model.backbone.preprocess(resized))
+                pixels = self.model.backbone.preprocess(resized)
+                halves = self.halves(pixels, _scaled(placed, scale))
+                (maps,) = next(halves)
             else:
                 maps, scale = features[0].to(self.device), features[1]
             kept = maps.cpu() if keep else maps
         yield Stage("features", picture, segmentations, found, kept)
 
-        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
         height, width = picture.shape[:2]
         with torch.inference_mode():
             with _timed(seconds, "head"):
-                scores = self._score(scored, maps, scale, height, width)
+                known = features is not None
+                outputs = self.predict(maps, _scaled(placed, scale)) if known else next(halves)
+                scores = _with_regressed(placed, outputs, height, width)
             with _timed(seconds, "nms"):
                 probabilities, _, regressed = scores
                 thresholds = nms_threshold, vote_threshold
@@ -365,24 +370,17 @@ class Detector:
         boxes: (R, 4) in pixels of the trace's picture. The results have the same shapes as in the
         trace.
         """
-        height, width = trace.image.shape[:2]
-        features = trace.features.to(self.device)
-        scores = self._score(boxes.float(), features, trace.scale, height, width)
+        boxes, features = boxes.float().to(self.device), trace.features.to(self.device)
+        outputs = self.predict(features, _scaled(boxes, trace.scale))
+        scores = _with_regressed(boxes, outputs, *trace.image.shape[:2])
         probabilities, deltas, regressed = (part.cpu() for part in scores)
         return probabilities, deltas, regressed
 
-    def _score(
-        self,
-        boxes: Tensor,
-        features: Tensor,
-        scale: tuple[float, float],
-        height: int,
-        width: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, deltas and regressed boxes, on the network's device."""
-        boxes = boxes.to(self.device)
-        probabilities, deltas = self.predict(features, _scaled(boxes, scale))
-        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
+    def halves(self, pixels: Tensor, rois: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """The network's two halves: yields ``(maps,)`` of `convolve`, then what `predict` gives."""
+        maps = self.convolve(pixels)
+        yield (maps,)
+        yield self.predict(maps, rois)
 
     def convolve(self, pixels: Tensor) -> Tensor:
         """The network's first half: input (1, 3, h, w) -> last map (1, C, h', w'), float32."""
@@ -446,6 +444,14 @@ def _scaled(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
     # The factors are plain numbers. A tensor would have to be copied to the boxes' device.
     sides = zip(boxes.unbind(1), scale * 2, strict=True)
     return torch.stack([side * factor for side, factor in sides], dim=1)
+
+
+def _with_regressed(
+    boxes: Tensor, outputs: tuple[Tensor, ...], height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities and deltas, as `predict` gives them for these boxes, and where the boxes go."""
+    probabilities, deltas = outputs
+    return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
 
 
 def _on_processor(record: Record) -> Record:

@@ -26,12 +26,11 @@ def app() -> int:
     # The imports' objects stay. Searching them for garbage would take a tenth of the start.
     gc.disable()
 
-    from fastrcnn.detector import Detector
     from fastrcnn.ui.hosting.limits import Limits
-    from fastrcnn.ui.hosting.zero_gpu import on_lent_gpu
+    from fastrcnn.ui.hosting.zero_gpu import load_detector
     from fastrcnn.ui.page import serve
 
     gc.enable()
     limits = Limits.from_environment(os.environ)
-    serve(on_lent_gpu(Detector.from_checkpoint()), limits)
+    serve(load_detector(), limits)
     return 0
