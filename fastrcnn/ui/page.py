@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fastrcnn.ui import api
 from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.connections import close_idle
 from fastrcnn.ui.hosting.gradio_private import known_files
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
@@ -117,7 +118,10 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
 
 @asynccontextmanager
 async def _kept_clean(page: Page) -> AsyncIterator[None]:
-    """Again and again: removes old files, closes ended sessions and frees their memory."""
+    """Again and again: removes old files, closes ended sessions and frees their memory.
+
+    Closes idle connections too.
+    """
 
     async def clean() -> None:
         seconds = page.limits.file_seconds
@@ -127,13 +131,13 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
             await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 
-    task = asyncio.create_task(clean())
+    tasks = [asyncio.create_task(work) for work in (clean(), close_idle(page, page.limits))]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> None:
