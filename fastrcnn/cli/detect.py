@@ -39,7 +39,8 @@ def detect(
     score_threshold: shared.ScoreThreshold = 0.5,
     nms_threshold: shared.NmsThreshold = 0.3,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     retry: Annotated[
         float | None,
         typer.Option(
@@ -60,6 +61,7 @@ def detect(
     from fastrcnn.detector import Detector
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.runtime.allocator import release_memory
 
     quiet = shared.check_targets(json_file, coco_file)
@@ -69,13 +71,19 @@ def detect(
     records, failed = [], False
     results: list[dict] = []
     drawn: set[Path] = set()
+    searches = None
+    if proposals is not None:
+        files = [Path(photo) for photo in photos]
+        source = open_proposals(proposals, files)
+        searches = [source.search(file) for file in files]
     detecting = detect_each(
         detector,
         photos,
+        searches=searches,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
-        proposals=proposals,
+        proposals=max_proposals,
         retry=retry,
         keep=False,
     )

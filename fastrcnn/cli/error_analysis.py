@@ -29,7 +29,7 @@ def error_analysis(
     score_threshold: shared.ScoreThreshold = 0.01,
     nms_threshold: shared.NmsThreshold = 0.3,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -50,10 +50,11 @@ def error_analysis(
         detections,
         checkpoint,
         device,
+        None,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
-        proposals=proposals,
+        proposals=max_proposals,
     )
     wrong = worst_false_positives(found, dataset, worst)
     proposed = ProposalCache(MODES["fast"], cache)

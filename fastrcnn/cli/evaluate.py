@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastrcnn.data import Dataset
     from fastrcnn.detections import Detections
+    from fastrcnn.detector import Search
     from fastrcnn.evaluation.average_precision import Evaluation
 
 
@@ -40,7 +41,8 @@ def evaluate(
     score_threshold: shared.ScoreThreshold = 0.01,
     nms_threshold: shared.NmsThreshold = 0.3,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -61,10 +63,11 @@ def evaluate(
             detections,
             checkpoint,
             device,
+            proposals,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             vote_threshold=vote_threshold,
-            proposals=proposals,
+            proposals=max_proposals,
         )
         if not shared.is_first_process():
             return
@@ -84,23 +87,32 @@ def detect_or_load(
     saved: Path | None,
     checkpoint: Path | None,
     device: str,
+    boxes_from: Path | None,
     **thresholds: Any,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
     """The scores of saved detections, or of a detector that is run now, and the detections.
 
-    thresholds: as the detector takes them.
+    boxes_from: what the option --proposals names. thresholds: as the detector takes them.
     """
     from fastrcnn.detector import Detector
     from fastrcnn.evaluation import average_precision as ap
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.proposals.files import open_proposals
+    from fastrcnn.runtime import distributed
 
     if saved is not None:
         found = ap.load_detections(saved, dataset)
         return ap.score_detections(found, dataset), found
     detector = Detector.from_checkpoint(checkpoint, device=device)
+    searches: Iterable[Search] | None = None
+    if boxes_from is not None:
+        source = open_proposals(boxes_from, [annotation.path for annotation in dataset])
+        mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
+        searches = (source.search(annotation.path) for annotation in mine)
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
-        for finish in detect_each(detector, images, keep=False, **thresholds):
+        each = detect_each(detector, images, searches=searches, keep=False, **thresholds)
+        for finish in each:
             yield finish().detections
 
     return ap.evaluate(detect, dataset, shared.progress_of("evaluating"))

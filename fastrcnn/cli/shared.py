@@ -138,13 +138,21 @@ VoteThreshold = Annotated[
         "much. none leaves it in its place, as the paper does.",
     ),
 ]
-ProposalCount = Annotated[
+MaxProposals = Annotated[
     int,
     typer.Option(
-        "--proposals",
         min=1,
         metavar="N",
-        help="How many of selective search's boxes are used, the best ones.",
+        help="How many of a picture's proposals are used, the best ones.",
+    ),
+]
+Proposals = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Take the proposals from this file, or from a folder with a file for each picture: "
+        ".mat of selective search, .npz, .npy, .json or .pkl. The word dense takes 45 thousand "
+        "boxes of all places, sizes and shapes. Without it selective search proposes.",
     ),
 ]
 Mode = Annotated[

@@ -72,6 +72,7 @@ def train(
             help="Start from a trained model's weights instead, its last layers too.",
         ),
     ] = None,
+    proposals: shared.Proposals = None,
     cache: shared.Cache = None,
     device: shared.Device = "auto",
 ) -> int:
@@ -82,7 +83,8 @@ def train(
     the pictures of each batch are shared out among its processes.
     """
     from fastrcnn.proposals import MODES
-    from fastrcnn.proposals.cache import ProposalCache
+    from fastrcnn.proposals.cache import PreparedProposals, ProposalCache
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.training.caches import feature_cache, fill_caches
     from fastrcnn.training.recipe import with_settings
     from fastrcnn.training.recipes import RECIPES
@@ -101,7 +103,10 @@ def train(
             _copy_weights(init, model)
         model.to(own)
         features = feature_cache(settings, model, cache)
-        proposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        source: PreparedProposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        if proposals is not None:
+            used = [annotation.path for annotation in (*pictures, *(val or ()))]
+            source = open_proposals(proposals, used)
         trainer = Trainer(
             settings,
             model,
@@ -109,10 +114,10 @@ def train(
             val,
             out=out,
             features=features,
-            proposals=proposals,
+            proposals=source,
             resume=resume,
         )
-        _show_making(fill_caches(trainer, features, proposals))
+        _show_making(fill_caches(trainer, features, source))
         return _follow(trainer)
 
 

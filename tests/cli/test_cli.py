@@ -55,7 +55,7 @@ def test_what_cannot_be_used_is_one_sentence(command, says, voc, photo, tmp_path
         ["detect", "a.jpg", "--score-threshold", "1.5"],
         ["detect", "a.jpg", "--score-threshold", "nan"],
         ["detect", "a.jpg", "--score-threshold", "half"],
-        ["detect", "a.jpg", "--proposals", "0"],
+        ["detect", "a.jpg", "--max-proposals", "0"],
         ["proposals", "a.jpg", "--mode", "slow"],
         ["proposals", "a.jpg", "--seed", "-1"],
         ["shapes"],
