@@ -1,7 +1,7 @@
 """The convolutions that a picture goes through once (section 2), and how each kind is built.
 
-Shapes: B images of H x W pixels give a map (B, C, H/S, W/S), rounded down: C channels, and one cell
-per S pixels. VGG16 has C = 512 and S = 16.
+Shapes: B images of H x W pixels give a map (B, C, H', W'): C channels, and one cell per S pixels.
+VGG16 has C = 512 and S = 16, and its H' is H / 16, rounded down.
 
 Each kind of backbone has a function that builds it. The `Backbone` it returns holds all that the
 other modules need: its layers, the pixels it expects, and the weights it starts with.
@@ -16,10 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from fastrcnn.errors import RecipeError
+from fastrcnn.model import caffenet as caffe
+from fastrcnn.model import resnet
 from fastrcnn.model.vgg import CHANNELS, LAYERS, caffe_pixels, convolutions, torchvision_pixels
-from fastrcnn.model.weights import start_at_random, start_vgg16, start_vgg16_bn
+from fastrcnn.model.weights import (
+    start_at_random,
+    start_from_file,
+    start_resnet,
+    start_vgg16,
+    start_vgg16_bn,
+)
 
 
 class Backbone(nn.Module):
@@ -35,6 +44,7 @@ class Backbone(nn.Module):
     the size of its picture (10 MB each after VGG16's conv2_2). Computing such a map again is
     cheaper than storing it.
     pixels: turns (B, 3, H, W) float32 RGB, 0 to 255, into what the first layer expects.
+    pool_size: how many bins a side RoI pooling gives, unless the network's settings say otherwise.
     start: fills in the weights that training starts with, from a file or from the usual place
     (None). A backbone without it keeps the random weights it was built with.
     """
@@ -47,6 +57,7 @@ class Backbone(nn.Module):
         channels: int,
         first_kept: str,
         pixels: Callable[[Tensor], Tensor],
+        pool_size: int = 7,
         start: Callable[[nn.Module, str | Path | None], None] | None = None,
     ) -> None:
         super().__init__()
@@ -54,6 +65,7 @@ class Backbone(nn.Module):
         self.stride = strides[-1]
         self.channels = channels
         self.first_kept = first_kept
+        self.pool_size = pool_size
         self.start = start
         self._pixels = pixels
         self._strides = dict(zip(layers, strides, strict=True))
@@ -73,35 +85,24 @@ class Backbone(nn.Module):
         """Like `preprocess`, for a tensor: (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
         return self._pixels(images.permute(0, 3, 1, 2).float())
 
-    def forward(
-        self,
-        x: Tensor,
-        start: str | None = None,
-        stop: str | None = None,
-        sizes: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
         """Run the layers after `start` up to and including `stop`; by default all of them.
 
         x: (B, 3, H, W) from `preprocess`; with `start`, the output of an earlier call that stopped
-        at that layer. sizes: (B, 2), the height and width of each image within `x`, if they are
-        padded with zeros to one size. The padding is set to 0 again after every layer. A
-        convolution sees zeros beyond a border too, so each image gives the same map as alone.
-        Returns float32, also if it was computed in another precision.
+        at that layer. Returns float32, also if it was computed in another precision.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         layers = self.layers[first:last]
-        before = 1 if start is None else self._strides[start]
         if start is None and torch.is_autocast_enabled(x.device.type):
             # The first layer is a hundredth of the work. Rounding the pixels would change the
             # scores more than all other rounding together, because the rounding error is the same
             # all over an even surface.
             with torch.autocast(x.device.type, enabled=False):
                 x = getattr(self, layers[0])(x.to(memory_format=torch.channels_last))
-            x = _only_inside(x, sizes, self._strides[layers[0]])
             layers = layers[1:]
         for layer in layers:
-            x = _only_inside(getattr(self, layer)(x), sizes, self._strides[layer] // before)
+            x = getattr(self, layer)(x)
         return x.float().contiguous()
 
     def train(self, mode: bool = True) -> Backbone:
@@ -148,13 +149,15 @@ class Backbone(nn.Module):
         return frozen
 
 
-def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
-    """x (B, C, H, W) with zeros outside its images. sizes: (B, 2), each `stride` times as large."""
-    if sizes is None:
-        return x
-    heights, widths = (sizes // stride)[:, :, None].unbind(1)  # (B, 1)
-    rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
-    return x * ((rows < heights)[:, :, None] & (columns < widths)[:, None])[:, None]
+def join_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (b, C, h, w) of several sizes -> one (B, C, H', W'), with zeros at the right and below.
+
+    Max pooling of a RoI ignores these zeros, since all activations are 0 or more.
+    """
+    height, width = (max(item.shape[side] for item in maps) for side in (2, 3))
+    return torch.cat(
+        [pad(item, (0, width - item.shape[3], 0, height - item.shape[2])) for item in maps]
+    )
 
 
 def vgg16() -> Backbone:
@@ -191,9 +194,57 @@ def small() -> Backbone:
     """
     names = ("conv1", "conv2", "conv3", "conv4")
     layers, strides = convolutions(names, (16, "M", 32, "M", 64, "M", 64))
-    start_at_random(layers)
-    return Backbone(
+    backbone = Backbone(
         layers, strides=strides, channels=64, first_kept="conv3", pixels=torchvision_pixels
+    )
+    start_at_random(backbone)
+    return backbone
+
+
+def caffenet() -> Backbone:
+    """CaffeNet, the paper's S. Its weights come from a file that the user has."""
+    return Backbone(
+        caffe.caffenet(),
+        strides=caffe.STRIDES["caffenet"],
+        channels=256,
+        first_kept="conv2",
+        pixels=caffe.pixels,
+        pool_size=caffe.POOL_SIZE,
+        start=start_from_file,
+    )
+
+
+def vgg_cnn_m_1024() -> Backbone:
+    """VGG_CNN_M_1024, the paper's M. Its weights come from a file that the user has."""
+    return Backbone(
+        caffe.vgg_cnn_m_1024(),
+        strides=caffe.STRIDES["vgg_cnn_m_1024"],
+        channels=512,
+        first_kept="conv2",
+        pixels=caffe.pixels,
+        pool_size=caffe.POOL_SIZE,
+        start=start_from_file,
+    )
+
+
+def resnet18() -> Backbone:
+    """torchvision's ResNet-18 up to its third stage, with frozen batch norms."""
+    return _resnet(18, channels=256)
+
+
+def resnet50() -> Backbone:
+    """torchvision's ResNet-50 up to its third stage, with frozen batch norms."""
+    return _resnet(50, channels=1024)
+
+
+def _resnet(depth: int, channels: int) -> Backbone:
+    return Backbone(
+        resnet.resnet(depth),
+        strides=resnet.STRIDES,
+        channels=channels,
+        first_kept="conv3",
+        pixels=torchvision_pixels,
+        start=start_resnet,
     )
 
 
@@ -201,6 +252,10 @@ def small() -> Backbone:
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "vgg16": vgg16,
     "vgg16_bn": vgg16_bn,
+    "caffenet": caffenet,
+    "vgg_cnn_m_1024": vgg_cnn_m_1024,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
     "small": small,
 }
 
@@ -213,16 +268,19 @@ def empty_backbone(name: str) -> Backbone:
 
 
 def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone as training starts: VGG16 with ImageNet weights, any other with its own.
+    """A backbone as training starts: with weights from ImageNet, or at random.
 
-    weights: for VGG16 a safetensors file of the original convolutions (BGR, with the keys
-    ``conv1_1.weight`` and so on), or "torchvision" to download torchvision's own. None takes the
-    file that ships with the project, or the download if there is no such file. Raises
-    CheckpointError if the weights cannot be used. Raises RecipeError for an unknown name, and if
-    weights are given for a backbone that starts at random.
+    weights: a safetensors file. For VGG16, CaffeNet and VGG_CNN_M_1024 it holds Caffe's tensors
+    (``conv1_1.weight`` and so on, for BGR), for a ResNet torchvision's. "torchvision" downloads
+    torchvision's own, which VGG16 and the ResNets have. "random" starts without learned weights.
+    None takes the usual ones: VGG16's file that ships with the project, or the download. Raises
+    CheckpointError if there are no such weights or they cannot be used. Raises RecipeError for an
+    unknown name, and if weights are given for a backbone that always starts at random.
     """
     backbone = empty_backbone(name)
-    if backbone.start is not None:
+    if weights == "random":
+        start_at_random(backbone)
+    elif backbone.start is not None:
         backbone.start(backbone, weights)
     elif weights is not None:
         raise RecipeError(f"The {name} backbone starts at random; it takes no weights.")

@@ -10,22 +10,24 @@ from pydantic import Field, model_validator
 
 from fastrcnn.runtime.settings import Settings
 
-_Side = Annotated[int, Field(ge=16, le=4096)]
+_LEAST = 32  # pixels; with as many the map of every backbone has a cell
+Side = Annotated[int, Field(ge=_LEAST, le=4096)]
+"""A side of the network's input, in pixels."""
 
 
 class Resize(Settings):
     """How a picture is resized for the network: by its shorter side, as in the paper, or square.
 
-    Raises RecipeError for a side that is not 16 to 4096 pixels.
+    Raises RecipeError for a side that is not 32 to 4096 pixels.
     """
 
-    shorter: _Side = 600
+    shorter: Side = 600
     """What the shorter side becomes, in pixels, unless the longer one would pass its limit."""
 
-    longer: _Side = 1000
+    longer: Side = 1000
     """The limit of the longer side, in pixels."""
 
-    square: _Side | None = None
+    square: Side | None = None
     """Both sides become this many pixels and the aspect ratio is lost: the walk-through's 224."""
 
     @model_validator(mode="after")
@@ -37,12 +39,12 @@ class Resize(Settings):
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network input for a picture of `height` x `width`.
 
-        At least 16 pixels each way, so that the feature map has a cell.
+        At least 32 pixels each way, so that the feature map has a cell.
         """
         if self.square is not None:
             return self.square, self.square
         scale = min(self.shorter / min(height, width), self.longer / max(height, width))
-        return max(round(height * scale), 16), max(round(width * scale), 16)
+        return max(round(height * scale), _LEAST), max(round(width * scale), _LEAST)
 
     def resize(self, image: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
         """(H, W, 3) uint8 -> the resized picture and (sx, sy), input pixels per picture pixel."""

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from fastrcnn.boxes import clip
-from fastrcnn.model.resize import Resize, resize_to
+from fastrcnn.model.resize import Resize, Side, resize_to
 from fastrcnn.runtime.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +64,7 @@ def whole_view(resize: Resize, height: int, width: int) -> View:
 class Augmentation(Settings):
     """The random changes to each training picture; none by default."""
 
-    scales: tuple[Annotated[int, Field(ge=16, le=4096)], ...] = ()
+    scales: tuple[Side, ...] = ()
     """The shorter sides, in pixels, of which each mini-batch draws one (paper, section 2.4:
     multi-scale training); none for `shorter` alone."""
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fastrcnn.model import FastRCNN
+from fastrcnn.model.backbone import join_maps
 from fastrcnn.runtime.precision import autocast
 from fastrcnn.training.batches import Batch
 from fastrcnn.training.hard_examples import hardest_rois
@@ -80,16 +81,22 @@ class BatchLoss(nn.Module):
         return BatchSums(*sums, (labels > 0).sum(), (labels == 0).sum(), chosen, found)
 
     def _maps(self, batch: Batch) -> Tensor:
-        """The backbone's maps (B, C, H', W'). Frozen layers below run without a gradient graph."""
-        backbone = self.model.backbone
-        x, sizes = self._images(batch), batch.sizes
+        """The backbone's maps (B, C, H', W'). Frozen layers below run without a gradient graph.
+
+        Pictures of several sizes go through one by one. Together they would be padded, and a
+        convolution or a max-pool near a picture's border would see its padding.
+        """
+        images = self._images(batch)
+        pictures = [images]
+        if batch.sizes is not None:
+            sized = zip(images.split(1), batch.sizes, strict=True)
+            pictures = [picture[:, :, :height, :width] for picture, (height, width) in sized]
+        backbone, start = self.model.backbone, self._start
         frozen = backbone.last_frozen()
-        if frozen is not None and frozen != self._start:
+        if frozen is not None and frozen != start:
             with torch.no_grad():
-                x = backbone(x, start=self._start, stop=frozen, sizes=sizes)
-            if sizes is not None:
-                sizes = sizes // backbone.stride_after(frozen)
-        return backbone(x, start=frozen, sizes=sizes)
+                pictures = [backbone(one, start=start, stop=frozen) for one in pictures]
+        return join_maps([backbone(one, start=frozen) for one in pictures])
 
     def _images(self, batch: Batch) -> Tensor:
         """The network's input: (B, 3, H, W) or maps, float32, channels last in memory."""

@@ -4,13 +4,11 @@ The content of a mini-batch depends only on the recipe's seed and the mini-batch
 what was drawn before. So a run can resume at any iteration, several processes can share the
 pictures, and workers can prepare batches, and every number stays the same.
 
-The pictures of a mini-batch are padded at the right and below to one size, so that they go through
-the convolutions together. The padding is set to 0 after preprocessing and after every layer. A
-convolution also sees 0 beyond a border, so each picture gives the same map as it does alone, with
-zeros around it. Max pooling of a RoI at the border ignores these zeros, since all activations are
-0 or more. (The pooling forms walkthrough and align also split or weigh by the number of cells, so
-they take in one cell of zeros there.) Pictures of one orientation go together to keep the padding
-small.
+The pictures of a mini-batch are padded at the right and below to one size, so that they are one
+array. The padding is cut off again before the convolutions, and then the maps are padded. Max
+pooling of a RoI at the border ignores these zeros, since all activations are 0 or more. (The
+pooling forms walkthrough and align also split or weigh by the number of cells, so they take in one
+cell of zeros there.) Pictures of one orientation go together to keep the padding small.
 """
 
 from __future__ import annotations
@@ -68,16 +66,17 @@ class Batch:
     """Samples prepared for the network, padded to one size.
 
     images: (B, H, W, 3) uint8, the resized pictures; or the frozen layers' maps, (B, C, h, w) as
-    floats, if these are kept. sizes: (B, 2) int64, the height and width of each picture within
-    `images`; None if nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's
-    pixels within `images`, since a view may leave a part empty; None for maps.
+    floats, if these are kept. sizes: the height and width of each picture within `images`; None if
+    nothing is padded. They are plain numbers, because reading a tensor would wait for the GPU.
+    places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels within `images`, since a view may
+    leave a part empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, picture by picture. counts: the number of
     RoIs of each picture. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
 
     samples: tuple[Sample, ...]
     images: Tensor
-    sizes: Tensor | None
+    sizes: tuple[tuple[int, int], ...] | None
     places: Tensor | None
     rois: Tensor
     counts: tuple[int, ...]
@@ -244,7 +243,7 @@ def _together(parts: Sequence[Batch]) -> Batch:
     """Joins batches of one picture into one batch, the images padded to one size."""
     pictures = parts[0].places is not None
     rows = 1 if pictures else 2  # the index of the height in the shape of `images`
-    sizes = [part.images.shape[rows : rows + 2] for part in parts]
+    sizes = [(part.images.shape[rows], part.images.shape[rows + 1]) for part in parts]
     height, width = (max(size[side] for size in sizes) for side in (0, 1))
     images = []
     for part, size in zip(parts, sizes, strict=True):
@@ -254,7 +253,7 @@ def _together(parts: Sequence[Batch]) -> Batch:
     return Batch(
         samples=tuple(sample for part in parts for sample in part.samples),
         images=torch.cat(images),
-        sizes=torch.tensor(sizes) if len(set(sizes)) > 1 else None,
+        sizes=tuple(sizes) if len(set(sizes)) > 1 else None,
         places=torch.cat(places) if pictures else None,
         rois=torch.cat([part.rois for part in parts]),
         counts=tuple(count for part in parts for count in part.counts),

@@ -44,7 +44,7 @@ class Recipe(Augmentation):
     # The network
 
     backbone: str = "vgg16"
-    """The convolutions: vgg16, vgg16_bn or small."""
+    """The convolutions: vgg16, vgg16_bn, caffenet, vgg_cnn_m_1024, resnet18, resnet50 or small."""
     pooling: Pooling = "paper"
     """How RoIs are pooled: paper, walkthrough or align."""
     fc6: int = 4096
@@ -65,6 +65,8 @@ class Recipe(Augmentation):
     """Both sides in pixels, for pictures that lose their aspect ratio; none: they keep it."""
     bbox_reg: bool = True
     """Learn to regress boxes; without it only the classes are learned."""
+    bbox_reg_at_test: bool = True
+    """Regress boxes when detecting; without it their loss only helps to learn the features."""
 
     # The mini-batch
 
@@ -261,7 +263,7 @@ class Recipe(Augmentation):
             dropout=self.dropout,
             divisor=self.divisor,
             resize=self.resize(),
-            bbox_reg=self.bbox_reg,
+            bbox_reg=self.bbox_reg and self.bbox_reg_at_test,
         )
 
     def learning_rate(self, iteration: int, iterations: int) -> float:

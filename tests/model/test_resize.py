@@ -12,7 +12,7 @@ from fastrcnn.model.resize import Resize
         ((500, 375), Resize(), (800, 600)),
         ((300, 900), Resize(), (333, 1000)),
         ((375, 500), Resize(square=224), (224, 224)),
-        ((1, 5000), Resize(), (16, 1000)),
+        ((1, 5000), Resize(), (32, 1000)),
         ((1, 1), Resize(), (600, 600)),
     ],
 )

@@ -85,7 +85,7 @@ def test_maps_of_several_sizes_are_padded_with_nothing():
     made._features.get = smaller
     batch = made.batch(0)
     own = [sizes[sample.image_id] for sample in batch.samples]
-    assert batch.places is None and batch.sizes.tolist() == [list(size) for size in own]
+    assert batch.places is None and list(batch.sizes) == own
     assert batch.images.shape[2:] == (max(h for h, _ in own), max(w for _, w in own))
     assert len(set(own)) > 1
     for maps, (height, width) in zip(batch.images, own, strict=True):
