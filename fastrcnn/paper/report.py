@@ -1,0 +1,115 @@
+"""A table that was run: ours beside the paper's, as text, as JSON and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastrcnn.evaluation.bootstrap import Score, bootstrap
+from fastrcnn.evaluation.recall import proposal_recall
+from fastrcnn.evaluation.variants import Variant
+from fastrcnn.paper.experiments import Experiments, Outcome
+from fastrcnn.paper.tables import Row, Table
+from fastrcnn.proposals.dense import DenseBoxes
+from fastrcnn.runtime.atomic_write import atomic_write
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table that was run; mAPs are shares of 1, as everywhere in this project.
+
+    score: None for a row that only the paper has. difference, error: from the table's first row of
+    ours. published: the paper's mAP. training_seconds, seconds: of all steps, and of the network
+    for a picture. average_recall: of the boxes that it looked at.
+    """
+
+    name: str
+    published: float | None
+    note: str
+    score: Score | None = None
+    difference: float = 0.0
+    error: float = 0.0
+    training_seconds: float | None = None
+    seconds: float | None = None
+    average_recall: float | None = None
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        values = {name: value for name, value in vars(self).items() if name != "score"}
+        if self.score is None:
+            return values | {"mean_ap": None}
+        return values | {
+            "mean_ap": self.score.mean_ap,
+            "mean_ap_error": self.score.error,
+            "map_11point": self.score.eleven_point,
+            "boxes": self.score.boxes,
+        }
+
+
+def run(experiments: Experiments, table: Table, with_recall: bool = False) -> list[Line]:
+    """Train, detect and score every row of a table."""
+    outcomes: dict[str, Outcome] = {}
+    trainings = {row.training.name: row.training for row in table.rows if row.training is not None}
+    for name, training in trainings.items():
+        own = {
+            row.name: row.variant
+            for row in table.rows
+            if row.training is not None and row.training.name == name
+        }
+        outcomes |= experiments.detect(training, own)
+    lines: list[Line] = []
+    first: Score | None = None
+    for row in table.rows:
+        published = None if row.published is None else row.published / 100
+        if row.training is None:
+            lines.append(Line(row.name, published, row.note))
+            continue
+        outcome = outcomes[row.name]
+        score = bootstrap(outcome.detections, experiments.setting.test)
+        first = first or score
+        recall = average_recall(experiments, row.variant) if with_recall else None
+        seconds = experiments.seconds(row.training), outcome.seconds
+        difference = score.difference(first)
+        lines.append(Line(row.name, published, row.note, score, *difference, *seconds, recall))
+    return lines
+
+
+def average_recall(experiments: Experiments, variant: Variant) -> float:
+    """The average recall of the boxes that a variant scores in the test pictures."""
+    test, searched, dense = experiments.setting.test, experiments.searched, DenseBoxes()
+    boxes = (
+        np.concatenate(
+            [searched.get(item)[: variant.proposals], dense.get(item)[: variant.dense]]
+        )
+        for item in test
+    )
+    return proposal_recall(boxes, test, limit=variant.proposals + variant.dense).average_recall
+
+
+def text(lines: Sequence[Line], network: str) -> str:
+    """The table for a terminal. Times are ours; the paper's are in the notes."""
+    with_recall = any(line.average_recall is not None for line in lines)
+    head = f"{'':36}{'mAP':>7}{'+-':>7}{'11-pt':>7}{'diff.':>8}{'+-':>7}"
+    head += f"{f'paper {network}':>9}{'train s':>9}{'test s':>8}"
+    found = [head + (f"{'AR':>7}" if with_recall else "")]
+    for line in lines:
+        published = "-" if line.published is None else f"{line.published:.3f}"
+        if line.score is None:
+            found.append(f"{line.name:36}{'-':>7}{'':29}{published:>9}")
+            continue
+        cells = f"{line.name:36}{line.score.mean_ap:7.3f}{line.score.error:7.3f}"
+        cells += f"{line.score.eleven_point:7.3f}{line.difference:+8.3f}{line.error:7.3f}"
+        cells += f"{published:>9}{_number(line.training_seconds, 0):>9}"
+        cells += f"{_number(line.seconds, 3):>8}"
+        if with_recall:
+            cells += f"{_number(line.average_recall, 3):>7}"
+        found.append(f"{cells}  {f'paper: {line.note}' if line.note else ''}".rstrip())
+    return "\n".join(found)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
