@@ -86,7 +86,7 @@ def _boxes() -> Mapping[int, Work]:
     """From boxes and a feature map to detections."""
     detector, image = shipped_detector(), photograph()
     known = detector.trace(image)
-    features = known.features, known.scale
+    features = known.features, known.scales
     height, width = image.shape[:2]
     boxes = random_rois(width, height, max(_BOXES))[:, 1:].numpy()
     return {

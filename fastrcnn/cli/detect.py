@@ -49,6 +49,8 @@ def detect(
             help="Where nothing reaches --score-threshold, give the best box that reaches this.",
         ),
     ] = None,
+    flip: shared.Flip = False,
+    pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> int:
@@ -58,7 +60,6 @@ def detect(
     cannot be read is reported and the others are done; the exit code is then 1.
     """
     from fastrcnn.detections import coco_results, picture_record
-    from fastrcnn.detector import Detector
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
     from fastrcnn.proposals.files import open_proposals
@@ -67,7 +68,7 @@ def detect(
     quiet = shared.check_targets(json_file, coco_file)
     if save is not None:
         shared.make_folder(save)
-    detector = Detector.from_checkpoint(checkpoint, device=device)
+    detector = shared.open_detector(checkpoint, device, flip, pyramid)
     records, failed = [], False
     results: list[dict] = []
     drawn: set[Path] = set()

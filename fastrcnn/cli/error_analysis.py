@@ -50,7 +50,6 @@ def error_analysis(
         detections,
         checkpoint,
         device,
-        None,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,

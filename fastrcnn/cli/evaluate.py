@@ -43,6 +43,8 @@ def evaluate(
     vote_threshold: shared.VoteThreshold = 0.5,
     max_proposals: shared.MaxProposals = 2000,
     proposals: shared.Proposals = None,
+    flip: shared.Flip = False,
+    pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -63,6 +65,8 @@ def evaluate(
             detections,
             checkpoint,
             device,
+            flip,
+            pyramid,
             proposals,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
@@ -87,14 +91,15 @@ def detect_or_load(
     saved: Path | None,
     checkpoint: Path | None,
     device: str,
-    boxes_from: Path | None,
+    flip: bool = False,
+    pyramid: str | None = None,
+    boxes_from: Path | None = None,
     **thresholds: Any,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
     """The scores of saved detections, or of a detector that is run now, and the detections.
 
     boxes_from: what the option --proposals names. thresholds: as the detector takes them.
     """
-    from fastrcnn.detector import Detector
     from fastrcnn.evaluation import average_precision as ap
     from fastrcnn.pipeline import detect_each
     from fastrcnn.proposals.files import open_proposals
@@ -103,7 +108,7 @@ def detect_or_load(
     if saved is not None:
         found = ap.load_detections(saved, dataset)
         return ap.score_detections(found, dataset), found
-    detector = Detector.from_checkpoint(checkpoint, device=device)
+    detector = shared.open_detector(checkpoint, device, flip, pyramid)
     searches: Iterable[Search] | None = None
     if boxes_from is not None:
         source = open_proposals(boxes_from, [annotation.path for annotation in dataset])

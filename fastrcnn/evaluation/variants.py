@@ -67,7 +67,7 @@ def detect_variants(
         features, seconds = known.get(resize, (None, 0.0))
         trace = detector.trace(image, boxes=boxes, proposals=len(boxes), features=features)
         seconds = seconds or trace.seconds["features"]
-        known[resize] = (trace.features, trace.scale), seconds
+        known[resize] = (trace.features, trace.scales), seconds
         still = box_ops.clip(trace.boxes, *image.shape[:2])[:, None].expand_as(trace.regressed)
         for key, variant in own.items():
             rows = torch.cat(

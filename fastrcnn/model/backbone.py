@@ -154,6 +154,8 @@ def join_maps(maps: Sequence[Tensor]) -> Tensor:
 
     Max pooling of a RoI ignores these zeros, since all activations are 0 or more.
     """
+    if len(maps) == 1:
+        return maps[0]
     height, width = (max(item.shape[side] for item in maps) for side in (2, 3))
     return torch.cat(
         [pad(item, (0, width - item.shape[3], 0, height - item.shape[2])) for item in maps]

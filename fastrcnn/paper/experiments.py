@@ -27,7 +27,7 @@ from fastrcnn.evaluation.variants import USUAL, Found, Variant, detect_variants,
 from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
 from fastrcnn.paper.tables import SVD, SVM, Training
 from fastrcnn.proposals import MODES
-from fastrcnn.proposals.cache import PreparedProposals, ProposalCache
+from fastrcnn.proposals.cache import PreparedProposals, ProposalCache, ProposalSource
 from fastrcnn.proposals.dense import DenseBoxes
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.plots import read_metrics
@@ -138,12 +138,14 @@ class Experiments:
             name: Detector(one.to(self.setting.device), precision=self.setting.recipe.precision)
             for name, one in networks.items()
         }
-        return self.detect_with(detectors, variants, path.parent, training.name)
+        searched = self.searched(training)
+        return self.detect_with(detectors, variants, searched, path.parent, training.name)
 
     def detect_with(
         self,
         detectors: Mapping[str, Detector],
         variants: Mapping[str, Variant],
+        proposals: ProposalSource,
         folder: Path,
         name: str,
     ) -> dict[str, Outcome]:
@@ -153,7 +155,6 @@ class Experiments:
         text = json.dumps([ways, setting.test.name, [item.image_id for item in setting.test]])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         kept = _Kept(folder / f"found-{digest}.jsonl", setting.test.classes)
-        proposals = ProposalCache(MODES[setting.recipe.proposals_mode], setting.cache)
         left = [item for item in setting.test if item.image_id not in kept.found]
         for item in self._progress(left, f"detecting: {name}", len(left)):
             found = detect_variants(
@@ -171,9 +172,11 @@ class Experiments:
 
     def proposals(self, training: Training) -> PreparedProposals:
         """What it learns from."""
-        if training.dense:
-            return DenseBoxes()
-        return ProposalCache(MODES[self.setting.recipe.proposals_mode], self.setting.cache)
+        return DenseBoxes() if training.dense else self.searched(training)
+
+    def searched(self, training: Training) -> ProposalCache:
+        """Selective search's boxes in the mode of this training."""
+        return ProposalCache(MODES[self.recipe(training).proposals_mode], self.setting.cache)
 
     def _svms(self, training: Training, model: FastRCNN, path: Path) -> FastRCNN:
         if not path.exists():

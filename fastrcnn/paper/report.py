@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
 from fastrcnn.paper.experiments import Experiments, Outcome
-from fastrcnn.paper.tables import Row, Table
+from fastrcnn.paper.tables import Table, Training
 from fastrcnn.proposals.dense import DenseBoxes
-from fastrcnn.runtime.atomic_write import atomic_write
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -71,16 +69,17 @@ def run(experiments: Experiments, table: Table, with_recall: bool = False) -> li
         outcome = outcomes[row.name]
         score = bootstrap(outcome.detections, experiments.setting.test)
         first = first or score
-        recall = average_recall(experiments, row.variant) if with_recall else None
+        recall = average_recall(experiments, row.training, row.variant) if with_recall else None
         seconds = experiments.seconds(row.training), outcome.seconds
         difference = score.difference(first)
         lines.append(Line(row.name, published, row.note, score, *difference, *seconds, recall))
     return lines
 
 
-def average_recall(experiments: Experiments, variant: Variant) -> float:
+def average_recall(experiments: Experiments, training: Training, variant: Variant) -> float:
     """The average recall of the boxes that a variant scores in the test pictures."""
-    test, searched, dense = experiments.setting.test, experiments.searched, DenseBoxes()
+    test, dense = experiments.setting.test, DenseBoxes()
+    searched = experiments.searched(training)
     boxes = (
         np.concatenate(
             [searched.get(item)[: variant.proposals], dense.get(item)[: variant.dense]]

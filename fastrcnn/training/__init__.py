@@ -7,6 +7,7 @@ from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipe import Recipe, with_settings
 from fastrcnn.training.recipes import (
     CLASSIFICATION_ONLY,
+    FIVE_SCALES,
     LAPTOP,
     LAPTOP_CONV5,
     MULTI_TASK_WITHOUT_BOXES,
@@ -34,6 +35,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 
 __all__ = [
     "CLASSIFICATION_ONLY",
+    "FIVE_SCALES",
     "LAPTOP",
     "LAPTOP_CONV5",
     "MULTI_TASK_WITHOUT_BOXES",

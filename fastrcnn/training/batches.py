@@ -27,6 +27,7 @@ from fastrcnn.boxes import flip_boxes
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import load_annotated
 from fastrcnn.errors import RecipeError
+from fastrcnn.model.pyramid import nearest_level
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.training.augment import View, whole_view
 from fastrcnn.training.feature_cache import FeatureSource
@@ -56,7 +57,7 @@ class Sample:
     overlaps: np.ndarray
 
     def only(self, chosen: np.ndarray) -> Sample:
-        """The RoIs with these indices."""
+        """The RoIs with these indices, or where `chosen` is true."""
         names = ("boxes", "labels", "deltas", "overlaps")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
@@ -129,17 +130,31 @@ class MiniBatches:
             draw = generator(recipe.seed, Stream.SAMPLING, iteration, slot)
             view, draw_view = None, generator(recipe.seed, Stream.VIEW, iteration, slot)
             if self._features is None:
-                view = recipe.view(resize, annotation.height, annotation.width, draw_view)
+                levels = resize.levels()
+                level = generator(recipe.seed, Stream.LEVEL, iteration, slot).integers(len(levels))
+                view = recipe.view(levels[level], annotation.height, annotation.width, draw_view)
             sample = self._sample(annotation, draw, flip, view, recipe.candidates > 0)
             parts.append(self._alone(annotation, sample, view, draw_view))
         return _together(parts)
 
     def validation_picture(self, annotation: Annotation, index: int) -> Batch:
-        """A validation picture, always with the same RoIs, so that losses can be compared."""
-        draw, view = generator(self._recipe.seed, Stream.VALIDATION, index), None
-        if self._features is None:
-            view = whole_view(self._recipe.resize(), annotation.height, annotation.width)
-        return self._alone(annotation, self._sample(annotation, draw, view=view), view)
+        """A validation picture, always with the same RoIs, so that losses can be compared.
+
+        With a pyramid the batch has the picture at each scale, and each RoI where it is detected.
+        """
+        draw = generator(self._recipe.seed, Stream.VALIDATION, index)
+        sample = self._sample(annotation, draw)
+        if self._features is not None:
+            return self._alone(annotation, sample, None)
+        levels = self._recipe.resize().levels()
+        views = [whole_view(level, annotation.height, annotation.width) for level in levels]
+        chosen = nearest_level(torch.from_numpy(sample.boxes), [view.scale for view in views])
+        return _together(
+            [
+                self._alone(annotation, sample.only((chosen == level).numpy()), view)
+                for level, view in enumerate(views)
+            ]
+        )
 
     def label(
         self, annotation: Annotation, flip: bool = False, view: View | None = None

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbone import BACKBONES
-from fastrcnn.model.resize import Resize
+from fastrcnn.model.resize import Resize, Side
 from fastrcnn.model.roi_pool import Pooling
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
@@ -63,6 +63,10 @@ class Recipe(Augmentation):
     """The most pixels that the longer side may have."""
     square: int | None = None
     """Both sides in pixels, for pictures that lose their aspect ratio; none: they keep it."""
+    pyramid: tuple[Side, ...] = ()
+    """The shorter sides of an image pyramid (paper, section 2.4), with `longer` as their limit.
+    Each time a picture is learned from, one of them is drawn. When detecting, each box is looked at
+    where its area is nearest to 224 x 224 pixels. None: one scale."""
     bbox_reg: bool = True
     """Learn to regress boxes; without it only the classes are learned."""
     bbox_reg_at_test: bool = True
@@ -211,6 +215,8 @@ class Recipe(Augmentation):
             )
         if self.scales and self.square is not None:
             raise ValueError("scales are shorter sides; they do not go with square.")
+        if self.scales and self.pyramid:
+            raise ValueError("Give either scales or pyramid, not both.")
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("Give either epochs or iterations, not both and not neither.")
         if self.average_last and self.average_decay:
@@ -249,7 +255,8 @@ class Recipe(Augmentation):
 
     def resize(self) -> Resize:
         """How pictures are resized."""
-        return Resize(shorter=self.shorter, longer=self.longer, square=self.square)
+        sides = {name: getattr(self, name) for name in Resize.model_fields}
+        return Resize(**sides)
 
     def network_config(self, classes: tuple[str, ...]) -> ModelConfig:
         """The network that training starts with, for these class names (without background)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastrcnn.training.recipe import Recipe
 
 # Both systems start fc6 and fc7 from ImageNet. The weights that ship with this project hold only
@@ -25,6 +27,13 @@ With a file of the convolutions alone, or with random ones, the head starts at r
 
 PAPER_M = PAPER_S.but(backbone="vgg_cnn_m_1024", fc7=1024)
 """The paper's M, VGG_CNN_M_1024, likewise."""
+
+FIVE_SCALES: dict[str, Any] = {"pyramid": (480, 576, 688, 864, 1200), "longer": 2000}
+"""The paper's five scales (Table 7), for `Recipe.but` or as ``--set``:
+
+    python -m fastrcnn train --recipe paper_s --data VOC2007 --out runs/s5
+        --backbone-weights caffenet.safetensors --set pyramid=480,576,688,864,1200 --set longer=2000
+"""
 
 # The rows of the paper's Table 6 for L, besides `PAPER` itself. Those for S and M need
 # --set backbone=caffenet and the other settings of `PAPER_S`.

@@ -29,6 +29,17 @@ def test_a_batch_costs_what_its_pictures_cost_together(tmp_path: Path):
         assert getattr(together, name).item() == pytest.approx(summed, rel=1e-5), name
 
 
+def test_a_validation_picture_costs_the_same_with_a_pyramid_of_one_scale_that_suits_all(tmp_path):
+    one, loss = parts(tmp_path, "shorter=96", "longer=160")
+    # At 2,000 pixels every RoI would be too large: they all go to the first scale.
+    two, _ = parts(tmp_path, "shorter=96", "longer=2400", "pyramid=96,2000")
+    annotation = one._train[0]
+    plain, pyramid = (made.validation_picture(annotation, 0) for made in (one, two))
+    assert plain.counts[0] > 0 and pyramid.counts == (*plain.counts, 0)
+    costs = [loss.eval()(batch).total.item() for batch in (plain, pyramid)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-5)
+
+
 def test_frozen_layers_build_no_graph_and_the_others_learn(tmp_path: Path):
     batches, loss = parts(tmp_path, "first_trainable=conv3")
     loss(batches.batch(0)).total.backward()

@@ -91,6 +91,7 @@ def test_maps_that_change_from_look_to_look_are_not_kept(tmp_path):
     model = build_model(recipe, ("cat",))
     assert isinstance(feature_cache(recipe, model, tmp_path), FeatureCache)
     assert feature_cache(recipe.but(zoom_in=1.5), model, tmp_path) is None
+    assert feature_cache(recipe.but(pyramid=(32, 48)), model, tmp_path) is None
 
 
 def test_fill_with_flips_makes_both(tmp_path, backbone):

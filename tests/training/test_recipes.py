@@ -4,6 +4,7 @@ import pytest
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.training import (
+    FIVE_SCALES,
     LAPTOP,
     PAPER,
     RECIPES,
@@ -156,6 +157,8 @@ def test_epochs_and_iterations_take_each_others_place():
         ("bg_iou_low=0.6", ["bg_iou_high", "bg_iou_low"]),
         ("images_per_batch=3", ["multiple of images_per_batch"]),
         ("scales=400,4", ["scales", "32"]),
+        ("pyramid=400,4", ["pyramid", "32"]),
+        ("pyramid=480,1200", ["longer (1000)", "pyramid (1200)"]),
         ("colour_jitter=1", ["colour_jitter", "less than 1"]),
         ("foreground_candidates=20", ["foreground_candidates", "64 RoIs"]),
         ("svd_rank=4096", ["svd_rank", "1 to 4095"]),
@@ -181,6 +184,18 @@ def test_a_setting_that_cannot_work_is_refused_with_its_name(setting, words):
         with_settings(PAPER, [setting])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_five_scales_are_the_papers():
+    recipe = PAPER.but(**FIVE_SCALES)
+    resize = recipe.network_config(("cat",)).resize
+    assert (resize.pyramid, resize.longer) == ((480, 576, 688, 864, 1200), 2000)
+    given = ["pyramid=480,576,688,864,1200", "longer=2000"]
+    assert with_settings(PAPER, given) == recipe
+    with pytest.raises(RecipeError, match="scales or pyramid"):
+        recipe.but(scales=(480, 600))
+    with pytest.raises(RecipeError, match="square"):
+        recipe.but(square=224)
 
 
 def test_scales_and_a_square_are_refused_together():
