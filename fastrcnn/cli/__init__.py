@@ -21,7 +21,6 @@ import typer
 from typer.core import TyperGroup
 
 from fastrcnn.cli import (
-    ablate,
     bench,
     compress,
     detect,
@@ -29,6 +28,7 @@ from fastrcnn.cli import (
     evaluate,
     export,
     half_precision,
+    paper,
     proposals,
     recall,
     shapes,
@@ -90,7 +90,7 @@ for _command in (
     train.train,
     evaluate.evaluate,
     error_analysis.error_analysis,
-    ablate.ablate,
+    paper.paper,
     half_precision.half_precision,
     recall.recall,
     compress.compress,

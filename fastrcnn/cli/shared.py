@@ -96,6 +96,15 @@ Pyramid = Annotated[
         "the detector's own.",
     ),
 ]
+BackboneWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
+        "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
+        "random takes none. By default VGG16's convolutions that come with the project.",
+    ),
+]
 Data = Annotated[
     list[Path],
     typer.Option(

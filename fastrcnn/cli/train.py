@@ -57,15 +57,7 @@ def train(
     val_limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Validate on the first N pictures only.")
     ] = None,
-    backbone_weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
-            "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
-            "random takes none. By default VGG16's convolutions that come with the project.",
-        ),
-    ] = None,
+    backbone_weights: shared.BackboneWeights = None,
     init: Annotated[
         Path | None,
         typer.Option(

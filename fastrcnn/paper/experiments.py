@@ -39,7 +39,7 @@ from fastrcnn.training.trainer import Trainer, build_model
 Progress = Callable[[Iterable, str, int], Iterable]  # items, what is done, how many there are
 
 # The paper cuts fc6 of 4096 to rank 1024, and fc7 to 256.
-_SVD_SHARES = {"fc6": 4, "fc7": 16}
+SVD_SHARES = {"fc6": 4, "fc7": 16}
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Setting:
     joined: Dataset
     test: Dataset
     out: Path
+    device: torch.device
     cache: Path | None = None
     weights: str | None = None
-    device: torch.device = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Experiments:
         needed = {variant.network for variant in variants.values()}
         if SVD in needed:
             networks[SVD] = compress(
-                model, *(max(rank(model.head, k) // n, 1) for k, n in _SVD_SHARES.items())
+                model, *(max(rank(model.head, k) // n, 1) for k, n in SVD_SHARES.items())
             )
         if SVM in needed:
             networks[SVM] = self._svms(training, model, path.with_name("svm.safetensors"))
@@ -151,15 +151,16 @@ class Experiments:
     ) -> dict[str, Outcome]:
         """The same for detectors that are there already; what they find is kept in `folder`."""
         setting = self.setting
+        for detector in detectors.values():
+            if detector.classes != setting.test.classes:
+                raise DataError(f"The classes of {setting.test.name} are not the detector's.")
         ways = {key: asdict(variant) for key, variant in variants.items()}
         text = json.dumps([ways, setting.test.name, [item.image_id for item in setting.test]])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         kept = _Kept(folder / f"found-{digest}.jsonl", setting.test.classes)
         left = [item for item in setting.test if item.image_id not in kept.found]
         for item in self._progress(left, f"detecting: {name}", len(left)):
-            found = detect_variants(
-                detectors, variants, load_annotated(item), proposals.get(item)
-            )
+            found = detect_variants(detectors, variants, load_annotated(item), proposals.get(item))
             kept.add(item.image_id, found)
         ids = [item.image_id for item in setting.test]
         return {
@@ -201,6 +202,14 @@ class Experiments:
             "dense": training.dense,
             "weights": setting.weights,
         }
+
+
+def weights_digest(model: FastRCNN) -> str:
+    """12 hex digits that stand for the weights and settings of a model."""
+    digest = hashlib.sha256(model.config.model_dump_json().encode())
+    for tensor in model.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 class _Kept:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrcnn.data import Dataset
 from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
@@ -59,21 +60,35 @@ def run(experiments: Experiments, table: Table, with_recall: bool = False) -> li
             if row.training is not None and row.training.name == name
         }
         outcomes |= experiments.detect(training, own)
-    lines: list[Line] = []
-    first: Score | None = None
+    scores = {
+        name: bootstrap(outcome.detections, experiments.setting.test)
+        for name, outcome in outcomes.items()
+    }
+    first = next(scores[row.name] for row in table.rows if row.name in scores)
+    lines = []
     for row in table.rows:
         published = None if row.published is None else row.published / 100
         if row.training is None:
             lines.append(Line(row.name, published, row.note))
             continue
-        outcome = outcomes[row.name]
-        score = bootstrap(outcome.detections, experiments.setting.test)
-        first = first or score
-        recall = average_recall(experiments, row.training, row.variant) if with_recall else None
-        seconds = experiments.seconds(row.training), outcome.seconds
+        score = scores[row.name]
+        recall = None
+        if with_recall:
+            recall = average_recall(experiments, row.training, row.variant)
+        seconds = experiments.seconds(row.training), outcomes[row.name].seconds
         difference = score.difference(first)
         lines.append(Line(row.name, published, row.note, score, *difference, *seconds, recall))
     return lines
+
+
+def compare(outcomes: Mapping[str, Outcome], dataset: Dataset) -> list[Line]:
+    """The lines of outcomes that the paper does not have, by name. The first is the reference."""
+    scores = {name: bootstrap(item.detections, dataset) for name, item in outcomes.items()}
+    first = next(iter(scores.values()))
+    return [
+        Line(name, None, "", score, *score.difference(first), None, outcomes[name].seconds)
+        for name, score in scores.items()
+    ]
 
 
 def average_recall(experiments: Experiments, training: Training, variant: Variant) -> float:
@@ -81,15 +96,13 @@ def average_recall(experiments: Experiments, training: Training, variant: Varian
     test, dense = experiments.setting.test, DenseBoxes()
     searched = experiments.searched(training)
     boxes = (
-        np.concatenate(
-            [searched.get(item)[: variant.proposals], dense.get(item)[: variant.dense]]
-        )
+        np.concatenate([searched.get(item)[: variant.proposals], dense.get(item)[: variant.dense]])
         for item in test
     )
     return proposal_recall(boxes, test, limit=variant.proposals + variant.dense).average_recall
 
 
-def text(lines: Sequence[Line], network: str) -> str:
+def to_text(lines: Sequence[Line], network: str = "") -> str:
     """The table for a terminal. Times are ours; the paper's are in the notes."""
     with_recall = any(line.average_recall is not None for line in lines)
     head = f"{'':36}{'mAP':>7}{'+-':>7}{'11-pt':>7}{'diff.':>8}{'+-':>7}"

@@ -17,6 +17,7 @@ from fastrcnn.training.recipes import FIVE_SCALES
 
 Network = Literal["S", "M", "L"]
 
+AS_IN_THE_PAPER = Variant()
 # The networks besides the unchanged one, for `Variant.network`.
 SVD, SVM = "svd", "svm"
 
@@ -46,7 +47,7 @@ class Row:
     name: str
     published: float | None
     training: Training | None
-    variant: Variant = Variant()
+    variant: Variant = AS_IN_THE_PAPER
     note: str = ""
 
 
@@ -213,6 +214,9 @@ def figure_3(network: Network, recipe: Recipe) -> Table:
         tuple(rows),
     )
 
+
+# The network that a recipe trains, if it is one of the paper's.
+NETWORKS: dict[str, Network] = {"paper": "L", "paper_s": "S", "paper_m": "M"}
 
 TABLES: dict[str, Callable[[Network, Recipe], Table]] = {
     "1": table_1,

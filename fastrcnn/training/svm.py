@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastrcnn.boxes import iou
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import load_annotated
 from fastrcnn.errors import MissingPackageError
-from fastrcnn.boxes import iou
 from fastrcnn.model import FastRCNN
 from fastrcnn.model.fast_rcnn import with_image_index
 from fastrcnn.proposals.cache import ProposalSource
