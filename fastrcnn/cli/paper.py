@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LONG = 3600.0  # seconds; what takes longer is started only when told to
 _ASSET = Path(__file__).parents[2] / "assets" / "cow.jpg"
-_QUICK_TEST = 200  # pictures
+_QUICK_PICTURES = {"train": 400, "val": 1, "test": 200}
 # Dense boxes are twenty times as many as others.
 _QUICK_FIGURE_3 = 50
 
@@ -127,13 +127,13 @@ def paper(
 
 
 def _draw(out: Path, seed: int) -> tuple[Dataset, Dataset, Dataset]:
-    """Pictures of shapes: 400 to learn from, 400 more beside them, 200 to score."""
+    """Drawn shapes: pictures to learn from, the same with as many more, pictures to score."""
     from fastrcnn.data import open_dataset, open_datasets, write_shapes
 
     folders = [out / f"pictures-{seed}", out / f"more-pictures-{seed}"]
     for number, folder in enumerate(folders):
         if not (folder / "test.json").exists():
-            write_shapes(folder, seed + 1000 * number, train=400, val=1, test=_QUICK_TEST)
+            write_shapes(folder, seed + 1000 * number, **_QUICK_PICTURES)
     first, test = (open_dataset(folders[0], name) for name in ("train", "test"))
     return first, open_datasets(folders, "train"), test
 

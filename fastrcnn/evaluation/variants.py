@@ -73,7 +73,7 @@ def detect_variants(
             rows = torch.cat(
                 [
                     torch.arange(min(variant.proposals, len(searched))),
-                    torch.arange(variant.dense) + len(searched),
+                    torch.arange(min(variant.dense, len(dense))) + len(searched),
                 ]
             )
             detections = select(

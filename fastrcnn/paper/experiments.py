@@ -226,6 +226,8 @@ class _Kept:
                 key: Found(self._detections(item["boxes"]), item["seconds"])
                 for key, item in record["found"].items()
             }
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
         with self._writing(), path.open("ab") as file:
             file.truncate(sum(map(len, whole)))
 

@@ -32,9 +32,8 @@ def plot_stages(stages: Mapping[str, Mapping[str, float]], path: Path) -> None:
     for stage in next(iter(stages.values())):
         wide = np.array([own[stage] for own in shares.values()])
         bars = axes.barh([*stages], wide, left=left, label=stage)
-        axes.bar_label(bars, [f"{share:.0%}" if share > 0.03 else "" for share in wide], 0)
-        for label in axes.texts[-len(wide) :]:
-            label.set_horizontalalignment("right")
+        labels = [f"{share:.0%}" if share > 0.03 else "" for share in wide]
+        axes.bar_label(bars, labels, label_type="center")
         left += wide
     axes.invert_yaxis()
     axes.set_xlabel("share of the network's time for a picture")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
 from fastrcnn.paper.experiments import Experiments, Outcome
-from fastrcnn.paper.tables import Table, Training
+from fastrcnn.paper.tables import EASY, Table, Training
 from fastrcnn.proposals.dense import DenseBoxes
 
 
@@ -50,7 +50,12 @@ class Line:
 
 
 def run(experiments: Experiments, table: Table, with_recall: bool = False) -> list[Line]:
-    """Train, detect and score every row of a table."""
+    """Train, detect and score every row of a table.
+
+    A data set without difficult objects gives no row for leaving them out.
+    """
+    if not any(annotation.difficult.any() for annotation in experiments.setting.train):
+        table = replace(table, rows=tuple(row for row in table.rows if row.training != EASY))
     outcomes: dict[str, Outcome] = {}
     trainings = {row.training.name: row.training for row in table.rows if row.training is not None}
     for name, training in trainings.items():

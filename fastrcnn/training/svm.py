@@ -57,7 +57,7 @@ def train_svms(
         features.append(fc7_features(model, annotation, annotation.boxes[wanted]))
         owners.append(annotation.labels[wanted])
     positives, owner = np.concatenate(features), np.concatenate(owners)
-    scale = _NORM / max(float(np.linalg.norm(positives, axis=1).mean()), 1e-6)
+    scale = _NORM / max(float(np.linalg.norm(positives, axis=1).sum()) / max(len(owner), 1), 1e-6)
     svms = {label: Svm(positives[owner == label], scale) for label in labels}
     for annotation in progress(dataset.annotations):
         boxes = proposals.get(annotation)[:max_proposals]

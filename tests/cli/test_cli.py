@@ -14,8 +14,8 @@ from fastrcnn.proposals import MODES
 from tests.cli.conftest import one_sentence
 
 COMMANDS = (
-    *("detect", "proposals", "train", "evaluate", "error-analysis", "ablate", "half-precision"),
-    *("compress", "recall", "export", "bench", "shapes"),
+    *("detect", "proposals", "train", "evaluate", "error-analysis", "half-precision"),
+    *("compress", "recall", "export", "bench", "shapes", "paper"),
 )
 
 
@@ -105,10 +105,7 @@ def test_python_m_fastrcnn_is_the_command_line():
     "command",
     [
         ["detect", "{photo}"],
-        *(
-            [name, "--data", "{voc}"]
-            for name in ("evaluate", "error-analysis", "ablate", "half-precision")
-        ),
+        *([name, "--data", "{voc}"] for name in ("evaluate", "error-analysis", "half-precision")),
         ["train", "--recipe", "laptop", "--data", "{voc}", "--out", "{tmp}"],
     ],
 )
