@@ -43,6 +43,8 @@ def model(detector: Detector) -> dict:
                 side[0] if isinstance(side, tuple) else side
                 for side in (module.kernel_size, module.stride)
             )
+            if size == 1:  # it sees one cell; with a stride it is beside the others, in a ResNet
+                continue
             sees += (size - 1) * jump
             jump *= stride
     return {
