@@ -125,9 +125,9 @@ class Detections:
     def __repr__(self) -> str:
         if not len(self):
             return "no detections"
-        told = ", ".join(f"{name} {score:.2f}" for name, score, _ in self.first(_NAMED))
+        named = ", ".join(f"{name} {score:.2f}" for name, score, _ in self.first(_NAMED))
         more = f" and {len(self) - _NAMED} more" if len(self) > _NAMED else ""
-        return f"{len(self)} detection{'s' * (len(self) > 1)}: {told}{more}"
+        return f"{len(self)} detection{'s' * (len(self) > 1)}: {named}{more}"
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the picture with the detections, if the picture is available."""
