@@ -190,10 +190,10 @@ def _figure_2(recipe: Recipe, out: Path, device: torch.device, json_file: str | 
             stage: taken[column] / 1000 for stage, taken in FIGURE_2.items()
         }
     plot_stages(found, out / "figure-2.png")
-    machine = vars(this_machine())
+    machine = vars(this_machine(device))
     if json_file != "-":
         told = ", ".join(f"{name} {value}" for name, value in machine.items())
-        print(f"Figure 2: where a picture's time goes\n{len(boxes)} boxes, {device}, {told}")
+        print(f"Figure 2: where a picture's time goes\n{len(boxes)} boxes; {told}")
         print(f"{'seconds':22}" + "".join(f"{stage:>13}" for stage in FIGURE_2) + f"{'all':>10}")
         for name, stages in found.items():
             cells = "".join(f"{stages[stage]:13.3f}" for stage in FIGURE_2)
@@ -234,18 +234,17 @@ def _record(setting: Setting) -> dict:
         "data": setting.test.name,
         "train_pictures": len(setting.train),
         "recipe": setting.recipe.model_dump(mode="json"),
-        "device": str(setting.device),
-        "machine": vars(this_machine()),
+        "machine": vars(this_machine(setting.device)),
     }
 
 
 def _circumstances(setting: Setting) -> str:
     from fastrcnn.benchmarks.speed import this_machine
 
-    machine = this_machine()
+    machine = this_machine(setting.device)
     return (
         f"{len(setting.test)} pictures of {setting.test.name}, trained on {len(setting.train)}, "
-        f"seed {setting.recipe.seed}; {setting.device}, {machine.processor}, "
+        f"seed {setting.recipe.seed}; {machine.device}, {machine.processor}, "
         f"{machine.cores} cores, {machine.threads} threads"
     )
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -126,10 +127,7 @@ def compare_recall(
     if all(annotation.difficult.all() for annotation in dataset):
         raise DataError(f"{dataset.name} has no object that counts; use more or other pictures.")
     methods: dict[str, Callable[[Annotation, np.ndarray], np.ndarray]] = {
-        name: lambda annotation, image, source=source: source.get(annotation)
-        for name, source in (others or {}).items()
-    }
-    methods |= {
+        **{name: partial(_from_source, source) for name, source in (others or {}).items()},
         f"fastrcnn, {mode}": lambda _, image: selective_search(image, mode).boxes,
         "OpenCV, fast": lambda _, image: opencv_selective_search(image),
     }
@@ -143,3 +141,7 @@ def compare_recall(
             seconds += time.perf_counter() - start
         quality = proposal_recall(found, dataset, iou=iou, limit=limit)
         yield RecallRow(method, *quality, seconds / len(dataset))
+
+
+def _from_source(source: ProposalSource, annotation: Annotation, image: np.ndarray) -> np.ndarray:
+    return source.get(annotation)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections
 from fastrcnn.detector import NMS_THRESHOLD, PROPOSALS, VOTE_THRESHOLD, Detector
-from fastrcnn.model import FastRCNN, compress
+from fastrcnn.model import FastRCNN, Resize, compress
 from fastrcnn.model.head import Head, LowRankLinear
+from fastrcnn.model.pyramid import Scale
 from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.postprocess import select
 from fastrcnn.proposals.dense import dense_boxes
@@ -56,7 +58,9 @@ def detect_variants(
     Each network scores the boxes of all its variants together. Networks that resize pictures alike
     have the same convolutions and share their maps.
     """
-    found, known = {}, {}
+    found: dict[str, Found] = {}
+    # By the way of resizing: the maps with their scales, and the seconds that they took.
+    known: dict[Resize, tuple[tuple[Tensor, tuple[Scale, ...]], float]] = {}
     for name in dict.fromkeys(variant.network for variant in variants.values()):
         detector = networks[name]
         own = {key: variant for key, variant in variants.items() if variant.network == name}
@@ -64,10 +68,10 @@ def detect_variants(
         dense = dense_boxes(image)[: max(variant.dense for variant in own.values())]
         boxes = np.concatenate([searched, dense])
         resize = detector.model.config.resize
-        features, seconds = known.get(resize, (None, 0.0))
-        trace = detector.trace(image, boxes=boxes, proposals=len(boxes), features=features)
-        seconds = seconds or trace.seconds["features"]
-        known[resize] = (trace.features, trace.scales), seconds
+        maps = known[resize][0] if resize in known else None
+        trace = detector.trace(image, boxes=boxes, proposals=len(boxes), features=maps)
+        if maps is None:
+            known[resize] = (trace.features, trace.scales), trace.seconds["features"]
         still = box_ops.clip(trace.boxes, *image.shape[:2])[:, None].expand_as(trace.regressed)
         for key, variant in own.items():
             rows = torch.cat(
@@ -84,7 +88,7 @@ def detect_variants(
                 NMS_THRESHOLD,
                 variant.vote_threshold,
             )
-            taken = seconds + trace.seconds["head"] + trace.seconds["nms"]
+            taken = known[resize][1] + trace.seconds["head"] + trace.seconds["nms"]
             found[key] = Found(detections, taken)
     return found
 
@@ -118,16 +122,16 @@ def ablations(networks: Mapping[str, Detector]) -> dict[str, Variant]:
 
     networks: from `changed_networks`.
     """
-    voting = {"vote_threshold": VOTE_THRESHOLD}
+    usual = Variant(vote_threshold=VOTE_THRESHOLD)
     found = {
-        "as it is": Variant(**voting),
-        "box regression: off": Variant(regress=False, **voting),
+        "as it is": usual,
+        "box regression: off": replace(usual, regress=False),
         "box voting: off": Variant(),
         "box regression and voting: off": Variant(regress=False),
     }
     for least in (0.001, 0.05, 0.1, 0.5):
-        found[f"score threshold: {least:g}"] = Variant(score_threshold=least, **voting)
+        found[f"score threshold: {least:g}"] = replace(usual, score_threshold=least)
     for name in networks:
         if name != USUAL:
-            found[name] = Variant(name, **voting)
+            found[name] = replace(usual, network=name)
     return found
