@@ -50,7 +50,9 @@ def paper(
             help="A data set, as for train. Rows on more data take all of them, others the first.",
         ),
     ] = None,
-    split: shared.Split = "trainval",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="The split that is learned from.")
+    ] = "trainval",
     test_split: Annotated[
         str, typer.Option(metavar="NAME", help="The split of the first data set that is scored.")
     ] = "test",
@@ -118,8 +120,7 @@ def paper(
         first = joined = test  # ablations train nothing
         if table != "ablations":
             first, joined = open_datasets(data[:1], split), open_datasets(data, split)
-    weights = None if settings.backbone == "small" else backbone_weights
-    setting = Setting(settings, first, joined, test[:limit], out, place, cache, weights)
+    setting = Setting(settings, first, joined, test[:limit], out, place, cache, backbone_weights)
     if table == "ablations":
         _ablations(setting, checkpoint, json_file)
         return 0

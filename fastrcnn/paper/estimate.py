@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from fastrcnn.data.pictures import load_annotated
 from fastrcnn.detector import Detector
 from fastrcnn.paper.experiments import Experiments
 from fastrcnn.paper.tables import Row, Training
-from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.training.records import Step
 from fastrcnn.training.trainer import Trainer, build_model
 
@@ -18,9 +17,10 @@ _STEPS = 3  # the first is slower than the rest, so the fastest counts
 
 
 def seconds_left(experiments: Experiments, rows: Sequence[Row]) -> float:
-    """Seconds for what is not done yet, from a few steps of one training and one picture.
+    """Seconds for the trainings that are not done yet, and for their detectors to detect.
 
-    The first training that is left is tried, on a few pictures, and what it makes is thrown away.
+    The first of these trainings is tried for a few steps on a few pictures, and what it makes is
+    thrown away. 0 if all are done.
     """
     setting = experiments.setting
     trainings = {row.training.name: row.training for row in rows if row.training is not None}
@@ -34,11 +34,19 @@ def seconds_left(experiments: Experiments, rows: Sequence[Row]) -> float:
     ]
     if not left:
         return 0.0
-    step, picture, search = _try(experiments, left[0])
-    steps = sum(_iterations(experiments, training) for training in left)
-    tested = len(setting.test) * len(trainings)
-    searched = len(setting.test) + len(setting.joined)
-    return step * steps + picture * tested + search * searched
+    tried = _try(experiments, left[0])
+    seconds = tried.search * (len(setting.test) + len(setting.joined))
+    for training in left:
+        own = [row.variant for row in rows if row.training == training]
+        boxes = sum(
+            max(
+                min(one.proposals, tried.boxes) + one.dense for one in own if one.network == network
+            )
+            for network in {one.network for one in own}
+        )
+        seconds += tried.step * _iterations(experiments, training)
+        seconds += (tried.features + tried.box * boxes) * len(setting.test) * bool(own)
+    return seconds
 
 
 def _iterations(experiments: Experiments, training: Training) -> int:
@@ -48,8 +56,17 @@ def _iterations(experiments: Experiments, training: Training) -> int:
     return recipe.iterations or (recipe.epochs or 0) * (views // recipe.images_per_batch)
 
 
-def _try(experiments: Experiments, training: Training) -> tuple[float, float, float]:
-    """The seconds of a step, of the network for a test picture, and of its proposals."""
+class _Tried(NamedTuple):
+    """Seconds of a training step; for a test picture, of its search, its maps and each box."""
+
+    step: float
+    search: float
+    features: float
+    box: float
+    boxes: int
+
+
+def _try(experiments: Experiments, training: Training) -> _Tried:
     setting, recipe = experiments.setting, experiments.recipe(training)
     few = setting.train[: recipe.images_per_batch]
     model = build_model(recipe, few.classes, setting.weights).to(setting.device)
@@ -59,10 +76,12 @@ def _try(experiments: Experiments, training: Training) -> tuple[float, float, fl
             short, model, few, out=Path(folder), proposals=experiments.proposals(training)
         )
         step = min(record.seconds for record in trainer if isinstance(record, Step))
-    image = load_annotated(setting.test[0])
-    mode = MODES[recipe.proposals_mode]
-    boxes = selective_search(image, mode).boxes
-    detector = Detector(model, search=mode)
-    taken = detector.trace(image, boxes=boxes).seconds
-    searched = detector.trace(image, features=None).seconds
-    return step, sum(taken.values()), searched["segments"] + searched["proposals"]
+    trace = Detector(model, search=recipe.proposals_mode).trace(setting.test[0].path)
+    seconds, boxes = trace.seconds, len(trace.boxes)
+    return _Tried(
+        step=step,
+        search=seconds["segments"] + seconds["proposals"],
+        features=seconds["features"],
+        box=seconds["head"] / boxes,
+        boxes=boxes,
+    )

@@ -13,7 +13,7 @@ from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
 from fastrcnn.paper.experiments import Experiments, Outcome
-from fastrcnn.paper.tables import EASY, Table, Training
+from fastrcnn.paper.tables import EASY, Row, Table, Training
 from fastrcnn.proposals.dense import DenseBoxes
 
 
@@ -22,12 +22,14 @@ class Line:
     """One row of a table that was run; mAPs are shares of 1, as everywhere in this project.
 
     score: None for a row that only the paper has. difference, error: from the table's first row of
-    ours. published: the paper's mAP. training_seconds, seconds: of all steps, and of the network
-    for a picture. average_recall: of the boxes that it looked at.
+    ours. published, published_difference: the paper's mAP, and its difference from that same row.
+    training_seconds, seconds: of all steps, and of the network for a picture. average_recall: of
+    the boxes that it looked at.
     """
 
     name: str
     published: float | None
+    published_difference: float | None
     note: str
     score: Score | None = None
     difference: float = 0.0
@@ -69,12 +71,13 @@ def run(experiments: Experiments, table: Table, with_recall: bool = False) -> li
         name: bootstrap(outcome.detections, experiments.setting.test)
         for name, outcome in outcomes.items()
     }
-    first = next(scores[row.name] for row in table.rows if row.name in scores)
+    reference = next(row for row in table.rows if row.training is not None)
+    first = scores[reference.name]
     lines = []
     for row in table.rows:
-        published = None if row.published is None else row.published / 100
+        theirs = _published(row, reference)
         if row.training is None:
-            lines.append(Line(row.name, published, row.note))
+            lines.append(Line(row.name, *theirs, row.note))
             continue
         score = scores[row.name]
         recall = None
@@ -82,7 +85,7 @@ def run(experiments: Experiments, table: Table, with_recall: bool = False) -> li
             recall = average_recall(experiments, row.training, row.variant)
         seconds = experiments.seconds(row.training), outcomes[row.name].seconds
         difference = score.difference(first)
-        lines.append(Line(row.name, published, row.note, score, *difference, *seconds, recall))
+        lines.append(Line(row.name, *theirs, row.note, score, *difference, *seconds, recall))
     return lines
 
 
@@ -91,9 +94,18 @@ def compare(outcomes: Mapping[str, Outcome], dataset: Dataset) -> list[Line]:
     scores = {name: bootstrap(item.detections, dataset) for name, item in outcomes.items()}
     first = next(iter(scores.values()))
     return [
-        Line(name, None, "", score, *score.difference(first), None, outcomes[name].seconds)
+        Line(name, None, None, "", score, *score.difference(first), None, outcomes[name].seconds)
         for name, score in scores.items()
     ]
+
+
+def _published(row: Row, reference: Row) -> tuple[float | None, float | None]:
+    """The paper's mAP of a row and its difference from the reference, as shares of 1."""
+    if row.published is None:
+        return None, None
+    if reference.published is None:
+        return row.published / 100, None
+    return row.published / 100, (row.published - reference.published) / 100
 
 
 def average_recall(experiments: Experiments, training: Training, variant: Variant) -> float:
@@ -111,22 +123,22 @@ def to_text(lines: Sequence[Line], network: str = "") -> str:
     """The table for a terminal. Times are ours; the paper's are in the notes."""
     with_recall = any(line.average_recall is not None for line in lines)
     head = f"{'':36}{'mAP':>7}{'+-':>7}{'11-pt':>7}{'diff.':>8}{'+-':>7}"
-    head += f"{f'paper {network}':>9}{'train s':>9}{'test s':>8}"
+    head += f"{f'paper {network}':>9}{'diff.':>8}{'train s':>9}{'test s':>8}"
     found = [head + (f"{'AR':>7}" if with_recall else "")]
     for line in lines:
-        published = "-" if line.published is None else f"{line.published:.3f}"
+        theirs = f"{_number(line.published, '.3f'):>9}"
+        theirs += f"{_number(line.published_difference, '+.3f'):>8}"
         if line.score is None:
-            found.append(f"{line.name:36}{'-':>7}{'':29}{published:>9}")
+            found.append(f"{line.name:36}{'-':>7}{'':29}{theirs}")
             continue
         cells = f"{line.name:36}{line.score.mean_ap:7.3f}{line.score.error:7.3f}"
-        cells += f"{line.score.eleven_point:7.3f}{line.difference:+8.3f}{line.error:7.3f}"
-        cells += f"{published:>9}{_number(line.training_seconds, 0):>9}"
-        cells += f"{_number(line.seconds, 3):>8}"
+        cells += f"{line.score.eleven_point:7.3f}{line.difference:+8.3f}{line.error:7.3f}{theirs}"
+        cells += f"{_number(line.training_seconds, '.0f'):>9}{_number(line.seconds, '.3f'):>8}"
         if with_recall:
-            cells += f"{_number(line.average_recall, 3):>7}"
+            cells += f"{_number(line.average_recall, '.3f'):>7}"
         found.append(f"{cells}  {f'paper: {line.note}' if line.note else ''}".rstrip())
     return "\n".join(found)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

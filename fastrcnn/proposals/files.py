@@ -16,6 +16,7 @@ MATLAB writes them.
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -52,25 +53,33 @@ class ProposalFile:
     def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
         self.path = path
         self._boxes: dict[str, Any] = {}
+        stems = [item.stem for item in pictures]
+        if double := _double(stems):
+            raise DataError(
+                f"Two pictures have the name {double}, so {path} cannot tell them apart; rename one."
+            )
         if path.is_dir():
             files = {item.stem: item for item in path.iterdir() if item.suffix in _READERS}
             self._files = {item.stem: files[item.stem] for item in pictures if item.stem in files}
             return
         self._files = {}
         found = _read(path)
-        names = [item.stem for item in pictures] if found.names is None else found.names
+        names = stems if found.names is None else found.names
         if len(names) != len(found.boxes):
             raise DataError(
                 f"{path} has boxes of {len(found.boxes)} pictures without names, but "
                 f"{len(names)} pictures are used; give it the same pictures, or a file with names."
             )
+        if double := _double(names):
+            raise DataError(f"{path} has boxes of the picture {double} twice.")
         self._boxes = dict(zip(names, found.boxes, strict=True))
 
     def boxes(self, picture: Path, height: int, width: int) -> np.ndarray:
         """The proposals of a picture of this size, (R, 4) float32, in the file's order."""
         where = f"{self.path}, boxes of {picture.stem}"
         if picture.stem in self._files:
-            (entry,) = _read(self._files[picture.stem]).boxes or [None]
+            entries = _read(self._files[picture.stem]).boxes
+            entry = entries[0] if len(entries) == 1 else entries
         elif picture.stem in self._boxes:
             entry = self._boxes[picture.stem]
         else:
@@ -96,6 +105,12 @@ class ProposalFile:
         for annotation in annotations:
             self.get(annotation)
             yield
+
+
+def _double(names: Sequence[str]) -> str | None:
+    """A name that comes more than once."""
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    return name if count > 1 else None
 
 
 class Contents(NamedTuple):

@@ -111,6 +111,16 @@ def test_a_folder_has_a_file_for_each_picture(form, tmp_path):
         assert np.array_equal(source.boxes(picture, HEIGHT, WIDTH), expected)
 
 
+def test_names_that_come_twice_and_folders_with_files_of_many_pictures_are_told(tmp_path):
+    path = tmp_path / f"{NAMES[0]}.json"
+    path.write_text(json.dumps([{"image": f"{k}/1.jpg", "boxes": []} for k in "ab"]))
+    with pytest.raises(DataError, match="picture 1 twice"):
+        ProposalFile(path, PICTURES)
+    path.write_text(json.dumps({"1": [[0, 0, 9, 9]], "2": [[0, 0, 9, 9]]}))
+    with pytest.raises(DataError, match="four numbers"):
+        ProposalFile(tmp_path, PICTURES).boxes(PICTURES[0], HEIGHT, WIDTH)
+
+
 def test_a_picture_without_a_proposal_has_an_empty_list(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps({NAMES[0]: []}))
@@ -148,6 +158,8 @@ def test_without_names_there_must_be_as_many_as_pictures(tmp_path):
     with pytest.raises(DataError, match="boxes of 2 pictures without names, but 1 "):
         ProposalFile(write(tmp_path, ".mat"), PICTURES[:1])
     assert ProposalFile(write(tmp_path, ".mat names"), PICTURES[:1])
+    with pytest.raises(DataError, match="Two pictures have the name 000005"):
+        ProposalFile(write(tmp_path, ".npz"), [*PICTURES, Path("other/000005.png")])
     with pytest.raises(DataError, match="no boxes of the picture other"):
         ProposalFile(write(tmp_path, ".npz"), PICTURES).boxes(Path("other.jpg"), HEIGHT, WIDTH)
 
