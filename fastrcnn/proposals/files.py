@@ -56,7 +56,7 @@ class ProposalFile:
         stems = [item.stem for item in pictures]
         if double := _double(stems):
             raise DataError(
-                f"Two pictures have the name {double}, so {path} cannot tell them apart; rename one."
+                f"Two pictures have the name {double}, which {path} cannot tell apart; rename one."
             )
         if path.is_dir():
             files = {item.stem: item for item in path.iterdir() if item.suffix in _READERS}
