@@ -169,6 +169,7 @@ def _figure_2(recipe: Recipe, out: Path, device: torch.device, json_file: str | 
     """Time the recipe's network with random weights, which take as long as any others."""
     from fastrcnn.benchmarks.speed import this_machine
     from fastrcnn.benchmarks.stages import time_stages
+    from fastrcnn.data import VOC_CLASSES
     from fastrcnn.detector import Detector
     from fastrcnn.images import load_image
     from fastrcnn.model import FastRCNN
@@ -179,7 +180,7 @@ def _figure_2(recipe: Recipe, out: Path, device: torch.device, json_file: str | 
 
     image = load_image(_ASSET)
     boxes = selective_search(image).boxes[: recipe.max_proposals]
-    config = recipe.network_config(("object",))
+    config = recipe.network_config(VOC_CLASSES)
     ranks = {f"{name}_rank": getattr(recipe, name) // share for name, share in SVD_SHARES.items()}
     ways = {"whole": config.but(fc6_rank=None), "with SVD": config.but(**ranks)}
     found = {}
@@ -207,7 +208,7 @@ def _ablations(setting: Setting, checkpoint: Path | None, json_file: str | None)
     from fastrcnn.evaluation.variants import ablations, changed_networks
     from fastrcnn.paper.experiments import Experiments, weights_digest
     from fastrcnn.paper.report import compare, to_text
-    from fastrcnn.paper.tables import USUAL
+    from fastrcnn.paper.tables import BASE
 
     detector = Detector.from_checkpoint(checkpoint, device=str(setting.device))
     networks = changed_networks(detector)
@@ -215,7 +216,7 @@ def _ablations(setting: Setting, checkpoint: Path | None, json_file: str | None)
     outcomes = experiments.detect_with(
         networks,
         ablations(networks),
-        experiments.searched(USUAL),
+        experiments.searched(BASE),
         setting.out / f"ablations-{weights_digest(detector.model)}",
         "ablations",
     )

@@ -20,7 +20,7 @@ from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.postprocess import select
 from fastrcnn.proposals.dense import dense_boxes
 
-USUAL = ""  # the name of the unchanged network
+UNCHANGED = ""  # the name of the unchanged network
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Variant:
     boxes are moved by their deltas. score_threshold, vote_threshold: as for `Detector.stages`.
     """
 
-    network: str = USUAL
+    network: str = UNCHANGED
     proposals: int = PROPOSALS
     dense: int = 0
     regress: bool = True
@@ -96,7 +96,7 @@ def detect_variants(
 def changed_networks(detector: Detector) -> dict[str, Detector]:
     """The unchanged network; each other RoI pooling; fc6 and fc7 at 1/2 and 1/4 of their rank."""
     own = detector.model
-    models = {USUAL: own}
+    models = {UNCHANGED: own}
     for pooling in POOLINGS:
         if pooling != own.config.pooling:
             model = FastRCNN(own.config.but(pooling=pooling), own.backbone)
@@ -132,6 +132,6 @@ def ablations(networks: Mapping[str, Detector]) -> dict[str, Variant]:
     for least in (0.001, 0.05, 0.1, 0.5):
         found[f"score threshold: {least:g}"] = replace(usual, score_threshold=least)
     for name in networks:
-        if name != USUAL:
+        if name != UNCHANGED:
             found[name] = replace(usual, network=name)
     return found

@@ -23,7 +23,7 @@ from fastrcnn.data.pictures import load_annotated
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError, reason
-from fastrcnn.evaluation.variants import USUAL, Found, Variant, detect_variants, rank
+from fastrcnn.evaluation.variants import UNCHANGED, Found, Variant, detect_variants, rank
 from fastrcnn.model import FastRCNN, compress, load_checkpoint, save_checkpoint
 from fastrcnn.paper.tables import SVD, SVM, Training
 from fastrcnn.proposals import MODES
@@ -126,7 +126,7 @@ class Experiments:
         """What each variant of the trained detector finds in the test pictures."""
         path = self.train(training)
         model, _ = load_checkpoint(path)
-        networks = {USUAL: model}
+        networks = {UNCHANGED: model}
         needed = {variant.network for variant in variants.values()}
         if SVD in needed:
             networks[SVD] = compress(

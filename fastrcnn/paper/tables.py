@@ -60,7 +60,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-USUAL = Training("paper")
+BASE = Training("recipe")
 CLASSES = Training("classification only", {"bbox_reg": False})
 EASY = Training("07 without difficult", {"use_difficult": False})
 STAGE_WISE = Training("stage-wise", {"first_trainable": "bbox_pred"}, start=CLASSES)
@@ -87,7 +87,7 @@ def table_1(network: Network, recipe: Recipe) -> Table:
         (
             Row("R-CNN", 66.0, None),
             Row("SPPnet", 63.1, None),
-            Row("Fast R-CNN, 07", 66.9, USUAL),
+            Row("Fast R-CNN, 07", 66.9, BASE),
             Row("Fast R-CNN, 07 without difficult", 68.1, EASY),
             Row("Fast R-CNN, 07+12", 70.0, more),
         ),
@@ -105,13 +105,13 @@ def table_4(network: Network, recipe: Recipe) -> Table:
         Row(
             "Fast R-CNN",
             _by_network(network, 57.1, 59.2, 66.9),
-            USUAL,
+            BASE,
             note=f"{hours} h of training, {test} s a picture",
         ),
         Row(
             "with truncated SVD",
             _by_network(network, 56.5, 58.7, 66.6),
-            USUAL,
+            BASE,
             Variant(SVD),
             note=f"{with_svd} s a picture",
         ),
@@ -151,9 +151,9 @@ def table_6(network: Network, recipe: Recipe) -> Table:
     numbers = ((52.2, 54.7, 62.6), (53.3, 55.5, 63.4), (54.6, 56.6, 64.0), (57.1, 59.2, 66.9))
     rows = (
         ("classification only", CLASSES, Variant()),
-        ("multi-task, boxes unused at test", USUAL, Variant(regress=False)),
+        ("multi-task, boxes unused at test", BASE, Variant(regress=False)),
         ("stage-wise", STAGE_WISE, Variant()),
-        ("multi-task", USUAL, Variant()),
+        ("multi-task", BASE, Variant()),
     )
     return Table(
         "Table 6: multi-task training",
@@ -176,7 +176,7 @@ def table_7(network: Network, recipe: Recipe) -> Table:
     )
     published = {"S": (57.1, 58.4), "M": (59.2, 60.7), "L": (66.9, None)}[network]
     seconds = {"S": (0.10, 0.39), "M": (0.15, 0.64), "L": (0.32, None)}[network]
-    rows = (("one scale", USUAL), ("five scales", five))
+    rows = (("one scale", BASE), ("five scales", five))
     return Table(
         "Table 7: one scale and five",
         "Five scales give a point or so and take four times as long, so one scale is the better "
@@ -194,8 +194,8 @@ def table_8(network: Network, recipe: Recipe) -> Table:
         "Table 8: SVMs and softmax",
         "The softmax is as good as SVMs with hard negatives, and slightly better.",
         (
-            Row("SVMs", _by_network(network, 56.3, 58.7, 66.8), USUAL, Variant(SVM)),
-            Row("softmax", _by_network(network, 57.1, 59.2, 66.9), USUAL),
+            Row("SVMs", _by_network(network, 56.3, 58.7, 66.8), BASE, Variant(SVM)),
+            Row("softmax", _by_network(network, 57.1, 59.2, 66.9), BASE),
         ),
     )
 

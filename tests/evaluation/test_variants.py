@@ -11,7 +11,7 @@ from fastrcnn.data import Dataset
 from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.evaluation.variants import (
-    USUAL,
+    UNCHANGED,
     Variant,
     ablations,
     changed_networks,
@@ -105,7 +105,7 @@ def test_variants_look_at_as_many_boxes_as_they_say(dataset, model):
         "dense": Variant(proposals=0, dense=50),
         "both": Variant(proposals=30, dense=40),
     }
-    networks = {USUAL: Detector(model, precision="float32")}
+    networks = {UNCHANGED: Detector(model, precision="float32")}
     found = detect_variants(networks, variants, image, all_boxes)
     dense = dense_boxes(image)
     for name, looked_at in (
@@ -121,7 +121,7 @@ def test_variants_look_at_as_many_boxes_as_they_say(dataset, model):
 def test_a_network_of_another_scale_has_maps_of_its_own(dataset, model):
     image, all_boxes = load_image(dataset[2].path), boxes(50)
     larger = same_weights(model, resize=Resize(shorter=96, longer=160))
-    networks = {USUAL: model, "larger": larger}
+    networks = {UNCHANGED: model, "larger": larger}
     detectors = {name: Detector(one, precision="float32") for name, one in networks.items()}
     variants = {name: replace(Variant(), network=name) for name in networks}
     found = detect_variants(detectors, variants, image, all_boxes)

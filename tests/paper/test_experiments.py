@@ -18,7 +18,7 @@ from fastrcnn.model import load_checkpoint
 from fastrcnn.paper import report
 from fastrcnn.paper.estimate import seconds_left
 from fastrcnn.paper.experiments import Experiments, Setting
-from fastrcnn.paper.tables import CLASSES, DENSE, EASY, STAGE_WISE, SVD, SVM, TABLES, USUAL
+from fastrcnn.paper.tables import BASE, CLASSES, DENSE, EASY, STAGE_WISE, SVD, SVM, TABLES
 from fastrcnn.training import RECIPES
 
 # Learns nothing, in no time.
@@ -56,10 +56,10 @@ def experiments(data, shared) -> Experiments:
 
 
 def test_a_trained_detector_is_not_trained_again(experiments):
-    path = experiments.train(USUAL)
+    path = experiments.train(BASE)
     written = path.stat().st_mtime_ns
-    assert experiments.train(USUAL) == path and path.stat().st_mtime_ns == written
-    assert experiments.seconds(USUAL) > 0
+    assert experiments.train(BASE) == path and path.stat().st_mtime_ns == written
+    assert experiments.seconds(BASE) > 0
     _, metadata = load_checkpoint(path)
     assert metadata["recipe"]["iterations"] == 2 and metadata["data"]["train_pictures"] == 2
 
@@ -75,17 +75,17 @@ def test_stage_wise_changes_only_the_boxes_of_the_first_stage(experiments):
 def test_other_data_and_other_settings_have_folders_of_their_own(experiments, data, shared):
     other = Setting(RECIPE.but(seed=1), *data, shared, torch.device("cpu"))
     fewer = Setting(RECIPE, data[0][:1], *data[1:], shared, torch.device("cpu"))
-    folders = {experiments.folder(one) for one in (USUAL, CLASSES, STAGE_WISE, EASY, DENSE)}
-    folders |= {Experiments(setting, without_bars).folder(USUAL) for setting in (other, fewer)}
+    folders = {experiments.folder(one) for one in (BASE, CLASSES, STAGE_WISE, EASY, DENSE)}
+    folders |= {Experiments(setting, without_bars).folder(BASE) for setting in (other, fewer)}
     assert len(folders) == 7
 
 
 def test_what_was_found_is_what_the_detector_finds_also_after_a_stop(experiments, data):
     variants = {"usual": Variant(), "still": Variant(regress=False), "svd": Variant(SVD)}
-    found = experiments.detect(USUAL, variants)
-    model, _ = load_checkpoint(experiments.train(USUAL))
+    found = experiments.detect(BASE, variants)
+    model, _ = load_checkpoint(experiments.train(BASE))
     detector = Detector(model, precision="float32")
-    searched = experiments.searched(USUAL)
+    searched = experiments.searched(BASE)
     for item in data[2]:
         expected = detector.trace(
             load_image(item.path),
@@ -95,10 +95,10 @@ def test_what_was_found_is_what_the_detector_finds_also_after_a_stop(experiments
         ).detections
         assert found["usual"].detections[item.image_id] == expected
     # A line cut short by a kill is found again, and the whole ones are not.
-    (path,) = (path for path in experiments.folder(USUAL).glob("found-*.jsonl"))
+    (path,) = (path for path in experiments.folder(BASE).glob("found-*.jsonl"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    again = experiments.detect(USUAL, variants)
+    again = experiments.detect(BASE, variants)
     lines, before = path.read_bytes().splitlines(), whole.splitlines()
     assert lines[0] == before[0] and len(lines) == 2
     for name in variants:
@@ -110,7 +110,7 @@ def test_a_table_is_scored_as_evaluate_would(experiments, data):
     lines = report.run(experiments, table)
     assert [line.name for line in lines] == [row.name for row in table.rows]
     outcome = experiments.detect(
-        USUAL, {row.name: row.variant for row in table.rows if row.training == USUAL}
+        BASE, {row.name: row.variant for row in table.rows if row.training == BASE}
     )["multi-task"]
     scored = score_detections(outcome.detections, data[2])
     last = lines[-1]
@@ -135,15 +135,15 @@ def test_table_1_has_the_papers_own_rows_and_learns_more_data(experiments):
 
 
 def test_svms_are_trained_once(experiments):
-    found = experiments.detect(USUAL, {"svm": Variant(SVM), "usual": Variant()})
-    path = experiments.folder(USUAL) / "svm.safetensors"
+    found = experiments.detect(BASE, {"svm": Variant(SVM), "usual": Variant()})
+    path = experiments.folder(BASE) / "svm.safetensors"
     assert load_checkpoint(path)[0].config.classifier == "svm"
     assert found["svm"].detections != found["usual"].detections
 
 
 def test_average_recall_rises_with_the_boxes(experiments):
     few, many, dense = (
-        report.average_recall(experiments, USUAL, variant)
+        report.average_recall(experiments, BASE, variant)
         for variant in (Variant(proposals=5), Variant(), Variant(proposals=0, dense=45_000))
     )
     assert 0 <= few < many <= 1 and 0 < dense < 1
@@ -167,5 +167,5 @@ def test_a_detector_of_other_classes_is_told(experiments, tiny_checkpoint, tmp_p
     detector = Detector.from_checkpoint(tiny_checkpoint)
     with pytest.raises(DataError, match="classes"):
         experiments.detect_with(
-            {"": detector}, {"usual": Variant()}, experiments.searched(USUAL), tmp_path, "x"
+            {"": detector}, {"usual": Variant()}, experiments.searched(BASE), tmp_path, "x"
         )
