@@ -24,7 +24,7 @@ from fastrcnn.model.backbone import join_maps
 from fastrcnn.model.fast_rcnn import with_image_index
 from fastrcnn.model.pyramid import Scale, nearest_level, put_together, share_out, to_input
 from fastrcnn.model.roi_pool import RoIPool
-from fastrcnn.postprocess import select
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 from fastrcnn.runtime import torchvision_ops
 from fastrcnn.runtime.device import choose
@@ -32,11 +32,6 @@ from fastrcnn.runtime.precision import autocast
 
 Record = TypeVar("Record", "Trace", "Inspection")
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
-
-PROPOSALS = 2000  # the number of best-ranked proposals that are scored per picture
-SCORE_THRESHOLD = 0.5
-NMS_THRESHOLD = 0.3
-VOTE_THRESHOLD = 0.5  # a box votes on a detection's edges if their IoU is at least this
 
 
 @dataclass(frozen=True, repr=False)
@@ -195,26 +190,13 @@ class Detector:
         """The class names, background left out."""
         return self.model.config.classes
 
-    def __call__(
-        self,
-        image: Source,
-        *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
-    ) -> Detections:
-        """The detections in a picture, without the steps that led to them. See `stages`."""
-        *_, last = self.stages(
-            image,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            vote_threshold=vote_threshold,
-            proposals=proposals,
-            retry=retry,
-            keep=False,
-        )
+    def __call__(self, image: Source, **selection: Any) -> Detections:
+        """The detections in a picture, without the steps that led to them.
+
+        image: anything that `load_image` reads. selection: fields of `Selection`, such as
+        ``score_threshold=0.6``. Raises ImageError, and RecipeError for a field that cannot work.
+        """
+        *_, last = self.stages(image, Selection(**selection), keep=False)
         assert last.trace is not None
         return last.trace.detections
 
@@ -222,57 +204,33 @@ class Detector:
         self,
         image: Source,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[Scale, ...]] | None = None,
+        **selection: Any,
     ) -> Trace:
-        """Detect, and keep every step. See `stages`."""
-        *_, last = self.stages(
-            image,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            vote_threshold=vote_threshold,
-            proposals=proposals,
-            retry=retry,
-            boxes=boxes,
-            features=features,
-        )
+        """Detect, and keep every step. boxes, features: see `stages`; the rest: see `__call__`."""
+        *_, last = self.stages(image, Selection(**selection), boxes=boxes, features=features)
         assert last.trace is not None
         return last.trace
 
     def stages(
         self,
         image: Source,
+        selection: Selection | None = None,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
         boxes: np.ndarray | None = None,
         features: tuple[Tensor, tuple[Scale, ...]] | None = None,
         keep: bool = True,
     ) -> Iterator[Stage]:
         """Detect in stages, and yield each stage as soon as it is done.
 
-        image: anything that `load_image` reads.
-        score_threshold: the least probability of a detection.
-        nms_threshold: a box is dropped if its IoU with a better box of its class is above this.
-        vote_threshold: each remaining box moves to the mean, weighted by probability, of all boxes
-        of its class that overlap it by at least this IoU, dropped ones included. None leaves it at
-        its regressed place, as in the paper.
-        proposals: how many of the best-ranked proposals are scored.
-        retry: if no box reaches the score threshold, the single best box with at least this
-        probability is kept, as in the walk-through.
+        image: anything that `load_image` reads. selection: what is scored and what is kept.
         boxes, features: results that are known already. They are used instead of being computed.
         keep: copy each step to the processor. Without it tensors stay on the network's device, and
         only the detections are copied.
         Raises ImageError.
         """
+        selection = selection or Selection()
         torchvision_ops.prepare()
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
@@ -305,20 +263,16 @@ class Detector:
             kept = maps.cpu() if keep else maps
         yield Stage("features", picture, segmentations, found, kept)
 
-        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
+        scored = torch.from_numpy(
+            np.asarray(boxes, np.float32).reshape(-1, 4)[: selection.max_proposals]
+        )
         height, width = picture.shape[:2]
         with torch.inference_mode():
             with _timed(seconds, "head"):
                 scores = self._score(scored, maps, scales, height, width)
             with _timed(seconds, "nms"):
                 probabilities, _, regressed = scores
-                thresholds = nms_threshold, vote_threshold
-                detections = select(
-                    probabilities, regressed, self.classes, score_threshold, *thresholds
-                )
-                if retry is not None and not len(detections):
-                    best = select(probabilities, regressed, self.classes, retry, *thresholds)
-                    detections = best.first(1)
+                detections = selection.select(probabilities, regressed, self.classes)
         detections = replace(detections, origin=Origin.of(image, height, width, seconds))
         trace = Trace(picture, found, scored, kept, scales, *scores, detections, seconds)
         if keep:

@@ -73,10 +73,12 @@ class TorchvisionStyle(nn.Module):
             rois.append(to_input(boxes, scale).to(device))
             labels.append(found.labels)
             deltas.append(found.deltas)
-        scores = self.model(join_maps(maps), rois, start=backbone.layers[-1])
-        normalised = (torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std
-        settings = recipe.loc_weight, recipe.smooth_l1_beta
-        loss = multi_task_loss(*scores, torch.cat(labels).to(device), normalised, *settings)
+        loss = multi_task_loss(
+            *self.model(join_maps(maps), rois, start=backbone.layers[-1]),
+            labels=torch.cat(labels).to(device),
+            targets=(torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std,
+            beta=recipe.smooth_l1_beta,
+        )
         return {"loss_classifier": loss.cls, "loss_box_reg": recipe.loc_weight * loss.loc}
 
     def _sampled(self, picture: np.ndarray, target: dict[str, Tensor]) -> tuple[Tensor, Targets]:

@@ -12,6 +12,7 @@ from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError, RecipeError
 from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
 from fastrcnn.model.resize import Resize
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import selective_search
 from tests.host_reads import HostReads, compute_as_on_a_gpu
 from tests.model.tiny import tiny_model
@@ -107,7 +108,9 @@ def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
-    segments, proposals, features, detections = detector.stages(scene, score_threshold=0.3)
+    segments, proposals, features, detections = detector.stages(
+        scene, Selection(score_threshold=0.3)
+    )
     assert [s.name for s in (segments, proposals, features, detections)] == [
         *("segments", "proposals", "features", "detections")
     ]
@@ -258,7 +261,7 @@ def test_with_flips_the_answer_is_the_mean_of_the_picture_and_its_mirror_image(
 
 
 def test_proposals_limit_takes_the_best_ranked(detector, scene):
-    assert len(detector.trace(scene, proposals=7).boxes) == 7
+    assert len(detector.trace(scene, max_proposals=7).boxes) == 7
 
 
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), []])
@@ -284,10 +287,10 @@ def test_boxes_stay_in_the_picture(detector, scene):
 def test_retry_keeps_the_single_best_when_nothing_passes(detector, scene):
     probabilities = detector.trace(scene).probabilities[:, 1:]
     best = probabilities.max().item()
-    assert len(detector(scene, score_threshold=1.01)) == 0
-    kept = detector(scene, score_threshold=1.01, retry=0.0)
+    assert len(detector(scene, score_threshold=1.0)) == 0
+    kept = detector(scene, score_threshold=1.0, retry=0.0)
     assert len(kept) == 1 and kept.scores[0] == pytest.approx(best)
-    assert len(detector(scene, score_threshold=1.01, retry=1.01)) == 0
+    assert len(detector(scene, score_threshold=1.0, retry=1.0)) == 0
 
 
 def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):

@@ -91,7 +91,7 @@ def _boxes(setup: Setup) -> Mapping[int, Work]:
     height, width = image.shape[:2]
     boxes = random_rois(width, height, max(_BOXES))[:, 1:].numpy()
     return {
-        count: partial(detector.trace, image, boxes=boxes, features=features, proposals=count)
+        count: partial(detector.trace, image, boxes=boxes, features=features, max_proposals=count)
         for count in _BOXES
     }
 

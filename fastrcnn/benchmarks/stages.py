@@ -28,7 +28,7 @@ def time_stages(
     for _ in range(turns + 1):
         with _clock(detector) as seconds:
             start = _now(detector)
-            detector.trace(image, boxes=boxes, proposals=len(boxes))
+            detector.trace(image, boxes=boxes, max_proposals=len(boxes))
             whole = _now(detector) - start
         seconds["other"] += whole - sum(seconds.values())
         taken.append(seconds)

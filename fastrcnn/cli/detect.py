@@ -37,7 +37,7 @@ def detect(
         ),
     ] = None,
     score_threshold: shared.ScoreThreshold = 0.5,
-    nms_threshold: shared.NmsThreshold = 0.3,
+    nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
     max_proposals: shared.MaxProposals = 2000,
     proposals: shared.Proposals = None,
@@ -62,6 +62,7 @@ def detect(
     from fastrcnn.detections import coco_results, picture_record
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.postprocess import Selection
     from fastrcnn.proposals.files import open_proposals
     from fastrcnn.runtime.allocator import release_memory
 
@@ -72,22 +73,19 @@ def detect(
     records, failed = [], False
     results: list[dict] = []
     drawn: set[Path] = set()
+    selection = Selection(
+        max_proposals=max_proposals,
+        score_threshold=score_threshold,
+        nms_threshold=nms_threshold,
+        vote_threshold=vote_threshold,
+        retry=retry,
+    )
     searches = None
     if proposals is not None:
         files = [Path(photo) for photo in photos]
         source = open_proposals(proposals, files)
         searches = [source.search(file) for file in files]
-    detecting = detect_each(
-        detector,
-        photos,
-        searches=searches,
-        score_threshold=score_threshold,
-        nms_threshold=nms_threshold,
-        vote_threshold=vote_threshold,
-        proposals=max_proposals,
-        retry=retry,
-        keep=False,
-    )
+    detecting = detect_each(detector, photos, selection, keep=False, searches=searches)
     numbered = enumerate(shared.progress(photos, "detecting"), start=1)
     for (number, photo), finish in zip(numbered, detecting, strict=True):
         try:

@@ -12,32 +12,36 @@ from torch import Tensor
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections
-from fastrcnn.detector import NMS_THRESHOLD, PROPOSALS, VOTE_THRESHOLD, Detector
+from fastrcnn.detector import Detector
 from fastrcnn.model import FastRCNN, Resize, compress
 from fastrcnn.model.head import Head, LowRankLinear
 from fastrcnn.model.pyramid import Scale
 from fastrcnn.model.roi_pool import POOLINGS
-from fastrcnn.postprocess import select
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals.dense import dense_boxes
 
+_SCORE_THRESHOLD = 0.01
+# The paper has no score threshold. This one leaves out what would come last in any ranking.
+AS_IN_THE_PAPER = Selection(
+    score_threshold=_SCORE_THRESHOLD, nms_threshold=0.3, vote_threshold=None
+)
 UNCHANGED = ""  # the name of the unchanged network
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of detecting; the defaults are the paper's, so without box voting.
+    """One way of detecting.
 
     network: which of several forms of the network. proposals: how many of the picture's proposals
     are scored, the best ones. dense: how many dense boxes are scored besides. regress: whether
-    boxes are moved by their deltas. score_threshold, vote_threshold: as for `Detector.stages`.
+    boxes are moved by their deltas. selection: what is kept; `proposals` stands for its own number.
     """
 
     network: str = UNCHANGED
-    proposals: int = PROPOSALS
+    proposals: int = 2000
     dense: int = 0
     regress: bool = True
-    score_threshold: float = 0.01
-    vote_threshold: float | None = None
+    selection: Selection = AS_IN_THE_PAPER
 
 
 class Found(NamedTuple):
@@ -69,7 +73,7 @@ def detect_variants(
         boxes = np.concatenate([searched, dense])
         resize = detector.model.config.resize
         maps = known[resize][0] if resize in known else None
-        trace = detector.trace(image, boxes=boxes, proposals=len(boxes), features=maps)
+        trace = detector.trace(image, boxes=boxes, max_proposals=len(boxes), features=maps)
         if maps is None:
             known[resize] = (trace.features, trace.scales), trace.seconds["features"]
         still = box_ops.clip(trace.boxes, *image.shape[:2])[:, None].expand_as(trace.regressed)
@@ -80,13 +84,9 @@ def detect_variants(
                     torch.arange(min(variant.dense, len(dense))) + len(searched),
                 ]
             )
-            detections = select(
-                trace.probabilities[rows],
-                (trace.regressed if variant.regress else still)[rows],
-                detector.classes,
-                variant.score_threshold,
-                NMS_THRESHOLD,
-                variant.vote_threshold,
+            places = trace.regressed if variant.regress else still
+            detections = variant.selection.select(
+                trace.probabilities[rows], places[rows], detector.classes
             )
             taken = known[resize][1] + trace.seconds["head"] + trace.seconds["nms"]
             found[key] = Found(detections, taken)
@@ -122,15 +122,18 @@ def ablations(networks: Mapping[str, Detector]) -> dict[str, Variant]:
 
     networks: from `changed_networks`.
     """
-    usual = Variant(vote_threshold=VOTE_THRESHOLD)
+    selection = Selection(score_threshold=_SCORE_THRESHOLD)
+    usual = Variant(selection=selection)
+    unvoted = selection.but(vote_threshold=None)
     found = {
         "as it is": usual,
         "box regression: off": replace(usual, regress=False),
-        "box voting: off": Variant(),
-        "box regression and voting: off": Variant(regress=False),
+        "box voting: off": Variant(selection=unvoted),
+        "box regression and voting: off": Variant(regress=False, selection=unvoted),
     }
     for least in (0.001, 0.05, 0.1, 0.5):
-        found[f"score threshold: {least:g}"] = replace(usual, score_threshold=least)
+        other = selection.but(score_threshold=least)
+        found[f"score threshold: {least:g}"] = replace(usual, selection=other)
     for name in networks:
         if name != UNCHANGED:
             found[name] = replace(usual, network=name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fastrcnn.errors import RecipeError
-from fastrcnn.model import caffenet as caffe
-from fastrcnn.model import resnet
+from fastrcnn.model.caffenet import (
+    POOL_SIZE,
+    caffenet_layers,
+    paper_pixels,
+    vgg_cnn_m_1024_layers,
+)
+from fastrcnn.model.resnet import resnet_layers
 from fastrcnn.model.vgg import CHANNELS, LAYERS, caffe_pixels, convolutions, torchvision_pixels
 from fastrcnn.model.weights import (
     start_at_random,
@@ -44,6 +50,10 @@ class Backbone(nn.Module):
     the size of its picture (10 MB each after VGG16's conv2_2). Computing such a map again is
     cheaper than storing it.
     pixels: turns (B, 3, H, W) float32 RGB, 0 to 255, into what the first layer expects.
+    pads: whether images of several sizes, padded with zeros to one, give the maps that each gives
+    alone, if the padding is set to 0 again after every layer. So it is with 3 x 3 convolutions that
+    see zeros beyond a border, and with pools that do not overlap. Other backbones compute such
+    images one by one.
     pool_size: how many bins a side RoI pooling gives, unless the network's settings say otherwise.
     start: fills in the weights that training starts with, from a file or from the usual place
     (None). A backbone without it keeps the random weights it was built with.
@@ -57,6 +67,7 @@ class Backbone(nn.Module):
         channels: int,
         first_kept: str,
         pixels: Callable[[Tensor], Tensor],
+        pads: bool = False,
         pool_size: int = 7,
         start: Callable[[nn.Module, str | Path | None], None] | None = None,
     ) -> None:
@@ -65,6 +76,7 @@ class Backbone(nn.Module):
         self.stride = strides[-1]
         self.channels = channels
         self.first_kept = first_kept
+        self.pads = pads
         self.pool_size = pool_size
         self.start = start
         self._pixels = pixels
@@ -85,24 +97,34 @@ class Backbone(nn.Module):
         """Like `preprocess`, for a tensor: (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
         return self._pixels(images.permute(0, 3, 1, 2).float())
 
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        start: str | None = None,
+        stop: str | None = None,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
         """Run the layers after `start` up to and including `stop`; by default all of them.
 
         x: (B, 3, H, W) from `preprocess`; with `start`, the output of an earlier call that stopped
-        at that layer. Returns float32, also if it was computed in another precision.
+        at that layer. sizes: (B, 2), the height and width of each image within `x`, if they are
+        padded with zeros to one size (`pads`). Returns float32, also if it was computed in another
+        precision.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
         layers = self.layers[first:last]
+        before = 1 if start is None else self._strides[start]
         if start is None and torch.is_autocast_enabled(x.device.type):
             # The first layer is a hundredth of the work. Rounding the pixels would change the
             # scores more than all other rounding together, because the rounding error is the same
             # all over an even surface.
             with torch.autocast(x.device.type, enabled=False):
                 x = getattr(self, layers[0])(x.to(memory_format=torch.channels_last))
+            x = _only_inside(x, sizes, self._strides[layers[0]])
             layers = layers[1:]
         for layer in layers:
-            x = getattr(self, layer)(x)
+            x = _only_inside(getattr(self, layer)(x), sizes, self._strides[layer] // before)
         return x.float().contiguous()
 
     def train(self, mode: bool = True) -> Backbone:
@@ -149,10 +171,20 @@ class Backbone(nn.Module):
         return frozen
 
 
+def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
+    """x (B, C, H, W) with zeros outside its images. sizes: (B, 2), each `stride` times as large."""
+    if sizes is None:
+        return x
+    heights, widths = (sizes // stride)[:, :, None].unbind(1)  # (B, 1)
+    rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
+    return x * ((rows < heights)[:, :, None] & (columns < widths)[:, None])[:, None]
+
+
 def join_maps(maps: Sequence[Tensor]) -> Tensor:
     """Maps (b, C, h, w) of several sizes -> one (B, C, H', W'), with zeros at the right and below.
 
-    Max pooling of a RoI ignores these zeros, since all activations are 0 or more.
+    Max pooling of a RoI ignores these zeros, since all activations are 0 or more. The pooling forms
+    walkthrough and align also split or weigh by the number of cells, so they take in one of zeros.
     """
     if len(maps) == 1:
         return maps[0]
@@ -171,6 +203,7 @@ def vgg16() -> Backbone:
         channels=512,
         first_kept="conv3_3",
         pixels=caffe_pixels,
+        pads=True,
         start=start_vgg16,
     )
 
@@ -184,6 +217,7 @@ def vgg16_bn() -> Backbone:
         channels=512,
         first_kept="conv3_3",
         pixels=torchvision_pixels,
+        pads=True,
         start=start_vgg16_bn,
     )
 
@@ -197,7 +231,12 @@ def small() -> Backbone:
     names = ("conv1", "conv2", "conv3", "conv4")
     layers, strides = convolutions(names, (16, "M", 32, "M", 64, "M", 64))
     backbone = Backbone(
-        layers, strides=strides, channels=64, first_kept="conv3", pixels=torchvision_pixels
+        layers,
+        strides=strides,
+        channels=64,
+        first_kept="conv3",
+        pixels=torchvision_pixels,
+        pads=True,
     )
     start_at_random(backbone)
     return backbone
@@ -205,26 +244,28 @@ def small() -> Backbone:
 
 def caffenet() -> Backbone:
     """CaffeNet, the paper's S. Its weights come from a file that the user has."""
+    layers, strides = caffenet_layers()
     return Backbone(
-        caffe.caffenet(),
-        strides=caffe.STRIDES["caffenet"],
+        layers,
+        strides=strides,
         channels=256,
         first_kept="conv2",
-        pixels=caffe.pixels,
-        pool_size=caffe.POOL_SIZE,
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
         start=start_from_file,
     )
 
 
 def vgg_cnn_m_1024() -> Backbone:
     """VGG_CNN_M_1024, the paper's M. Its weights come from a file that the user has."""
+    layers, strides = vgg_cnn_m_1024_layers()
     return Backbone(
-        caffe.vgg_cnn_m_1024(),
-        strides=caffe.STRIDES["vgg_cnn_m_1024"],
+        layers,
+        strides=strides,
         channels=512,
         first_kept="conv2",
-        pixels=caffe.pixels,
-        pool_size=caffe.POOL_SIZE,
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
         start=start_from_file,
     )
 
@@ -240,13 +281,14 @@ def resnet50() -> Backbone:
 
 
 def _resnet(depth: int, channels: int) -> Backbone:
+    layers, strides = resnet_layers(depth)
     return Backbone(
-        resnet.resnet(depth),
-        strides=resnet.STRIDES,
+        layers,
+        strides=strides,
         channels=channels,
         first_kept="conv3",
         pixels=torchvision_pixels,
-        start=start_resnet,
+        start=partial(start_resnet, depth),
     )
 
 

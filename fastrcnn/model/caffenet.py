@@ -6,30 +6,28 @@ left out: RoI pooling replaces it, with 6 x 6 bins (section 2.1).
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from fastrcnn.model.vgg import minus_mean
 
-# The paper's code subtracts this mean for S and M.
-MEAN_BGR = (102.9801, 115.9465, 122.7717)
+PAPER_MEAN_BGR = (102.9801, 115.9465, 122.7717)
 POOL_SIZE = 6
-STRIDES = {
-    "caffenet": (8, 16, 16, 16, 16),
-    "vgg_cnn_m_1024": (4, 16, 16, 16, 16),
-}
 
 
-def pixels(images: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB, 0 to 255 -> BGR minus the mean."""
-    return minus_mean(images.flip(1), MEAN_BGR)
+def paper_pixels(images: Tensor) -> Tensor:
+    """(B, 3, H, W) RGB, 0 to 255 -> BGR minus the mean that the paper's code subtracts."""
+    return minus_mean(images.flip(1), PAPER_MEAN_BGR)
 
 
-def caffenet() -> dict[str, nn.Module]:
+def caffenet_layers() -> tuple[dict[str, nn.Module], tuple[int, ...]]:
     """CaffeNet is AlexNet (Krizhevsky et al. 2012) with each max-pool before its normalisation.
 
-    conv2, conv4 and conv5 have two groups: half of the outputs see half of the inputs.
+    conv2, conv4 and conv5 have two groups: half of the outputs see half of the inputs. Returns the
+    layers by name, and after each the number of input pixels between neighbouring cells.
     """
-    return {
+    layers: dict[str, nn.Module] = {
         "conv1": nn.Sequential(
             *_convolution(3, 96, 11, stride=4, padding=5), _pool(padding=1), _normalise(1e-4, 1.0)
         ),
@@ -40,11 +38,12 @@ def caffenet() -> dict[str, nn.Module]:
         "conv4": nn.Sequential(*_convolution(384, 384, 3, padding=1, groups=2)),
         "conv5": nn.Sequential(*_convolution(384, 256, 3, padding=1, groups=2)),
     }
+    return layers, (8, 16, 16, 16, 16)
 
 
-def vgg_cnn_m_1024() -> dict[str, nn.Module]:
-    """VGG_CNN_M (Chatfield et al. 2014), made for an fc7 of 1,024 units."""
-    return {
+def vgg_cnn_m_1024_layers() -> tuple[dict[str, nn.Module], tuple[int, ...]]:
+    """VGG_CNN_M (Chatfield et al. 2014), made for an fc7 of 1,024 units; see `caffenet_layers`."""
+    layers: dict[str, nn.Module] = {
         "conv1": nn.Sequential(
             *_convolution(3, 96, 7, stride=2), _normalise(5e-4, 2.0), _pool(padding=0)
         ),
@@ -55,9 +54,10 @@ def vgg_cnn_m_1024() -> dict[str, nn.Module]:
         "conv4": nn.Sequential(*_convolution(512, 512, 3, padding=1)),
         "conv5": nn.Sequential(*_convolution(512, 512, 3, padding=1)),
     }
+    return layers, (4, 16, 16, 16, 16)
 
 
-def _convolution(inputs: int, outputs: int, size: int, **options: int) -> tuple[nn.Module, ...]:
+def _convolution(inputs: int, outputs: int, size: int, **options: Any) -> tuple[nn.Module, ...]:
     return nn.Conv2d(inputs, outputs, size, **options), nn.ReLU(inplace=True)
 
 

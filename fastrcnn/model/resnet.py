@@ -15,25 +15,28 @@ _PLACES = {
     "layer2": "conv3",
     "layer3": "conv4",
 }
-STRIDES = (4, 4, 8, 16)
 
 
-def resnet(depth: int) -> dict[str, nn.Module]:
-    """The layers of the ResNet with so many layers, 18 or 50; torchvision's random weights."""
+def resnet_layers(depth: int) -> tuple[dict[str, nn.Module], tuple[int, ...]]:
+    """The layers of the ResNet of this depth, 18 or 50, with torchvision's random weights.
+
+    Returns them by name, and after each the number of input pixels between neighbouring cells.
+    """
     from torchvision.models import resnet18, resnet50  # late, as in torchvision_ops.py
     from torchvision.ops import FrozenBatchNorm2d
 
     net = {18: resnet18, 50: resnet50}[depth](weights=None, norm_layer=FrozenBatchNorm2d)
-    return {
+    layers: dict[str, nn.Module] = {
         "conv1": nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool),
         "conv2": net.layer1,
         "conv3": net.layer2,
         "conv4": net.layer3,
     }
+    return layers, (4, 4, 8, 16)
 
 
 def in_our_layers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's tensors of a ResNet by their names in `resnet`; those above are left out."""
+    """torchvision's tensors of a ResNet, by their names in `resnet_layers`; others are left out."""
     return {
         f"{_PLACES[module]}.{rest}": tensor
         for module, _, rest, tensor in ((*key.partition("."), t) for key, t in tensors.items())

@@ -65,16 +65,16 @@ def start_from_file(backbone: nn.Module, weights: str | Path | None) -> None:
     _fill(backbone, _read_caffe(Path(weights), backbone))
 
 
-def start_resnet(backbone: nn.Module, weights: str | Path | None) -> None:
-    """Fill a ResNet with torchvision's weights: from the internet, or from a safetensors file."""
-    if weights in (None, "torchvision"):
-        from torchvision import models  # late, as in torchvision_ops.py
+def start_resnet(depth: int, backbone: nn.Module, weights: str | Path | None) -> None:
+    """Fill the ResNet of this depth with torchvision's weights: downloaded, or from a safetensors
+    file.
+    """
+    if weights is None or weights == "torchvision":
+        from torchvision.models import get_weight  # late, as in torchvision_ops.py
 
-        is_deep = "conv2.0.conv3.weight" in backbone.state_dict()  # ResNet-50 has bottlenecks
-        found = models.ResNet50_Weights if is_deep else models.ResNet18_Weights
-        tensors = _download(found.IMAGENET1K_V1)
+        tensors = _download(get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1"))
     else:
-        tensors = _read(Path(str(weights)))
+        tensors = _read(Path(weights))
     try:
         backbone.load_state_dict(in_our_layers(tensors))
     except RuntimeError as error:

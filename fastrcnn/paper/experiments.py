@@ -11,7 +11,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ class Experiments:
         for detector in detectors.values():
             if detector.classes != setting.test.classes:
                 raise DataError(f"The classes of {setting.test.name} are not the detector's.")
-        ways = {key: asdict(variant) for key, variant in variants.items()}
+        ways = {key: repr(variant) for key, variant in variants.items()}
         text = json.dumps([ways, setting.test.name, [item.image_id for item in setting.test]])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         kept = _Kept(folder / f"found-{digest}.jsonl", setting.test.classes)

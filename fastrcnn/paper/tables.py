@@ -17,7 +17,6 @@ from fastrcnn.training.recipes import FIVE_SCALES
 
 Network = Literal["S", "M", "L"]
 
-AS_IN_THE_PAPER = Variant()
 # The networks besides the unchanged one, for `Variant.network`.
 SVD, SVM = "svd", "svm"
 
@@ -47,7 +46,7 @@ class Row:
     name: str
     published: float | None
     training: Training | None
-    variant: Variant = AS_IN_THE_PAPER
+    variant: Variant = field(default_factory=Variant)
     note: str = ""
 
 

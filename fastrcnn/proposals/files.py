@@ -53,7 +53,7 @@ class ProposalFile:
     def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
         self.path = path
         self._boxes: dict[str, Any] = {}
-        stems = [item.stem for item in pictures]
+        stems = [item.stem for item in dict.fromkeys(pictures)]
         if double := _double(stems):
             raise DataError(
                 f"Two pictures have the name {double}, which {path} cannot tell apart; rename one."

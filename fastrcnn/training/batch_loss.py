@@ -81,22 +81,25 @@ class BatchLoss(nn.Module):
         return BatchSums(*sums, (labels > 0).sum(), (labels == 0).sum(), chosen, found)
 
     def _maps(self, batch: Batch) -> Tensor:
-        """The backbone's maps (B, C, H', W'). Frozen layers below run without a gradient graph.
-
-        Pictures of several sizes go through one by one. Together they would be padded, and a
-        convolution or a max-pool near a picture's border would see its padding.
-        """
+        """The backbone's maps (B, C, H', W')."""
         images = self._images(batch)
-        pictures = [images]
-        if batch.sizes is not None:
-            sized = zip(images.split(1), batch.sizes, strict=True)
-            pictures = [picture[:, :, :height, :width] for picture, (height, width) in sized]
-        backbone, start = self.model.backbone, self._start
+        if batch.sizes is None:
+            return self._convolve(images)
+        if self.model.backbone.pads:
+            return self._convolve(images, torch.tensor(batch.sizes, device=images.device))
+        sized = zip(images.split(1), batch.sizes, strict=True)
+        return join_maps([self._convolve(one[:, :, :h, :w]) for one, (h, w) in sized])
+
+    def _convolve(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """`x` after all layers. The frozen ones below run without a gradient graph."""
+        backbone = self.model.backbone
         frozen = backbone.last_frozen()
-        if frozen is not None and frozen != start:
+        if frozen is not None and frozen != self._start:
             with torch.no_grad():
-                pictures = [backbone(one, start=start, stop=frozen) for one in pictures]
-        return join_maps([backbone(one, start=frozen) for one in pictures])
+                x = backbone(x, start=self._start, stop=frozen, sizes=sizes)
+            if sizes is not None:
+                sizes = sizes // backbone.stride_after(frozen)
+        return backbone(x, start=frozen, sizes=sizes)
 
     def _images(self, batch: Batch) -> Tensor:
         """The network's input: (B, 3, H, W) or maps, float32, channels last in memory."""

@@ -5,10 +5,8 @@ what was drawn before. So a run can resume at any iteration, several processes c
 pictures, and workers can prepare batches, and every number stays the same.
 
 The pictures of a mini-batch are padded at the right and below to one size, so that they are one
-array. The padding is cut off again before the convolutions, and then the maps are padded. Max
-pooling of a RoI at the border ignores these zeros, since all activations are 0 or more. (The
-pooling forms walkthrough and align also split or weigh by the number of cells, so they take in one
-cell of zeros there.) Pictures of one orientation go together to keep the padding small.
+array. The padding is cut off again before the convolutions, and then the maps are padded (see
+`join_maps`). Pictures of one orientation go together to keep the padding small.
 """
 
 from __future__ import annotations
@@ -143,11 +141,11 @@ class MiniBatches:
         With a pyramid the batch has the picture at each scale, and each RoI where it is detected.
         """
         draw = generator(self._recipe.seed, Stream.VALIDATION, index)
-        sample = self._sample(annotation, draw)
         if self._features is not None:
-            return self._alone(annotation, sample, None)
+            return self._alone(annotation, self._sample(annotation, draw), None)
         levels = self._recipe.resize().levels()
         views = [whole_view(level, annotation.height, annotation.width) for level in levels]
+        sample = self._sample(annotation, draw, view=views[0])
         chosen = nearest_level(torch.from_numpy(sample.boxes), [view.scale for view in views])
         return _together(
             [

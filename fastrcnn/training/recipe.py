@@ -255,8 +255,9 @@ class Recipe(Augmentation):
 
     def resize(self) -> Resize:
         """How pictures are resized."""
-        sides = {name: getattr(self, name) for name in Resize.model_fields}
-        return Resize(**sides)
+        return Resize(
+            shorter=self.shorter, longer=self.longer, square=self.square, pyramid=self.pyramid
+        )
 
     def network_config(self, classes: tuple[str, ...]) -> ModelConfig:
         """The network that training starts with, for these class names (without background)."""

@@ -37,8 +37,9 @@ def model() -> FastRCNN:
 def alone(network: FastRCNN, image: np.ndarray, proposals: np.ndarray, **settings) -> Detections:
     """What a detector finds that knows nothing of variants. Without voting unless told so."""
     detector = Detector(network, precision="float32")
-    settings = {"score_threshold": 0.01, "vote_threshold": None} | settings
-    return detector.trace(image, boxes=proposals, proposals=len(proposals), **settings).detections
+    settings = {"score_threshold": 0.01, "nms_threshold": 0.3, "vote_threshold": None} | settings
+    found = detector.trace(image, boxes=proposals, max_proposals=len(proposals), **settings)
+    return found.detections
 
 
 def same_weights(model: FastRCNN, **settings) -> FastRCNN:
@@ -58,15 +59,15 @@ def test_each_ablation_is_what_that_detector_finds(dataset, model):
     networks = changed_networks(Detector(model, precision="float32"))
     variants = ablations(networks)
     found = detect_variants(networks, variants, image, all_boxes)
-    voting = {"vote_threshold": 0.5}
+    voting = {"nms_threshold": 0.35, "vote_threshold": 0.5}
     expected = {
         "as it is": alone(model, image, all_boxes, **voting),
         "box regression: off": alone(
             same_weights(model, bbox_reg=False), image, all_boxes, **voting
         ),
-        "box voting: off": alone(model, image, all_boxes),
+        "box voting: off": alone(model, image, all_boxes, nms_threshold=0.35),
         "box regression and voting: off": alone(
-            same_weights(model, bbox_reg=False), image, all_boxes
+            same_weights(model, bbox_reg=False), image, all_boxes, nms_threshold=0.35
         ),
         **{
             f"score threshold: {least:g}": alone(

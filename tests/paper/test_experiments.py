@@ -91,6 +91,7 @@ def test_what_was_found_is_what_the_detector_finds_also_after_a_stop(experiments
             load_image(item.path),
             boxes=searched.get(item),
             score_threshold=0.01,
+            nms_threshold=0.3,
             vote_threshold=None,
         ).detections
         assert found["usual"].detections[item.image_id] == expected

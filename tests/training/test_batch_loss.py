@@ -1,15 +1,20 @@
-"""All pictures of a mini-batch together cost what each costs alone."""
+"""All pictures of a mini-batch together give, and cost, what each does alone."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from fastrcnn.images import load_image
+from fastrcnn.model import build_backbone
 from fastrcnn.training import build_model, with_settings
 from fastrcnn.training.batch_loss import BatchLoss
 from fastrcnn.training.batches import MiniBatches
 from tests.training.tiny import CLASSES, PICTURES, Proposals, painted
+
+ROOT = Path(__file__).parents[2]
 
 
 def parts(folder: Path, *settings: str):
@@ -72,6 +77,31 @@ def test_pixels_are_preprocessed_in_their_place_and_nothing_is_around_them(tmp_p
         around = torch.ones(image.shape[1:], dtype=torch.bool)
         around[y1:y2, x1:x2] = False
         assert around.any() and not image[:, around].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pictures_padded_to_one_size_give_the_maps_that_each_gives_alone(dtype):
+    """VGG16 with its ImageNet weights on parts of a photograph, of odd sizes too."""
+    backbone = build_backbone("vgg16").eval()
+    photo = load_image(sorted((ROOT / "assets").glob("*.jpg"))[0])
+    cuts = [(64, 112), (51, 91), (35, 112)]
+    images = torch.zeros(3, 3, 64, 112)
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+        alone = []
+        for image, (height, width) in zip(images, cuts, strict=True):
+            own = backbone.preprocess(np.ascontiguousarray(photo[:height, :width]))
+            image[:, :height, :width] = own[0]
+            alone.append(backbone(own)[0])
+        for sizes, equal in ((torch.tensor(cuts), True), (None, False)):
+            together = backbone(images, sizes=sizes)
+            for number, own in enumerate(alone):
+                height, width = own.shape[1:]
+                found = together[number, :, :height, :width]
+                close = (found - own).abs().max() < 2e-3 * own.max()
+                assert close == (equal or number == 0), number
+                if equal:
+                    assert not together[number, :, height:].any()
+                    assert not together[number, :, :, width:].any()
 
 
 @pytest.mark.parametrize(

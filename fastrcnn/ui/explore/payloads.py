@@ -36,9 +36,10 @@ def model(detector: Detector) -> dict:
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
     """
     network = detector.model
-    sees = jump = 1
+    convolutions, sees, jump = 0, 1, 1
     for module in network.backbone.modules():
         if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            convolutions += isinstance(module, nn.Conv2d)
             size, stride = (
                 side[0] if isinstance(side, tuple) else side
                 for side in (module.kernel_size, module.stride)
@@ -50,7 +51,7 @@ def model(detector: Detector) -> dict:
     return {
         "classes": list(detector.classes),
         "backbone": network.config.backbone,
-        "convolutions": len(network.backbone.layers),
+        "convolutions": convolutions,
         "channels": network.backbone.channels,
         "stride": network.backbone.stride,
         "sees": sees,

@@ -39,12 +39,15 @@ def test_labels_come_back_as_they_were(height, width, bits):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "sees"), [("vgg16", 196), ("caffenet", 163), ("resnet18", 211)]
+    ("backbone", "convolutions", "sees"),
+    # ResNet-18 has three more on the shortcuts of its stages, two of them below the fourth.
+    [("vgg16", 13, 196), ("caffenet", 5, 163), ("resnet18", 13 + 2, 211)],
 )
-def test_a_cell_sees_as_much_as_the_literature_says(backbone, sees):
+def test_a_cell_sees_as_much_as_the_literature_says(backbone, convolutions, sees):
     network = FastRCNN(ModelConfig(classes=("cat",), backbone=backbone, fc6=4, fc7=4))
     told = payloads.model(Detector(network))
     assert told["sees"] == sees and told["stride"] == 16
+    assert told["convolutions"] == convolutions
     assert told["pool_size"] == (6 if backbone == "caffenet" else 7)
 
 
