@@ -25,7 +25,7 @@ import numpy as np
 
 from fastrcnn.data.dataset import Annotation
 from fastrcnn.data.json_fields import read_json
-from fastrcnn.errors import DataError, MissingPackageError, reason, shown
+from fastrcnn.errors import DataError, FastRCNNError, MissingPackageError, reason, shown
 from fastrcnn.proposals.dense import DenseBoxes
 from fastrcnn.proposals.plain_pickle import read_plain
 
@@ -53,6 +53,7 @@ class ProposalFile:
     def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
         self.path = path
         self._boxes: dict[str, Any] = {}
+        self._files: dict[str, Path] = {}
         stems = [item.stem for item in dict.fromkeys(pictures)]
         if double := _double(stems):
             raise DataError(
@@ -62,13 +63,12 @@ class ProposalFile:
             files = {item.stem: item for item in path.iterdir() if item.suffix in _READERS}
             self._files = {item.stem: files[item.stem] for item in pictures if item.stem in files}
             return
-        self._files = {}
         found = _read(path)
         names = stems if found.names is None else found.names
         if len(names) != len(found.boxes):
             raise DataError(
-                f"{path} has boxes of {len(found.boxes)} pictures without names, but "
-                f"{len(names)} pictures are used; give it the same pictures, or a file with names."
+                f"{path} has {len(found.boxes)} sets of boxes for {len(names)} pictures; use the "
+                "pictures that it was made for, or a file with names."
             )
         if double := _double(names):
             raise DataError(f"{path} has boxes of the picture {double} twice.")
@@ -157,12 +157,10 @@ def _read(path: Path) -> Contents:
         return _contents(_READERS[path.suffix](path))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
-    except DataError:
+    except FastRCNNError:
         raise
     # NumPy, SciPy and pickle raise errors of many kinds for a damaged file.
     except Exception as error:
-        if isinstance(error, MissingPackageError):
-            raise
         raise DataError(f"{path} is not a file of proposals: {reason(error)}.") from error
 
 

@@ -69,7 +69,7 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, content = state
-        if kind.name[-1] == "O" or kind.name.endswith("O8"):
+        if "O" in kind.name:
             self.value = list(content)
         else:
             content = content.encode("latin1") if isinstance(content, str) else content

@@ -155,7 +155,7 @@ def test_boxes_that_cannot_be_are_told(boxes, says, tmp_path):
 
 
 def test_without_names_there_must_be_as_many_as_pictures(tmp_path):
-    with pytest.raises(DataError, match="boxes of 2 pictures without names, but 1 "):
+    with pytest.raises(DataError, match="2 sets of boxes for 1 pictures"):
         ProposalFile(write(tmp_path, ".mat"), PICTURES[:1])
     assert ProposalFile(write(tmp_path, ".mat names"), PICTURES[:1])
     with pytest.raises(DataError, match="Two pictures have the name 000005"):
