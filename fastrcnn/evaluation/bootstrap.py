@@ -28,14 +28,16 @@ _IOU = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """The mAP of some detections. IoU 0.5, mean over classes.
+    """The mAP of some detections, the mean over classes.
 
-    mean_ap: the area under the curve. eleven_point: the mean precision at 11 recalls, as VOC2007
-    has it. drawn: (D,) mean_ap on D draws of the pictures. boxes: detections a picture.
+    mean_ap: the area under the curve at IoU 0.5. eleven_point: the mean precision at 11 recalls, as
+    VOC2007 has it. coco: the area, averaged over the IoUs 0.5 to 0.95. drawn: (D,) mean_ap on D
+    draws of the pictures. boxes: detections a picture.
     """
 
     mean_ap: float
     eleven_point: float
+    coco: float
     drawn: np.ndarray
     boxes: float
 
@@ -60,6 +62,7 @@ def bootstrap(detections: Mapping[str, Detections], dataset: Dataset) -> Score:
     return Score(
         mean_ap=scored.map_area,
         eleven_point=scored.map_11point,
+        coco=scored.map_coco,
         drawn=np.array([drawn_mean_ap(matches, dataset, times) for times in draws]),
         boxes=float(np.mean([len(detections[item.image_id]) for item in dataset])),
     )

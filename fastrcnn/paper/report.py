@@ -47,6 +47,7 @@ class Line:
             "mean_ap": self.score.mean_ap,
             "mean_ap_error": self.score.error,
             "map_11point": self.score.eleven_point,
+            "map_coco": self.score.coco,
             "boxes": self.score.boxes,
         }
 
@@ -120,19 +121,23 @@ def average_recall(experiments: Experiments, training: Training, variant: Varian
 
 
 def to_text(lines: Sequence[Line], network: str = "") -> str:
-    """The table for a terminal. Times are ours; the paper's are in the notes."""
+    """The table for a terminal. Times are ours; the paper's are in the notes.
+
+    "strict" is mAP over the IoUs 0.5 to 0.95.
+    """
     with_recall = any(line.average_recall is not None for line in lines)
-    head = f"{'':36}{'mAP':>7}{'+-':>7}{'11-pt':>7}{'diff.':>8}{'+-':>7}"
+    head = f"{'':36}{'mAP':>7}{'+-':>7}{'11-pt':>7}{'strict':>7}{'diff.':>8}{'+-':>7}"
     head += f"{f'paper {network}':>9}{'diff.':>8}{'train s':>9}{'test s':>8}"
     found = [head + (f"{'AR':>7}" if with_recall else "")]
     for line in lines:
         theirs = f"{_number(line.published, '.3f'):>9}"
         theirs += f"{_number(line.published_difference, '+.3f'):>8}"
         if line.score is None:
-            found.append(f"{line.name:36}{'-':>7}{'':29}{theirs}")
+            found.append(f"{line.name:36}{'-':>7}{'':36}{theirs}")
             continue
         cells = f"{line.name:36}{line.score.mean_ap:7.3f}{line.score.error:7.3f}"
-        cells += f"{line.score.eleven_point:7.3f}{line.difference:+8.3f}{line.error:7.3f}{theirs}"
+        cells += f"{line.score.eleven_point:7.3f}{line.score.coco:7.3f}"
+        cells += f"{line.difference:+8.3f}{line.error:7.3f}{theirs}"
         cells += f"{_number(line.training_seconds, '.0f'):>9}{_number(line.seconds, '.3f'):>8}"
         if with_recall:
             cells += f"{_number(line.average_recall, '.3f'):>7}"

@@ -56,7 +56,8 @@ def test_scores_are_those_of_evaluate_and_differences_are_paired(dataset):
     found, other = noisy(dataset, 1), noisy(dataset, 2, spread=14)
     score, worse = bootstrap(found, dataset), bootstrap(other, dataset)
     scored = score_detections(found, dataset)
-    assert (score.mean_ap, score.eleven_point) == (scored.map_area, scored.map_11point)
+    expected = scored.map_area, scored.map_11point, scored.map_coco
+    assert (score.mean_ap, score.eleven_point, score.coco) == expected
     assert score.boxes == 6 and score.error > 0
     assert score.difference(score) == (0, 0)
     difference, error = score.difference(worse)
