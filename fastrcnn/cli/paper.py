@@ -158,7 +158,11 @@ def _table(name: str, setting: Setting, network: Network, yes: bool, json_file: 
         counts = [row.variant.proposals + row.variant.dense for row in table.rows]
         plot_proposals(lines, counts, setting.out / "figure-3.png")
     if json_file != "-":
-        print(f"{table.title}\n{_circumstances(setting)}\n{to_text(lines, network)}")
+        print(
+            f"{table.title}\n{len(setting.test)} pictures of {setting.test.name}, trained on "
+            f"{len(setting.train)}, seed {setting.recipe.seed}; {_machine(setting.device)}\n"
+            f"{to_text(lines, network)}"
+        )
         print(f"The paper: {table.finding}")
     rows = [line.to_json_dict() for line in lines]
     shared.write_json(_record(setting) | {"title": table.title, "rows": rows}, json_file)
@@ -222,7 +226,8 @@ def _ablations(setting: Setting, checkpoint: Path | None, json_file: str | None)
     )
     lines = compare(outcomes, setting.test)
     if json_file != "-":
-        print(f"What each part is worth\n{_circumstances(setting)}\n{to_text(lines)}")
+        where = f"{len(setting.test)} pictures of {setting.test.name}; {_machine(setting.device)}"
+        print(f"What each part is worth\n{where}\n{to_text(lines)}")
     rows = [line.to_json_dict() for line in lines]
     shared.write_json(_record(setting) | {"title": "ablations", "rows": rows}, json_file)
 
@@ -240,15 +245,11 @@ def _record(setting: Setting) -> dict:
     }
 
 
-def _circumstances(setting: Setting) -> str:
+def _machine(device: torch.device) -> str:
     from fastrcnn.benchmarks.speed import this_machine
 
-    machine = this_machine(setting.device)
-    return (
-        f"{len(setting.test)} pictures of {setting.test.name}, trained on {len(setting.train)}, "
-        f"seed {setting.recipe.seed}; {machine.device}, {machine.processor}, "
-        f"{machine.cores} cores, {machine.threads} threads"
-    )
+    own = this_machine(device)
+    return f"{own.device}, {own.processor}, {own.cores} cores, {own.threads} threads"
 
 
 def _duration(seconds: float) -> str:
