@@ -39,7 +39,8 @@ def detect(
     score_threshold: shared.ScoreThreshold = 0.5,
     nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     retry: Annotated[
         float | None,
         typer.Option(
@@ -62,6 +63,7 @@ def detect(
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
     from fastrcnn.postprocess import Selection
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.runtime.allocator import release_memory
 
     quiet = shared.check_targets(json_file, coco_file)
@@ -72,13 +74,18 @@ def detect(
     results: list[dict] = []
     drawn: set[Path] = set()
     selection = Selection(
-        max_proposals=proposals,
+        max_proposals=max_proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
         retry=retry,
     )
-    detecting = detect_each(detector, photos, selection, keep=False)
+    searches = None
+    if proposals is not None:
+        files = [Path(photo) for photo in photos]
+        source = open_proposals(proposals, files)
+        searches = [source.search(file) for file in files]
+    detecting = detect_each(detector, photos, selection, keep=False, searches=searches)
     numbered = enumerate(shared.progress(photos, "detecting"), start=1)
     for (number, photo), finish in zip(numbered, detecting, strict=True):
         try:

@@ -30,7 +30,7 @@ def error_analysis(
     score_threshold: shared.ScoreThreshold = 0.01,
     nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -49,7 +49,7 @@ def error_analysis(
     shared.check_target(json_file)
     dataset = shared.open_data(data, split, limit, skip_bad)
     selection = Selection(
-        max_proposals=proposals,
+        max_proposals=max_proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastrcnn.data import Dataset
     from fastrcnn.detections import Detections
-    from fastrcnn.detector import Detector
+    from fastrcnn.detector import Detector, Search
     from fastrcnn.evaluation.average_precision import Evaluation
     from fastrcnn.postprocess import Selection
 
@@ -43,7 +43,8 @@ def evaluate(
     score_threshold: shared.ScoreThreshold = 0.01,
     nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     flip: shared.Flip = False,
     pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
@@ -61,7 +62,7 @@ def evaluate(
 
     quiet = shared.check_targets(json_file, coco_file)
     selection = Selection(
-        max_proposals=proposals,
+        max_proposals=max_proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
@@ -69,7 +70,7 @@ def evaluate(
     with shared.process_group(device) as own:
         dataset = shared.open_data(data, split, limit, skip_bad)
         opened = partial(shared.open_detector, checkpoint, str(own), flip, pyramid)
-        evaluation, found = detect_or_load(dataset, detections, opened, selection)
+        evaluation, found = detect_or_load(dataset, detections, opened, selection, proposals)
         if not shared.is_first_process():
             return
         if not quiet:
@@ -88,18 +89,29 @@ def detect_or_load(
     saved: Path | None,
     open_detector: Callable[[], Detector],
     selection: Selection,
+    proposals: Path | None = None,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
-    """The scores of saved detections, or of a detector that is run now, and the detections."""
+    """The scores of saved detections, or of a detector that is run now, and the detections.
+
+    proposals: where they come from, as the option says.
+    """
     from fastrcnn.evaluation import average_precision as ap
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.proposals.files import open_proposals
+    from fastrcnn.runtime import distributed
 
     if saved is not None:
         found = ap.load_detections(saved, dataset)
         return ap.score_detections(found, dataset), found
     detector = open_detector()
+    searches: Iterable[Search] | None = None
+    if proposals is not None:
+        source = open_proposals(proposals, [annotation.path for annotation in dataset])
+        mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
+        searches = (source.search(annotation.path) for annotation in mine)
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
-        for finish in detect_each(detector, images, selection, keep=False):
+        for finish in detect_each(detector, images, selection, keep=False, searches=searches):
             yield finish().detections
 
     return ap.evaluate(detect, dataset, shared.progress_of("evaluating"))

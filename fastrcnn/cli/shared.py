@@ -96,6 +96,15 @@ Pyramid = Annotated[
         "the detector's own.",
     ),
 ]
+BackboneWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
+        "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
+        "random takes none. By default VGG16's convolutions that come with the project.",
+    ),
+]
 Data = Annotated[
     list[Path],
     typer.Option(
@@ -155,13 +164,21 @@ VoteThreshold = Annotated[
         "much. none leaves it in its place, as the paper does.",
     ),
 ]
-ProposalCount = Annotated[
+MaxProposals = Annotated[
     int,
     typer.Option(
-        "--proposals",
         min=1,
         metavar="N",
-        help="How many of selective search's boxes are used, the best ones.",
+        help="How many of a picture's proposals are used, the best ones.",
+    ),
+]
+Proposals = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Take the proposals from this file, or from a folder with a file for each picture: "
+        ".mat of selective search, .npz, .npy, .json or .pkl. The word dense takes 45 thousand "
+        "boxes of all places, sizes and shapes. Without it selective search proposes.",
     ),
 ]
 Mode = Annotated[

@@ -58,15 +58,7 @@ def train(
     val_limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Validate on the first N pictures only.")
     ] = None,
-    backbone_weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
-            "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
-            "random takes none. By default VGG16's convolutions that come with the project.",
-        ),
-    ] = None,
+    backbone_weights: shared.BackboneWeights = None,
     init: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +66,7 @@ def train(
             help="Start from a trained model's weights instead, its last layers too.",
         ),
     ] = None,
+    proposals: shared.Proposals = None,
     cache: shared.Cache = None,
     device: shared.Device = "auto",
 ) -> int:
@@ -87,7 +80,8 @@ def train(
         raise MissingPackageError("Training", "matplotlib")
 
     from fastrcnn.proposals import MODES
-    from fastrcnn.proposals.cache import ProposalCache
+    from fastrcnn.proposals.cache import PreparedProposals, ProposalCache
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.training.caches import feature_cache, fill_caches
     from fastrcnn.training.recipe import with_settings
     from fastrcnn.training.recipes import RECIPES
@@ -108,7 +102,10 @@ def train(
             _copy_weights(init, model)
         model.to(own)
         features = feature_cache(settings, model, cache)
-        proposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        source: PreparedProposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        if proposals is not None:
+            used = [annotation.path for annotation in (*pictures, *(val or ()))]
+            source = open_proposals(proposals, used)
         trainer = Trainer(
             settings,
             model,
@@ -116,10 +113,10 @@ def train(
             val,
             out=out,
             features=features,
-            proposals=proposals,
+            proposals=source,
             resume=resume,
         )
-        _show_making(fill_caches(trainer, features, proposals))
+        _show_making(fill_caches(trainer, features, source))
         return _follow(trainer)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastrcnn.model import FastRCNN
-from fastrcnn.proposals.cache import ProposalCache
+from fastrcnn.proposals.cache import PreparedProposals
 from fastrcnn.runtime import distributed
 from fastrcnn.training.feature_cache import FeatureCache, can_keep
 from fastrcnn.training.recipe import Recipe
@@ -29,7 +29,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
 
 
 def fill_caches(
-    trainer: Trainer, features: FeatureCache | None, proposals: ProposalCache
+    trainer: Trainer, features: FeatureCache | None, proposals: PreparedProposals
 ) -> Iterator[Progress]:
     """Make the proposals and frozen features of all pictures that are not on disk yet.
 
