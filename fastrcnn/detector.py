@@ -326,7 +326,8 @@ class Detector:
             with _timed(seconds, "nms"):
                 probabilities, _, regressed = scores
                 detections = selection.select(probabilities, regressed, self.classes)
-        detections = replace(detections, origin=Origin.of(image, *picture.shape[:2], seconds))
+        height, width = picture.shape[:2]
+        detections = replace(detections, origin=Origin.of(image, height, width, seconds))
         trace = Trace(picture, found, scored, kept, scales, *scores, detections, seconds)
         if keep:
             trace = _on_processor(trace)
