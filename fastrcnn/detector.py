@@ -6,10 +6,11 @@ R proposals, K classes with background at 0.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
-from fastrcnn.model import FastRCNN, load_checkpoint
+from fastrcnn.model import FastRCNN, hub, load_checkpoint
 from fastrcnn.model.backbone import join_maps
 from fastrcnn.model.fast_rcnn import with_image_index
 from fastrcnn.model.pyramid import Scale, nearest_level, put_together, share_out, to_input
@@ -172,6 +173,54 @@ class Detector:
         model, metadata = load_checkpoint(path)
         return cls(model.to(place), metadata, search, precision, flip)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        search: Search = "fast",
+        precision: str = "auto",
+        device: str = "auto",
+        **download: Any,
+    ) -> Detector:
+        """The detector in a folder that `save_pretrained` wrote, or of a repository on the Hub.
+
+        name: a folder, or "user/name" on the Hugging Face Hub. What comes from there is kept on
+        disk, so the network is needed once. download: options of `huggingface_hub.hf_hub_download`,
+        such as revision, token, cache_dir, force_download and local_files_only. Raises
+        CheckpointError and RecipeError as `from_checkpoint` does.
+        """
+        return cls.from_checkpoint(hub.find_checkpoint(name, **download), search, precision, device)
+
+    def save_pretrained(
+        self, folder: str | Path, *, half: bool = False, card: str | Path | None = None
+    ) -> None:
+        """Write a folder that `from_pretrained` reads, in the form of the Hub's repositories.
+
+        It holds model.safetensors, config.json and the model card README.md. half: store 16-bit
+        floats. card: a Markdown file that becomes the card; without it a short card is written,
+        unless the folder has one. Raises CheckpointError if the folder cannot be written.
+        """
+        hub.save_folder(folder, self.model, self.metadata, half, card)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        half: bool = False,
+        card: str | Path | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Push a detector of fastrcnn",
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hub's repository "user/name".
+
+        The repository is made if there is none. Log in with `hf auth login` before, or give a
+        token. Returns the commit's address. Raises CheckpointError if the Hub refuses it.
+        """
+        with TemporaryDirectory() as folder:
+            hub.save_folder(folder, self.model, self.metadata, half, card, name)
+            return hub.push(Path(folder), name, private, token, commit_message)
+
     def to(self, device: str) -> Detector:
         """Move the network to a device, named as for `from_checkpoint`, and return this detector.
 
@@ -254,26 +303,30 @@ class Detector:
             found, boxes = second, second.boxes
         yield Stage("proposals", picture, segmentations, found)
 
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)[: selection.max_proposals]
+        scored = torch.from_numpy(boxes)
+        placed = scored.to(self.device)
         # Inference mode must be off at each yield: the caller's own code runs then.
         with torch.inference_mode(), _timed(seconds, "features"):
             if features is None:
-                maps, scales = self._maps(picture)
+                images, scales = self._images(picture)
+                halves = self.halves(images, self._rois(placed, picture, scales, self.flip)[0])
+                (maps,) = next(halves)
             else:
                 maps, scales = features[0].to(self.device), features[1]
             kept = maps.cpu() if keep else maps
         yield Stage("features", picture, segmentations, found, kept)
 
-        scored = torch.from_numpy(
-            np.asarray(boxes, np.float32).reshape(-1, 4)[: selection.max_proposals]
-        )
-        height, width = picture.shape[:2]
         with torch.inference_mode():
             with _timed(seconds, "head"):
-                scores = self._score(scored, maps, scales, height, width)
+                known = features is not None
+                scores = self._scores(
+                    placed, picture, maps, scales, None if known else next(halves)
+                )
             with _timed(seconds, "nms"):
                 probabilities, _, regressed = scores
                 detections = selection.select(probabilities, regressed, self.classes)
-        detections = replace(detections, origin=Origin.of(image, height, width, seconds))
+        detections = replace(detections, origin=Origin.of(image, *picture.shape[:2], seconds))
         trace = Trace(picture, found, scored, kept, scales, *scores, detections, seconds)
         if keep:
             trace = _on_processor(trace)
@@ -286,35 +339,55 @@ class Detector:
         boxes: (R, 4) in pixels of the trace's picture. The results have the same shapes as in the
         trace.
         """
-        height, width = trace.image.shape[:2]
-        features = trace.features.to(self.device)
-        scores = self._score(boxes.float(), features, trace.scales, height, width)
+        boxes, maps = boxes.float().to(self.device), trace.features.to(self.device)
+        scores = self._scores(boxes, trace.image, maps, trace.scales)
         probabilities, deltas, regressed = (part.cpu() for part in scores)
         return probabilities, deltas, regressed
 
-    def _maps(self, picture: np.ndarray) -> tuple[Tensor, tuple[Scale, ...]]:
-        """The maps of a picture (V, C, h, w), and the scales of `Trace`."""
+    def halves(
+        self, images: Sequence[Tensor], rois: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The network's two halves, one after the other.
+
+        images: V network inputs, each (1, 3, h, w). rois: those of each, (n, 4). Yields the joined
+        maps, ``((V, C, h', w'),)``, then what `predict` gives.
+        """
+        maps = join_maps([self.convolve(image) for image in images])
+        yield (maps,)
+        yield self.predict(maps, *rois)
+
+    def _images(self, picture: np.ndarray) -> tuple[list[Tensor], tuple[Scale, ...]]:
+        """The network's inputs for a picture, one for each of V maps, and the scales of `Trace`."""
         levels = [level.resize(picture) for level in self.model.config.resize.levels()]
         images = [resized for resized, _ in levels]
         if self.flip:
             images += [resized[:, ::-1] for resized in images]
-        maps = [self.convolve(self.model.backbone.preprocess(image)) for image in images]
-        return join_maps(maps), tuple(scale for _, scale in levels)
+        inputs = [self.model.backbone.preprocess(image) for image in images]
+        return inputs, tuple(scale for _, scale in levels)
 
-    def _score(
+    def _rois(
+        self, boxes: Tensor, picture: np.ndarray, scales: tuple[Scale, ...], is_mirrored: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        """The RoIs of each map, and each box's place among them (`share_out`)."""
+        return share_out(boxes, scales, picture.shape[1] if is_mirrored else None)
+
+    def _scores(
         self,
         boxes: Tensor,
-        features: Tensor,
+        picture: np.ndarray,
+        maps: Tensor,
         scales: tuple[Scale, ...],
-        height: int,
-        width: int,
+        outputs: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, deltas and regressed boxes, on the network's device."""
-        boxes = boxes.to(self.device)
-        is_mirrored = len(features) > len(scales)
-        rois, places = share_out(boxes, scales, width if is_mirrored else None)
-        probabilities, deltas = put_together(*self.predict(features, *rois), places)
-        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
+        """Probabilities, deltas and regressed boxes, on the network's device.
+
+        outputs: what `predict` gave for the boxes' RoIs, if it was called already.
+        """
+        rois, places = self._rois(boxes, picture, scales, len(maps) > len(scales))
+        probabilities, deltas = self.predict(maps, *rois) if outputs is None else outputs
+        probabilities, deltas = put_together(probabilities, deltas, places)
+        regressed = box_ops.clip(box_ops.decode(boxes, deltas), *picture.shape[:2])
+        return probabilities, deltas, regressed
 
     def convolve(self, pixels: Tensor) -> Tensor:
         """The network's first half: input (1, 3, h, w) -> last map (1, C, h', w'), float32."""

@@ -41,6 +41,7 @@ from fastrcnn.model.fast_rcnn import MATTERS, with_image_index
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.proposals.cache import ProposalCache
 from fastrcnn.runtime.precision import autocast, has_bfloat16, is_bfloat16
+from fastrcnn.runtime.shipped import shipped
 from fastrcnn.training.batches import MiniBatches
 from fastrcnn.training.caches import feature_cache, fill_caches
 from fastrcnn.training.recipe import Recipe, with_settings
@@ -52,7 +53,7 @@ _STEADY = 0.1  # a row is measured until its medians are known to this relative 
 _MOST_TURNS = 40
 _ROIS = 2000
 _PICTURE = (500, 375)  # width and height of the usual VOC photograph
-_ASSET = Path(__file__).parents[2] / "assets" / "cow.jpg"
+_ASSET = shipped("assets") / "cow.jpg"
 
 Work = Callable[[], object]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from tqdm import tqdm
 
 from fastrcnn.cli import shared
-from fastrcnn.errors import RecipeError
+from fastrcnn.errors import MissingPackageError, RecipeError
 
 if TYPE_CHECKING:
     from fastrcnn.model import FastRCNN
@@ -75,6 +76,9 @@ def train(
     and at the end model.safetensors, which the other commands take as --checkpoint. Under torchrun
     the pictures of each batch are shared out among its processes.
     """
+    if find_spec("matplotlib") is None:  # now, and not when the first curves are drawn
+        raise MissingPackageError("Training", "matplotlib")
+
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import PreparedProposals, ProposalCache
     from fastrcnn.proposals.files import open_proposals

@@ -22,8 +22,9 @@ from fastrcnn.errors import CheckpointError, RecipeError, reason
 from fastrcnn.model.head import Head
 from fastrcnn.model.resnet import in_our_layers
 from fastrcnn.model.vgg import CAFFE_MEAN_BGR, LAYERS, TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB
+from fastrcnn.runtime.shipped import shipped
 
-IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_conv.safetensors"
+IMAGENET_WEIGHTS = shipped("checkpoints") / "vgg16_imagenet_conv.safetensors"
 
 # torchvision's copy of the Caffe weights was made for RGB minus this mean.
 _TORCHVISION_FEATURES_MEAN_RGB = (255 * 0.48235, 255 * 0.45882, 255 * 0.40784)

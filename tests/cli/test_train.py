@@ -54,6 +54,14 @@ def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
     assert "fc6" in capsys.readouterr().err
 
 
+def test_without_matplotlib_nothing_is_trained(voc, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+    assert main(["train", "--recipe", "laptop", "--data", str(voc), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "error: Training needs matplotlib; install it with: pip install matplotlib.\n"
+    )
+
+
 def test_what_ships_is_made_by_one_command_from_two_data_sets(voc, tmp_path):
     """The recipe voc, cut short; the second set has no split for validation."""
     second = tmp_path / "second"
