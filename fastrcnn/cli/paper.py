@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fastrcnn.training.recipe import Recipe
 
 _LONG = 3600.0  # seconds; what takes longer is started only when told to
-_ASSET = Path(__file__).parents[2] / "assets" / "cow.jpg"
 _QUICK_PICTURES = {"train": 400, "val": 1, "test": 200}
 # Dense boxes are twenty times as many as others.
 _QUICK_FIGURE_3 = 50
@@ -181,8 +180,9 @@ def _figure_2(recipe: Recipe, out: Path, device: torch.device, json_file: str | 
     from fastrcnn.paper.plots import plot_stages
     from fastrcnn.paper.tables import FIGURE_2
     from fastrcnn.proposals import selective_search
+    from fastrcnn.runtime.shipped import shipped
 
-    image = load_image(_ASSET)
+    image = load_image(shipped("assets") / "cow.jpg")
     boxes = selective_search(image).boxes[: recipe.max_proposals]
     config = recipe.network_config(VOC_CLASSES)
     ranks = {f"{name}_rank": getattr(recipe, name) // share for name, share in SVD_SHARES.items()}
