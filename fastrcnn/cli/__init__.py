@@ -22,7 +22,6 @@ from typer.core import TyperGroup
 
 from fastrcnn import __version__
 from fastrcnn.cli import (
-    ablate,
     app,
     bench,
     compress,
@@ -31,6 +30,7 @@ from fastrcnn.cli import (
     evaluate,
     export,
     half_precision,
+    paper,
     proposals,
     recall,
     shapes,
@@ -113,7 +113,7 @@ for _command in (
     train.train,
     evaluate.evaluate,
     error_analysis.error_analysis,
-    ablate.ablate,
+    paper.paper,
     half_precision.half_precision,
     recall.recall,
     compress.compress,

@@ -16,8 +16,8 @@ from tests.cli.conftest import one_sentence
 
 COMMANDS = (
     "app",
-    *("detect", "proposals", "train", "evaluate", "error-analysis", "ablate", "half-precision"),
-    *("compress", "recall", "export", "bench", "shapes"),
+    *("detect", "proposals", "train", "evaluate", "error-analysis", "half-precision"),
+    *("compress", "recall", "export", "bench", "shapes", "paper"),
 )
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_one_sentence(command, says, voc, photo, tmp_path
         ["detect", "a.jpg", "--score-threshold", "1.5"],
         ["detect", "a.jpg", "--score-threshold", "nan"],
         ["detect", "a.jpg", "--score-threshold", "half"],
-        ["detect", "a.jpg", "--proposals", "0"],
+        ["detect", "a.jpg", "--max-proposals", "0"],
         ["proposals", "a.jpg", "--mode", "slow"],
         ["proposals", "a.jpg", "--seed", "-1"],
         ["shapes"],
@@ -120,10 +120,7 @@ def test_python_m_fastrcnn_is_the_command_line():
     "command",
     [
         ["detect", "{photo}"],
-        *(
-            [name, "--data", "{voc}"]
-            for name in ("evaluate", "error-analysis", "ablate", "half-precision")
-        ),
+        *([name, "--data", "{voc}"] for name in ("evaluate", "error-analysis", "half-precision")),
         ["train", "--recipe", "laptop", "--data", "{voc}", "--out", "{tmp}"],
     ],
 )

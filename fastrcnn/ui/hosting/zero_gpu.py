@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 
 import numpy as np
@@ -21,7 +21,8 @@ from fastrcnn.detector import Detector
 GPU = torch.device("cuda")
 _SECONDS = 15  # the time for which a GPU is requested; shorter calls get one sooner
 
-_Run = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
+_Arrays = list[np.ndarray]
+_Run = Callable[[_Arrays, _Arrays], _Arrays]
 
 
 def load_detector() -> Detector:
@@ -42,22 +43,25 @@ class _Borrower(Detector):
     """One lent call for each picture, with both halves of the network."""
 
     def __init__(self, detector: Detector, lend: Callable[[_Run], _Run]) -> None:
-        super().__init__(detector.model, detector.metadata, detector.search, detector.precision)
+        own = (detector.metadata, detector.search, detector.precision, detector.flip)
+        super().__init__(detector.model, *own)
         lent = Detector(copy.deepcopy(self.model).to(GPU), precision=self.precision)
 
-        def run(pixels: np.ndarray, rois: np.ndarray) -> tuple[np.ndarray, ...]:
-            inputs = (torch.tensor(array, device=GPU) for array in (pixels, rois))
+        def run(*groups: _Arrays) -> _Arrays:
+            images, rois = ([torch.tensor(a, device=GPU) for a in group] for group in groups)
             with torch.inference_mode():
-                return tuple(t.cpu().numpy() for half in lent.halves(*inputs) for t in half)
+                return [t.cpu().numpy() for half in lent.halves(images, rois) for t in half]
 
         self._run = lend(run)
 
-    def halves(self, pixels: Tensor, rois: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    def halves(
+        self, images: Sequence[Tensor], rois: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor, ...]]:
         try:
-            arrays = self._run(pixels.numpy(), rois.numpy())
+            arrays = self._run(*([tensor.numpy() for tensor in part] for part in (images, rois)))
         except Exception:
             # The visitor's share is used up, or no GPU is free. The processor is slower but works.
-            yield from super().halves(pixels, rois)
+            yield from super().halves(images, rois)
         else:
             maps, *predicted = (torch.from_numpy(array) for array in arrays)
             yield (maps,)

@@ -85,7 +85,7 @@ def test_a_picture_takes_one_lent_call(lent, detector, scene, trace, spaces):
         assert torch.equal(mine, its)
     seen = lent.inspect(trace, own[0])
     assert torch.equal(seen.pooled, detector.inspect(trace, own[0]).pooled)
-    assert_same(lent.trace(scene, features=(trace.features, trace.scale)), trace)
+    assert_same(lent.trace(scene, features=(trace.features, trace.scales)), trace)
     assert spaces.calls == 1
 
 
@@ -93,7 +93,7 @@ def test_the_network_is_copied_to_the_device_before_the_first_call(lent, detecto
     maps = lent.trace(scene).features
     pixels = detector.model.backbone.preprocess(detector.model.config.resize.resize(scene)[0])
     lent.model = None  # a lent call needs none of the processor's weights
-    (again,), _ = lent.halves(pixels, torch.zeros(0, 4))
+    (again,), _ = lent.halves([pixels], [torch.zeros(0, 4)])
     assert torch.equal(again, maps)
 
 
