@@ -167,9 +167,9 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
     """
     channels, height, width = trace.features.shape[1:]
     largest = seen.pooled.flatten(1).amax(dim=1)
-    strongest = torch.argsort(largest, descending=True, stable=True)[:_STRONGEST].tolist()
+    listed = strongest(seen.pooled)
     if channel is None:
-        channel = strongest[0]
+        channel = listed[0]
     # Pixels of the picture per cell of the map.
     cell = [stride / trace.scale[0], stride / trace.scale[1]]
     moved = None
@@ -195,9 +195,15 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
                 "largest": round(largest[k].item(), 2),
                 "pooled": numbers(seen.pooled[k], 2),
             }
-            for k in strongest
+            for k in listed
         ],
     } | scores(seen.probabilities, seen.deltas, seen.regressed)
+
+
+def strongest(pooled: Tensor) -> list[int]:
+    """The channels of (C, S, S) with the largest values, largest first."""
+    largest = pooled.flatten(1).amax(dim=1)
+    return torch.argsort(largest, descending=True, stable=True)[:_STRONGEST].tolist()
 
 
 def mosaic(seen: Inspection) -> dict:
@@ -287,3 +293,9 @@ def sample(part: Sample, mean: Tensor, std: Tensor) -> dict:
 def numbers(values: Tensor, digits: int) -> list:
     """A tensor as rounded plain numbers."""
     return np.round(values.double().numpy(), digits).tolist()
+
+
+def significant(values: Tensor, digits: int = 4) -> Any:
+    """A tensor as plain numbers of so many significant digits, or a scalar as one number."""
+    rounded = [float(f"{value:.{digits}g}") for value in values.flatten().tolist()]
+    return np.reshape(rounded, values.shape).tolist()

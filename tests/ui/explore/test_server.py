@@ -12,7 +12,8 @@ from PIL import Image
 from fastrcnn.detections import picture_record
 from fastrcnn.postprocess import decide, select
 from fastrcnn.ui.explore import payloads
-from fastrcnn.ui.explore.server import _Server
+from fastrcnn.ui.explore.server import server_functions
+from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
@@ -28,7 +29,17 @@ RIGHT = {
     "decisions": {"score_threshold": 0.5, "nms_threshold": 0.3},
     "truth": {"boxes": [[20, 20, 70, 80]]},
     "takeaway": {"score_threshold": 0.5, "nms_threshold": 0.3, "kind": "json"},
+    "occlusion": {"box": 0},
+    "gradient": {"box": 0, "label": 8, "truth": [20, 20, 70, 80]},
+    "rcnn": {"first": 0},
+    "forms": {"box": 0, "channel": 3},
+    "shifts": {"box": 0, "label": 8, "axis": 0},
+    "ranks": {"box": 0, "fc6": 3, "fc7": 15},
+    "compressed": {"score_threshold": 0.5, "nms_threshold": 0.3, "fc6": 3, "fc7": 15},
 }
+OF_THE_TRACE = [
+    name for name in RIGHT if name not in ("picture", "segments", "proposals", "activity")
+]
 
 
 @pytest.fixture
@@ -39,7 +50,7 @@ def analyses(detector) -> Analyses:
 @pytest.fixture
 def functions(analyses) -> dict[str, Callable]:
     """The functions that the browser may call, by name."""
-    return {function.__name__: function for function in _Server(analyses).functions()}
+    return {function.__name__: function for function in server_functions(analyses, Limits())}
 
 
 @pytest.fixture
@@ -94,9 +105,9 @@ def test_without_a_token_there_is_no_picture(functions, ask, name):
     ("stage", "early"),
     [
         (None, list(RIGHT)),
-        ("segments", ["proposals", "activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
-        ("proposals", ["activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
-        ("features", ["box", "mosaic", "decisions", "truth", "takeaway"]),
+        ("segments", ["proposals", "activity", *OF_THE_TRACE]),
+        ("proposals", ["activity", *OF_THE_TRACE]),
+        ("features", OF_THE_TRACE),
     ],
 )
 def test_a_request_that_comes_too_early_is_told_to_wait(analyses, functions, stages, stage, early):
@@ -111,6 +122,7 @@ def test_a_request_that_comes_too_early_is_told_to_wait(analyses, functions, sta
             assert "error" not in reply, name
 
 
+OF_A_BOX = ("box", "mosaic", "occlusion", "gradient", "forms", "shifts", "ranks")
 NO_INDEX = [None, "0", True, -1, 1.5, math.nan, math.inf, {}, 10**6]
 NO_BOX = [[], [1, 2, 3], ["1", 2, 30, 40], [200, 200, 300, 300], [5, 5, 5, 5], [[1, 2, 30, 40]]]
 NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
@@ -120,16 +132,30 @@ NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
     ("name", "wrong"),
     [
         *(("segments", {"run": run}) for run in (*NO_INDEX, 4)),
-        *((name, {"box": box}) for name in ("box", "mosaic") for box in (*NO_INDEX, *NO_BOX)),
+        *((name, {"box": box}) for name in OF_A_BOX for box in (*NO_INDEX, *NO_BOX)),
         *(
             (name, {"pooling": pooling})
-            for name in ("box", "mosaic")
+            for name in ("box", "mosaic", "occlusion", "gradient")
             for pooling in ("x", 7, ["paper"])
         ),
-        *(("box", {"channel": channel}) for channel in (*NO_INDEX[1:], 512)),
+        *(
+            (name, {"channel": channel})
+            for name in ("box", "gradient", "forms")
+            for channel in (*NO_INDEX[1:], 512)
+        ),
+        *((name, {"label": label}) for name in ("gradient", "shifts") for label in (*NO_INDEX, 21)),
+        *(("shifts", {"axis": axis}) for axis in (*NO_INDEX, 2)),
+        *(("rcnn", {"first": first}) for first in NO_INDEX),
+        *(("gradient", {"truth": box}) for box in (None, 5, *NO_BOX)),
+        *(
+            (name, {layer: rank})
+            for name in ("ranks", "compressed")
+            for layer in ("fc6", "fc7")
+            for rank in (*NO_INDEX, 0, 17)
+        ),
         *(
             (name, {key: share})
-            for name in ("decisions", "takeaway")
+            for name in ("decisions", "takeaway", "compressed")
             for key in ("score_threshold", "nms_threshold")
             for share in NO_SHARE
         ),
@@ -143,7 +169,7 @@ def test_what_is_asked_wrongly_is_answered_in_one_sentence(ask, name, wrong):
     assert_is_an_error(ask(name, **RIGHT[name] | wrong))
 
 
-@pytest.mark.parametrize("name", ["box", "mosaic", "decisions", "truth", "takeaway"])
+@pytest.mark.parametrize("name", OF_THE_TRACE)
 def test_what_is_missing_is_answered_in_one_sentence(ask, name):
     assert_is_an_error(ask(name))
 

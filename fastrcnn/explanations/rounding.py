@@ -1,0 +1,55 @@
+"""How the scores of a box follow when the box moves by single pixels.
+
+K classes with background at 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fastrcnn.detector import Detector, Trace
+from fastrcnn.model.fast_rcnn import with_image_index
+from fastrcnn.model.roi_pool import RoIPool
+
+_CELLS = 1.5  # how far a box is moved each way, in cells of the map
+_MOST = 40  # steps each way
+
+
+def shifts_of(box: Tensor, trace: Trace, axis: int, stride: int) -> Tensor:
+    """The whole pixels by which a box may move and stay inside the picture: (N,) float32.
+
+    box: (4,). axis: 0 to the right, 1 down. A box moves up to one and a half cells of the map each
+    way. In a large picture these are many pixels, so that the steps are larger than one.
+    """
+    reach = math.ceil(_CELLS * stride / trace.scale[axis])
+    step = math.ceil(reach / _MOST)
+    side = trace.image.shape[1 - axis]
+    before = min(reach, int(box[axis])) // step
+    behind = min(reach, int(side - box[axis + 2])) // step
+    return torch.arange(-before, behind + 1, dtype=torch.float32) * step
+
+
+def moved(box: Tensor, shifts: Tensor, axis: int) -> Tensor:
+    """(4,), (N,) -> (N, 4), the box moved along one axis by each of the shifts."""
+    boxes = box.float().repeat(len(shifts), 1)
+    boxes[:, [axis, axis + 2]] += shifts[:, None]
+    return boxes
+
+
+@torch.inference_mode()
+def scores_with(detector: Detector, trace: Trace, boxes: Tensor, pooling: str) -> Tensor:
+    """The probabilities (N, K) of boxes with another kind of RoI pooling, as `inspect` gives them.
+
+    boxes: (N, 4) in pixels of the trace's picture. Raises RecipeError for an unknown pooling.
+    """
+    own = detector.model.roi_pool
+    pool = RoIPool(pooling, own.size, own.stride)
+    features = trace.features.to(detector.device)
+    scaled = boxes.float() * torch.tensor(trace.scale * 2)
+    rois = with_image_index([scaled.to(detector.device)], features)
+    scores = detector.model.head(pool(features, rois))
+    probabilities, _ = detector.model.interpret(*scores)
+    return probabilities.cpu()
