@@ -31,7 +31,7 @@ NAMES = set(
     re.findall(
         r"\S+",
         "RoI RoIAlign IoU mAP PNG JSON NMS HSV Lab VGG16 s_colour s_texture s_size s_fill L_cls "
-        "L_loc nms fc6 fc7 softmax exp x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh",
+        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh",
     )
 )
 # Where Korean needs no word, or fits the one in English.

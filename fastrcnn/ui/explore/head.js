@@ -15,7 +15,7 @@ const MOST_BARS = 5; // of classes, beside the background's
 addStation({ name: "head", draw, summary });
 
 // The class whose deltas are shown: the chosen one, else the likeliest that is not background.
-function shownLabel({ probabilities }) {
+export function shownLabel({ probabilities }) {
   if (state.label !== null) return state.label;
   return probabilities.reduce((best, p, label) => (label > 1 && p > probabilities[best] ? label : best), 1);
 }

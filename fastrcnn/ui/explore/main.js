@@ -10,13 +10,22 @@ import "./pooling.js";
 import "./head.js";
 import "./result.js";
 
+// The views beside them.
+import "./rounding.js";
+import "./gradient.js";
+import "./rcnn.js";
+import "./worth.js";
+import "./ranks.js";
+
 import { openExample, receive } from "./analysis.js";
 import "./life.js";
 import { showLesson } from "./lessons.js";
 import { linkedExample } from "./link.js";
 import { showLegend } from "./photo.js";
+import { showSideViews } from "./side-views.js";
 import { showStrip } from "./stations.js";
 
+showSideViews();
 showStrip();
 showLegend();
 showLesson();

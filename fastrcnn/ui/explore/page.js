@@ -14,7 +14,7 @@ export const state = {
   name: "", // the file's name
   example: null, // the example's name, where it is one
   // The network that looks: {classes, backbone, convolutions, channels, stride, sees, pool_size,
-  // pooling, trained, ships}.
+  // pooling, ranks, trained, ships}.
   model: props.model,
   stage: "none", // the last stage of the analysis that is done: read, segments, proposals, features, detections
   picture: null, // {width, height, image}
@@ -40,6 +40,7 @@ export const state = {
   nms_threshold: 0.3,
   vote: true, // whether boxes vote on the edges of a detection
   decisions: null, // what became of each box that reached the score threshold
+  experiment: null, // what the open view beside a station shows: {view, sent, ...the server's reply}
   activity: null, // the mean of all channels, cell by cell, for the time before boxes are scored
 };
 

@@ -21,6 +21,7 @@ from fastrcnn.data import Annotation
 from fastrcnn.detector import Detector, Inspection, Trace
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
+from fastrcnn.model.svd import full_rank
 from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 from fastrcnn.training.batches import Sample
@@ -34,6 +35,7 @@ def model(detector: Detector) -> dict:
     """The shape of a network, for all texts and views of the page.
 
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
+    ranks: of fc6 and fc7 as they are.
     """
     network = detector.model
     sees = jump = 1
@@ -54,6 +56,7 @@ def model(detector: Detector) -> dict:
         "sees": sees,
         "pooling": network.roi_pool.pooling,
         "pool_size": network.roi_pool.size,
+        "ranks": {name: full_rank(getattr(network.head, name)) for name in ("fc6", "fc7")},
         "trained": detector.metadata.get("iterations"),
     }
 

@@ -37,7 +37,7 @@ const draw = soon(() => {
 
 on(
   ["picture", "station", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
-    "box", "bin", "label", "truth", "decisions", "pooling", "activity"],
+    "box", "bin", "label", "truth", "decisions", "pooling", "activity", "experiment"],
   draw,
 );
 new ResizeObserver(draw).observe($(".photo"));

@@ -12,8 +12,9 @@ export const stations = new Map(); // by name, in the order of the way
 // summary(): what it says of the chosen box, {title, content: [elements]}, or null.
 // boxesAt(point): indices of proposals that a click there chooses first.
 // hovers: whether pointing at the photograph lights up proposals.
-export function addStation({ name, stage, draw, summary, boxesAt = () => [], hovers = true }) {
-  stations.set(name, { stage, draw, summary, boxesAt, hovers });
+// of: for a view that stands beside a station, the station. See side-views.js.
+export function addStation({ name, of = name, stage, draw, summary, boxesAt = () => [], hovers = true }) {
+  stations.set(name, { of, stage, draw, summary, boxesAt, hovers });
 }
 
 export const openStation = (station) => change({ station, follows: false });
@@ -28,13 +29,14 @@ export function showStation(station) {
 
 const buttons = $$(".strip [role=tab]");
 
+const isOpen = (button) => button.dataset.station === stations.get(state.station).of;
+
 export function showStrip() {
   for (const button of buttons) {
-    const open = button.dataset.station === state.station;
-    button.setAttribute("aria-selected", String(open));
-    button.tabIndex = open ? 0 : -1;
-    $(`#explore-${button.dataset.station}`).hidden = !open;
+    button.setAttribute("aria-selected", String(isOpen(button)));
+    button.tabIndex = isOpen(button) ? 0 : -1;
   }
+  for (const name of stations.keys()) $(`#explore-${name}`).hidden = name !== state.station;
 }
 on(["station"], showStrip);
 
@@ -43,7 +45,7 @@ $(".strip").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!step) return;
   event.preventDefault();
-  const at = buttons.findIndex((button) => button.dataset.station === state.station);
+  const at = buttons.findIndex(isOpen);
   const next = buttons[(at + step + buttons.length) % buttons.length];
   openStation(next.dataset.station);
   next.focus();
