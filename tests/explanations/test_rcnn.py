@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastrcnn.explanations.rcnn import crops, warp
+from fastrcnn.explanations.rcnn import crops, one_pass, warp
 from tests.explanations.conftest import BOXES
 
 
@@ -34,6 +34,16 @@ def test_nothing_is_computed_before_it_is_asked_for(detector, trace, monkeypatch
     assert not seen
     next(some)
     assert len(seen) == 1
+
+
+def test_fast_rcnn_runs_the_convolutions_once_on_the_input_of_the_trace(
+    detector, trace, monkeypatch
+):
+    made = []
+    convolve = detector.convolve
+    monkeypatch.setattr(detector, "convolve", lambda pixels: made.append(convolve(pixels)))
+    assert one_pass(detector, trace) > 0
+    torch.testing.assert_close(torch.cat(made), trace.features)
 
 
 @pytest.mark.parametrize("box", [[5.4, 5.4, 5.4, 5.4], [-9, -9, -3, -3], [90, 70, 99, 80]])

@@ -12,7 +12,7 @@ import { shownLabel } from "./head.js";
 import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
 import { insidePhoto } from "./own-boxes.js";
-import { $, $$, on, showStatus, state } from "./page.js";
+import { $, $$, chosenBox, on, showStatus, state } from "./page.js";
 import { experiment, experimentOf } from "./side-views.js";
 import { addStation } from "./stations.js";
 
@@ -71,13 +71,17 @@ on(["model", "station"], () => {
   if (truth) $(".gradient-class").value = truth.label;
 });
 
-on(["truth", "station"], () => {
-  const use = ({ label, box }, i) => {
-    const name = label ?? text("truth.object", { number: i + 1 });
-    const known = label ? state.model.classes.indexOf(label) + 1 : 0;
-    return make("button", { "data-key": `use-${i}`, onclick: () => setTruth(known || truth.label, box) }, text("gradient.use", { object: name }));
+on(["truth", "station", "chosen"], () => {
+  const box = chosenBox();
+  if (state.station !== "gradient" || !box) return;
+  const use = (object, i) => {
+    const name = object.label ?? text("truth.object", { number: i + 1 });
+    const known = object.label ? state.model.classes.indexOf(object.label) + 1 : 0;
+    const words = text("gradient.use", { object: name, iou: fixed(iou(object.box, box), 2) });
+    return make("button", { "data-key": `use-${i}`, onclick: () => setTruth(known || truth.label, object.box) }, words);
   };
-  refill($(".gradient-objects"), ...state.truth.map(use));
+  const near = state.truth.filter((object) => iou(object.box, box) > 0);
+  refill($(".gradient-objects"), near.length ? make("span", {}, text("gradient.near")) : null, ...near.map(use));
 });
 
 $(".gradient-class").addEventListener("change", (event) => setTruth(Number(event.target.value), truth.box));
@@ -179,7 +183,7 @@ function showMaps() {
   const cells = found.own.map.flat().length;
   const names = [text(`pooling.name.${found.pooling}`), text("pooling.name.align")];
   MAPS.forEach((name, i) => {
-    $$(".gradient-reached")[i].textContent = text("gradient.reached", { pooling: names[i], reached: found[name].reached, cells });
+    $$(".gradient-reached")[i].textContent = text("gradient.reached", { pooling: names[i], loss: f(found[name].loss), reached: found[name].reached, cells });
     canvases[i].setAttribute("aria-label", text("gradient.map-label", { pooling: names[i] }));
   });
   $(".gradient-cell").textContent = cellText(found, names);

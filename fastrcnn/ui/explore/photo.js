@@ -3,7 +3,7 @@
 import { canvasContext, drawPicture } from "../shared/canvas.js";
 import { GREEN, ORANGE } from "../shared/colours.js";
 import { soon } from "../shared/dom.js";
-import { cornersOf } from "../shared/numbers.js";
+import { contains, cornersOf } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { useBox } from "./own-boxes.js";
 import { $, change, choose, chosenBox, on, state } from "./page.js";
@@ -11,7 +11,7 @@ import { proposalsAt, shownProposals } from "./shown-proposals.js";
 import { stations } from "./stations.js";
 
 const canvas = $(".scene");
-let drag = null; // {from, to} in pixels of the photograph
+let drag = null; // {from, to, far, move}: in pixels of the photograph; `move` is a station's mover()
 let lastClick = null;
 
 // Screen pixels of a pixel of the photograph.
@@ -29,7 +29,7 @@ const draw = soon(() => {
   }
   const { context, pen } = drawPicture(canvas, state.picture, scale());
   stations.get(state.station).draw(context, pen);
-  if (drag) {
+  if (drag && !drag.move) {
     pen.box(draggedBox(), { colour: "#ffffff", width: 4 });
     pen.box(draggedBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
   }
@@ -64,7 +64,9 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!state.picture || event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
   const point = pointOf(event);
-  drag = { from: point, to: point, far: false };
+  const { mover } = stations.get(state.station);
+  const box = chosenBox();
+  drag = { from: point, to: point, far: false, move: mover && box && contains(box, point) ? mover() : null };
 });
 
 canvas.addEventListener("pointermove", (event) => {
@@ -73,6 +75,7 @@ canvas.addEventListener("pointermove", (event) => {
   if (drag) {
     drag.to = point;
     drag.far ||= apart(drag.from, point, 6);
+    drag.move?.(point.map((at, i) => at - drag.from[i]));
     draw();
   } else if (state.proposals && stations.get(state.station).hovers) {
     change({ hovered: proposalsAt(point)[0] ?? null });
@@ -87,12 +90,12 @@ canvas.addEventListener("pointercancel", () => {
 
 canvas.addEventListener("pointerup", (event) => {
   if (!drag || !state.picture) return;
-  const { far } = drag;
+  const { far, move } = drag;
   const box = draggedBox().map((value) => Math.round(value * 10) / 10);
   drag = null;
   draw();
   if (!far) return click(pointOf(event));
-  useBox(box);
+  if (!move) useBox(box);
 });
 on(["token"], () => {
   drag = null;

@@ -33,6 +33,7 @@ const requestBox = requester("ranks", (reply, sent) => {
 
 function askBox() {
   showRanks();
+  showCompared();
   if (isOpen()) requestBox({ box: boxInputs().box, ...ranks() });
 }
 
@@ -118,8 +119,16 @@ function showBox(reply, sent) {
   });
 }
 
-on(["experiment", "station"], () => {
-  const found = state.experiment?.view === "ranks" ? state.experiment : null;
+// The whole picture with the ranks that the sliders show, or null while it is not there.
+function comparedNow() {
+  const { experiment } = state;
+  if (experiment?.view !== "ranks") return null;
+  return Object.entries(ranks()).every(([name, rank]) => experiment.sent[name] === rank) ? experiment : null;
+}
+
+on(["experiment", "station"], showCompared);
+function showCompared() {
+  const found = comparedNow();
   if (!found) {
     $(".ranks-time").textContent = state.station === "ranks" ? text("ranks.working") : "";
     return refill($(".ranks-found"));
@@ -130,7 +139,7 @@ on(["experiment", "station"], () => {
     count: state.proposals.boxes.length, own: milliseconds(own.seconds), now: milliseconds(now.seconds), times: fixed(own.seconds / now.seconds, 2),
   });
   refill($(".ranks-found"), ...comparison(own, now));
-});
+}
 
 // Each detection as it is beside the nearest one of its class with lower ranks, and those that are new.
 function pairs(own, now) {
@@ -161,7 +170,7 @@ function comparison(own, now) {
 }
 
 function draw(context, pen) {
-  const found = state.experiment?.view === "ranks" ? state.experiment : null;
+  const found = comparedNow();
   if (!found) return drawChosenApart(pen);
   const { own, now } = found;
   now.boxes.forEach((box, i) => pen.outlined(box, classColour(now.labels[i]), 2.5));

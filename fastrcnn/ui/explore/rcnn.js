@@ -29,7 +29,8 @@ const request = requester(
   (reply) => {
     if (!isOpen()) return;
     if (reply.busy) return setTimeout(next, BUSY_WAIT);
-    ({ once, boxes } = reply);
+    boxes = reply.boxes;
+    once ??= reply.once;
     reply.src.forEach((src, i) => done.push({ src, rcnn: reply.rcnn[i], fast: reply.fast[i], seconds: reply.seconds[i] }));
     if (done.length === boxes) runs = false;
     show();
@@ -49,7 +50,7 @@ function stop() {
 
 $(".rcnn-run").addEventListener("click", () => {
   if (runs || state.stage !== "detections") return stop();
-  if (done.length && done.length === boxes) done = [];
+  if (done.length && done.length === boxes) [done, once] = [[], null];
   runs = true;
   show();
   next();

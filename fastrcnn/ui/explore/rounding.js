@@ -15,13 +15,13 @@ import { $, $$, change, chosenBox, on, requester, state } from "./page.js";
 import { experiment, experimentOf } from "./side-views.js";
 import { addStation } from "./stations.js";
 
-addStation({ name: "rounding", of: "pooling", draw, summary: () => null });
+addStation({ name: "rounding", of: "pooling", draw, summary: () => null, mover });
 
 const KINDS = ["paper", "walkthrough", "align"];
 const COLOURS = { paper: VERMILION, walkthrough: ORANGE, align: BLUE };
-const GRID = 84; // screen pixels of a grid of bins
+const GRID = 56; // screen pixels of a grid of bins
 const CURVE = 150; // screen pixels of the curve's height
-const MARGIN = { left: 44, bottom: 20, top: 8, right: 8 };
+const MARGIN = { left: 56, bottom: 20, top: 8, right: 8 };
 
 const askForms = experiment("rounding", "forms", () => ({ box: boxInputs().box, channel: state.box.channel }));
 on(["station", "box"], askForms);
@@ -88,6 +88,12 @@ $(".shift").addEventListener("input", (event) => {
 });
 for (const radio of $$('input[name="explore-axis"]')) radio.addEventListener("change", askCurve);
 
+// The chosen box, dragged on the photograph: from here by so many pixels.
+function mover() {
+  const start = origin.shift;
+  return (by) => move(start.map((at, i) => at + Math.round(by[i])));
+}
+
 // The way from the photograph to cells, and the three grids
 
 on(["experiment", "station"], () => {
@@ -123,6 +129,10 @@ function showForm(found, kind, i) {
   const largest = Math.max(...KINDS.flatMap((other) => found.forms[other].pooled.flat()), 1e-9);
   const [values, differences] = figure.querySelectorAll("canvas");
   drawCells(canvasContext(values, GRID, GRID), pooled, [side, side], largest);
+  const label = shownLabel(state.box);
+  const words = { pooling: text(`pooling.name.${kind}`), label: className(label), probability: percent(probabilities[label]) };
+  const caption = figure.querySelector("figcaption");
+  if (kind === "align") return (caption.textContent = text("rounding.form.align", words));
   const aligned = found.forms.align.pooled;
   const context = canvasContext(differences, GRID, GRID);
   let most = 0;
@@ -134,11 +144,8 @@ function showForm(found, kind, i) {
       context.fillRect(column * side, row * side, side + 0.5, side + 0.5);
     }),
   );
-  differences.setAttribute("aria-label", text("rounding.difference", { pooling: text(`pooling.name.${kind}`) }));
-  const label = shownLabel(state.box);
-  figure.querySelector("figcaption").textContent = text("rounding.form", {
-    pooling: text(`pooling.name.${kind}`), label: className(label), probability: percent(probabilities[label]), most: fixed(most, 2),
-  });
+  differences.setAttribute("aria-label", text("rounding.difference", words));
+  caption.textContent = text("rounding.form", { ...words, most: fixed(most, 2) });
 }
 
 // The curve
@@ -165,13 +172,18 @@ const drawCurve = soon(() => {
   context.textAlign = "center";
   for (const shift of new Set([first, 0, last])) context.fillText(shift, x(shift), CURVE - 4);
   context.globalAlpha = 0.5;
-  context.strokeRect(x(origin.shift[axis()]), MARGIN.top, 0.5, CURVE - MARGIN.bottom - MARGIN.top);
+  const shift = Math.min(Math.max(origin.shift[axis()], first), last);
+  context.strokeRect(x(shift), MARGIN.top, 0.5, CURVE - MARGIN.bottom - MARGIN.top);
   context.globalAlpha = 1;
   context.lineWidth = 2.5;
   for (const kind of KINDS) {
     context.strokeStyle = COLOURS[kind];
     context.beginPath();
-    forms[kind].forEach((p, i) => context.lineTo(x(shifts[i]), y(p)));
+    forms[kind].forEach((p, i) => {
+      // Between two pixels a rounded box does not change, and then all at once.
+      if (i && kind !== "align") context.lineTo(x(shifts[i]), y(forms[kind][i - 1]));
+      context.lineTo(x(shifts[i]), y(p));
+    });
     context.stroke();
   }
 });

@@ -11,10 +11,12 @@ export const stations = new Map(); // by name, in the order of the way
 // draw(context, pen): draws what it shows on the photograph, in pixels of the photograph.
 // summary(): what it says of the chosen box, {title, content: [elements]}, or null.
 // boxesAt(point): indices of proposals that a click there chooses first.
+// mover(): called when a drag begins in the chosen box; gives a function that moves it by [x, y] pixels
+// from there. Without it, dragging draws a new box.
 // hovers: whether pointing at the photograph lights up proposals.
 // of: for a view that stands beside a station, the station. See side-views.js.
-export function addStation({ name, of = name, stage, draw, summary, boxesAt = () => [], hovers = true }) {
-  stations.set(name, { of, stage, draw, summary, boxesAt, hovers });
+export function addStation({ name, of = name, stage, draw, summary, boxesAt = () => [], mover, hovers = true }) {
+  stations.set(name, { of, stage, draw, summary, boxesAt, mover, hovers });
 }
 
 export const openStation = (station) => change({ station, follows: false });

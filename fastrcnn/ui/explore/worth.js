@@ -17,6 +17,8 @@ import { smallMap } from "./pooling.js";
 import { experiment, experimentOf } from "./side-views.js";
 import { addStation } from "./stations.js";
 
+const MOST_LISTED = 6; // channels
+
 addStation({ name: "worth", of: "head", draw, summary: () => null });
 
 const ask = experiment("worth", "occlusion", () => {
@@ -53,7 +55,7 @@ function show() {
   both.forEach((label, i) => {
     grids[i](worths(found, label), {
       colour: (value) => signed(value / largest(found)),
-      words: (value) => fixed(value, 1),
+      words: (value) => fixed(value, largest(found) < 1 ? 2 : 1),
       label: (row, column, value) => text("worth.bin-label", { label: className(label), row: row + 1, column: column + 1, value: plus(value) }),
       bin: state.bin,
     });
@@ -92,7 +94,7 @@ on(["experiment", "label", "channel"], () => {
     $(".worth-channels"),
     make("caption", {}, text("worth.channels")),
     make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
-    make("tbody", {}, ...rows.map(channelRow)),
+    make("tbody", {}, ...rows.slice(0, MOST_LISTED).map(channelRow)),
   );
 });
 
@@ -105,7 +107,7 @@ function channelRow({ channel, both, pooled }) {
   const cell = (value) => make("td", {}, make("span", { class: "swatch", style: `background:${rgb(signed(value / most))}` }), plus(value));
   return make(
     "tr", { class: channel === state.box.channel ? "chosen" : "" },
-    make("td", { class: "with-map" }, pooled ? smallMap(pooled, 28) : null, name), ...both.map(cell),
+    make("td", {}, make("div", { class: "with-map" }, pooled ? smallMap(pooled, 28) : null, name)), ...both.map(cell),
   );
 }
 
@@ -123,7 +125,7 @@ function draw(context, pen) {
     values.forEach((line, row) =>
       line.forEach((value, column) => {
         const share = value / largest(found);
-        context.globalAlpha = 0.75 * Math.min(Math.abs(share), 1);
+        context.globalAlpha = 0.9 * Math.min(Math.abs(share), 1);
         context.fillStyle = rgb(signed(Math.sign(share)));
         const [x1, y1] = partOf(row, column);
         context.fillRect(x1, y1, width, height);
