@@ -34,6 +34,7 @@ def model(detector: Detector) -> dict:
     """The shape of a network, for all texts and views of the page.
 
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
+    fc6, fc7: units of the hidden layers.
     """
     network = detector.model
     sees = jump = 1
@@ -54,6 +55,8 @@ def model(detector: Detector) -> dict:
         "sees": sees,
         "pooling": network.roi_pool.pooling,
         "pool_size": network.roi_pool.size,
+        "fc6": network.config.fc6,
+        "fc7": network.config.fc7,
         "trained": detector.metadata.get("iterations"),
     }
 
@@ -189,6 +192,8 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
         "map": numbers(trace.features[0, channel], 3),
         "pooled": numbers(seen.pooled[channel], 3),
         "winners": None if seen.argmax is None else seen.argmax[channel].tolist(),
+        "fc6": numbers(seen.fc6, 3),
+        "fc7": numbers(seen.fc7, 3),
         "strongest": [
             {
                 "channel": k,

@@ -8,8 +8,9 @@ import { text } from "../shared/texts.js";
 import { useBox } from "./own-boxes.js";
 import { $, change, choose, chosenBox, on, state } from "./page.js";
 import { proposalsAt, shownProposals } from "./shown-proposals.js";
-import { stations } from "./stations.js";
+import { openPart } from "./stations.js";
 
+const AROUND = 350; // screen pixels: what stands above and below the photograph
 const canvas = $(".scene");
 let drag = null; // {from, to} in pixels of the photograph
 let lastClick = null;
@@ -18,7 +19,7 @@ let lastClick = null;
 function scale() {
   const room = $(".photo").clientWidth;
   const { width, height } = state.picture;
-  const tallest = Math.max(240, Math.min(640, window.innerHeight * 0.72));
+  const tallest = Math.max(240, Math.min(640, window.innerHeight - AROUND));
   return Math.min(room / width, tallest / height);
 }
 
@@ -28,7 +29,7 @@ const draw = soon(() => {
     return;
   }
   const { context, pen } = drawPicture(canvas, state.picture, scale());
-  stations.get(state.station).draw(context, pen);
+  openPart().draw(context, pen);
   if (drag) {
     pen.box(draggedBox(), { colour: "#ffffff", width: 4 });
     pen.box(draggedBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
@@ -36,7 +37,7 @@ const draw = soon(() => {
 });
 
 on(
-  ["picture", "station", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
+  ["picture", "station", "view", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
     "box", "bin", "label", "truth", "decisions", "pooling", "activity"],
   draw,
 );
@@ -74,7 +75,7 @@ canvas.addEventListener("pointermove", (event) => {
     drag.to = point;
     drag.far ||= apart(drag.from, point, 6);
     draw();
-  } else if (state.proposals && stations.get(state.station).hovers) {
+  } else if (state.proposals && openPart().hovers) {
     change({ hovered: proposalsAt(point)[0] ?? null });
   }
 });
@@ -103,7 +104,7 @@ on(["token"], () => {
 function click(point) {
   if (!state.proposals) return;
   change({ hovered: null });
-  const here = [...stations.get(state.station).boxesAt(point), ...proposalsAt(point)];
+  const here = [...openPart().boxesAt(point), ...proposalsAt(point)];
   if (!here.length) return;
   const again = lastClick && !apart(point, lastClick, 5);
   lastClick = point;
