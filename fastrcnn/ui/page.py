@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -29,15 +30,18 @@ from fastrcnn.ui.hosting.middleware import PageMiddleware
 from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import modules
 from fastrcnn.ui.shared.inputs import session_of
-from fastrcnn.ui.texts import I18N, gradio_text
+from fastrcnn.ui.shared.view import build_view
+from fastrcnn.ui.texts import I18N, LANGUAGES, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
 
-# Gradio's footer links to Gradio's site, but the page needs no other host. Korean lines break
-# between words, as in the views.
-_CSS = (
-    "footer { display: none !important; } "
-    "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
+_HERE = Path(__file__).parent
+_CSS = (_HERE / "page.css").read_text(encoding="utf-8")
+# Gradio and the page's own texts take the language from the browser. ?lang= changes what it says.
+_HEAD = (
+    "<script>(() => { const asked = new URLSearchParams(location.search).get('lang');"
+    f" if ({json.dumps(LANGUAGES)}.includes(asked))"
+    " Object.defineProperty(navigator, 'language', { value: asked }); })()</script>"
 )
 _SWEEP_SECONDS = 10.0
 
@@ -73,6 +77,7 @@ def build(
     runs = Runs(limits, memory) if runs is None else runs
     with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
         page.limits, page.analyses, page.present = limits, analyses, Counter()
+        build_view(_HERE / "header", (), [], languages=LANGUAGES)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(gradio_text("page.explore"), id="explore"):
                 explore = build_explore(analyses, examples, limits)
@@ -103,9 +108,11 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         mcp_server=mcp or None,  # None: the environment variable GRADIO_MCP_SERVER decides
         theme=gr.themes.Default(),
         css=_CSS,
+        head=_HEAD,
         max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
-        footer_links=[],
+        # Not the one to Gradio's own site.
+        footer_links=["api", "settings"],
         # Nothing that visitors send or receive is kept or passed on.
         run_history=False,
         enable_monitoring=False,

@@ -79,9 +79,9 @@ class Explanations:
         return {
             "pooling": seen.pooling,
             "loss": {
-                name: payloads.significant(part) for name, part in found.loss._asdict().items()
+                name: payloads.significant(part, 6) for name, part in found.loss._asdict().items()
             },
-            "probability": payloads.numbers(seen.probabilities, 5)[label],
+            "probability": payloads.significant(seen.probabilities[label]),
             "predicted": payloads.numbers(found.predicted, 4),
             "target": payloads.numbers(found.target, 4),
             "own": _gradient_map(found, channel),
@@ -242,7 +242,7 @@ def _gradient_map(found: BoxGradient, channel: int | None) -> dict:
     """One channel's gradient cell by cell, or the sum of its sizes in all channels."""
     shown = found.cells.abs().sum(dim=0) if channel is None else found.cells[channel]
     return {
-        "loss": payloads.significant(found.loss.total),
+        "loss": payloads.significant(found.loss.total, 6),
         "map": payloads.significant(shown),
         "reached": int((found.cells != 0).any(dim=0).sum()),
     }

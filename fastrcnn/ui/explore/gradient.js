@@ -3,6 +3,7 @@
 
 import { Pen, canvasContext } from "../shared/canvas.js";
 import { ORANGE, SKY, heat, rgb, signed } from "../shared/colours.js";
+import { classText } from "../shared/class-names.js";
 import { make, refill, soon } from "../shared/dom.js";
 import { fixed, iou } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
@@ -13,10 +14,10 @@ import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
 import { insidePhoto } from "./own-boxes.js";
 import { $, $$, chosenBox, on, showStatus, state } from "./page.js";
-import { experiment, experimentOf } from "./side-views.js";
-import { addStation } from "./stations.js";
+import { experiment, experimentOf } from "./experiment.js";
+import { addView } from "./stations.js";
 
-addStation({ name: "gradient", of: "pooling", draw, summary: () => null });
+addView({ station: "pooling", name: "gradient", draw });
 
 const AROUND = 2; // cells that are shown around the box
 const MAPS = ["own", "align"];
@@ -55,8 +56,8 @@ function guessTruth() {
 }
 
 let guessedFor = null;
-on(["station", "box", "truth"], () => {
-  if (state.station !== "gradient" || !state.box) return;
+on(["view", "box", "truth"], () => {
+  if (state.view !== "gradient" || !state.box) return;
   const now = JSON.stringify([state.token, boxInputs().box]);
   if (guessedFor !== now) {
     guessedFor = now;
@@ -65,17 +66,17 @@ on(["station", "box", "truth"], () => {
   ask();
 });
 
-on(["model", "station"], () => {
+on(["model", "view"], () => {
   const labels = [0, ...state.model.classes.map((_, i) => i + 1)];
   $(".gradient-class").replaceChildren(...labels.map((label) => make("option", { value: label }, className(label))));
   if (truth) $(".gradient-class").value = truth.label;
 });
 
-on(["truth", "station", "chosen"], () => {
+on(["truth", "view", "chosen"], () => {
   const box = chosenBox();
-  if (state.station !== "gradient" || !box) return;
+  if (state.view !== "gradient" || !box) return;
   const use = (object, i) => {
-    const name = object.label ?? text("truth.object", { number: i + 1 });
+    const name = object.label ? classText(object.label) : text("truth.object", { number: i + 1 });
     const known = object.label ? state.model.classes.indexOf(object.label) + 1 : 0;
     const words = text("gradient.use", { object: name, iou: fixed(iou(object.box, box), 2) });
     return make("button", { "data-key": `use-${i}`, onclick: () => setTruth(known || truth.label, object.box) }, words);
@@ -111,12 +112,12 @@ function lossTable({ predicted, target, loss }) {
   );
 }
 
-on(["experiment", "station"], () => {
+on(["experiment", "view"], () => {
   const found = experimentOf("gradient");
-  $("#explore-gradient").classList.toggle("empty", !found);
+  $('[data-view="gradient"]').classList.toggle("empty", !found);
   if (!found) return;
   const { loss, sent, probability } = found;
-  const values = { label: className(sent.label), p: f(probability, 4), cls: f(loss.cls), loc: f(loss.loc), total: f(loss.total) };
+  const values = { label: className(sent.label), p: probability.toPrecision(3), cls: f(loss.cls), loc: f(loss.loc), total: f(loss.total) };
   refill(
     $(".gradient-loss"),
     make("p", { class: "rule" }, text(sent.label ? "gradient.loss" : "gradient.loss.background", values)),
@@ -148,7 +149,7 @@ const colourOf = (found, largest) => (value) => rgb(found.sent.channel === null 
 const drawMaps = soon(() => {
   const { box } = state;
   const found = box && experimentOf("gradient");
-  if (!found || state.station !== "gradient") return;
+  if (!found || state.view !== "gradient") return;
   const around = windowOf(box);
   const [x1, y1, x2, y2] = around;
   const largest = Math.max(...MAPS.flatMap((name) => found[name].map.flat().map(Math.abs)), 1e-12);
@@ -188,7 +189,7 @@ function showMaps() {
   });
   $(".gradient-cell").textContent = cellText(found, names);
 }
-on(["experiment", "box", "station"], showMaps);
+on(["experiment", "box", "view"], showMaps);
 
 // The cell that is pointed at: its two gradients, and the bins whose gradients add up in it.
 function cellText(found, [own, align]) {

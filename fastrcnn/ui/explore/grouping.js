@@ -10,7 +10,7 @@ import { runName } from "./names.js";
 import { $, change, choose, on, requester, state } from "./page.js";
 import { addStation, showStation } from "./stations.js";
 
-addStation({ name: "grouping", stage: "segments", draw, summary, hovers: false });
+addStation({ name: "grouping", stage: "segments", draw, summary, hovers: false, shape });
 
 const requestSegments = requester("segments", async (reply, inputs) => {
   const { token } = state;
@@ -67,10 +67,11 @@ function regionsAfter(grouping, merges) {
 }
 
 const layer = document.createElement("canvas"); // the regions, in pixels of the working size
+let painted = {}; // {grouping, merge} of `layer`
 
-function draw(context, pen) {
-  const { grouping, merge } = state;
-  if (!grouping) return;
+function paint(grouping, merge) {
+  if (painted.grouping === grouping && painted.merge === merge) return;
+  painted = { grouping, merge };
   const { width, height, labels } = grouping;
   // The last merge's two regions are still apart in the picture, so that both can be seen.
   const regions = grouping.merges ? regionsAfter(grouping, Math.max(merge - 1, 0)) : null;
@@ -94,9 +95,20 @@ function draw(context, pen) {
   const words = new Uint32Array(pixels.data.buffer);
   for (let i = 0; i < words.length; i++) words[i] = table[labels[i]];
   layerContext.putImageData(pixels, 0, 0);
+}
+
+function draw(context, pen) {
+  const { grouping, merge } = state;
+  if (!grouping) return;
+  paint(grouping, merge);
   context.imageSmoothingEnabled = false;
   context.drawImage(layer, 0, 0, state.picture.width, state.picture.height);
   if (merge > 0) pen.outlined(grouping.boxes[grouping.count + merge - 1], "#ffffff", 2);
+}
+
+// How many regions there are after the merges so far.
+function shape() {
+  return state.grouping && text("shape.grouping", { count: state.grouping.count - state.merge });
 }
 
 function fillRuns(runs) {

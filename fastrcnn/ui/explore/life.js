@@ -8,7 +8,7 @@ import { showStation, stations } from "./stations.js";
 function part(name, { summary }) {
   const words = summary();
   if (!words) return null;
-  const open = stations.get(state.station).of === name;
+  const open = state.station === name;
   return make(
     "div", { class: `part${open ? " open" : ""}`, "data-part": name },
     make("button", { class: "link", "data-key": name, onclick: () => showStation(name) }, words.title), ...words.content,

@@ -1,18 +1,19 @@
-// The link to what is shown: which example, station, box, channel, pooling and thresholds. An upload
+// The link to what is shown: which example, station, view, box, channel, pooling and thresholds. An upload
 // has none: nobody else has the photograph.
 
 import { text } from "../shared/texts.js";
 import { isExample, openExample } from "./analysis.js";
 import { insidePhoto } from "./own-boxes.js";
 import { $, change, on, state } from "./page.js";
-import { stations } from "./stations.js";
+import { stations, views } from "./stations.js";
 
 const THRESHOLDS = ["score_threshold", "nms_threshold"];
 const POOLINGS = ["paper", "walkthrough", "align"];
 
 function link() {
-  const { example, station, chosen, channel, pooling, model, vote } = state;
+  const { example, station, view, chosen, channel, pooling, model, vote } = state;
   const parts = new URLSearchParams({ example, station });
+  if (view) parts.set("view", view);
   if (chosen?.box) parts.set("box", chosen.box.join(","));
   else if (chosen) parts.set("rank", chosen.index + 1);
   if (channel !== null) parts.set("channel", channel);
@@ -52,7 +53,10 @@ function stateOf(parts) {
   const channel = number(parts.get("channel"), 0, state.model.channels - 1);
   if (Number.isInteger(channel)) changes.channel = channel;
   if (POOLINGS.includes(parts.get("pooling"))) changes.pooling = parts.get("pooling");
-  if (stations.has(parts.get("station"))) Object.assign(changes, { station: parts.get("station"), follows: false });
+  const [station, view] = [parts.get("station"), parts.get("view")];
+  if (stations.has(station)) {
+    Object.assign(changes, { station, view: views.get(view)?.station === station ? view : null, follows: false });
+  }
   for (const name of THRESHOLDS) {
     const value = number(parts.get(name), 0.05, 0.95);
     if (value !== null) changes[name] = value;

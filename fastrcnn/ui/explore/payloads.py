@@ -35,6 +35,7 @@ def model(detector: Detector) -> dict:
     """The shape of a network, for all texts and views of the page.
 
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
+    fc6, fc7: units of the hidden layers.
     ranks: of fc6 and fc7 as they are.
     """
     network = detector.model
@@ -56,6 +57,8 @@ def model(detector: Detector) -> dict:
         "sees": sees,
         "pooling": network.roi_pool.pooling,
         "pool_size": network.roi_pool.size,
+        "fc6": network.config.fc6,
+        "fc7": network.config.fc7,
         "ranks": {name: full_rank(getattr(network.head, name)) for name in ("fc6", "fc7")},
         "trained": detector.metadata.get("iterations"),
     }
@@ -192,6 +195,8 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
         "map": numbers(trace.features[0, channel], 3),
         "pooled": numbers(seen.pooled[channel], 3),
         "winners": None if seen.argmax is None else seen.argmax[channel].tolist(),
+        "fc6": numbers(seen.fc6, 3),
+        "fc7": numbers(seen.fc7, 3),
         "strongest": [
             {
                 "channel": k,

@@ -8,17 +8,18 @@ import { text } from "../shared/texts.js";
 import { useBox } from "./own-boxes.js";
 import { $, change, choose, chosenBox, on, state } from "./page.js";
 import { proposalsAt, shownProposals } from "./shown-proposals.js";
-import { stations } from "./stations.js";
+import { openPart } from "./stations.js";
 
+const AROUND = 350; // screen pixels: what stands above and below the photograph
 const canvas = $(".scene");
-let drag = null; // {from, to, far, move}: in pixels of the photograph; `move` is a station's mover()
+let drag = null; // {from, to, far, move} in pixels of the photograph; `move` is from a view's mover()
 let lastClick = null;
 
 // Screen pixels of a pixel of the photograph.
 function scale() {
   const room = $(".photo").clientWidth;
   const { width, height } = state.picture;
-  const tallest = Math.max(240, Math.min(640, window.innerHeight * 0.72));
+  const tallest = Math.max(240, Math.min(640, window.innerHeight - AROUND));
   return Math.min(room / width, tallest / height);
 }
 
@@ -28,7 +29,7 @@ const draw = soon(() => {
     return;
   }
   const { context, pen } = drawPicture(canvas, state.picture, scale());
-  stations.get(state.station).draw(context, pen);
+  openPart().draw(context, pen);
   if (drag && !drag.move) {
     pen.box(draggedBox(), { colour: "#ffffff", width: 4 });
     pen.box(draggedBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
@@ -36,7 +37,7 @@ const draw = soon(() => {
 });
 
 on(
-  ["picture", "station", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
+  ["picture", "station", "view", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
     "box", "bin", "label", "truth", "decisions", "pooling", "activity", "experiment"],
   draw,
 );
@@ -64,7 +65,7 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!state.picture || event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
   const point = pointOf(event);
-  const { mover } = stations.get(state.station);
+  const { mover } = openPart();
   const box = chosenBox();
   drag = { from: point, to: point, far: false, move: mover && box && contains(box, point) ? mover() : null };
 });
@@ -77,7 +78,7 @@ canvas.addEventListener("pointermove", (event) => {
     drag.far ||= apart(drag.from, point, 6);
     drag.move?.(point.map((at, i) => at - drag.from[i]));
     draw();
-  } else if (state.proposals && stations.get(state.station).hovers) {
+  } else if (state.proposals && openPart().hovers) {
     change({ hovered: proposalsAt(point)[0] ?? null });
   }
 });
@@ -106,7 +107,7 @@ on(["token"], () => {
 function click(point) {
   if (!state.proposals) return;
   change({ hovered: null });
-  const here = [...stations.get(state.station).boxesAt(point), ...proposalsAt(point)];
+  const here = [...openPart().boxesAt(point), ...proposalsAt(point)];
   if (!here.length) return;
   const again = lastClick && !apart(point, lastClick, 5);
   lastClick = point;
@@ -153,5 +154,5 @@ on(["chosen"], () => {
 });
 
 // What the lines on the photograph are.
-export const showLegend = () => ($(".photo .legend").textContent = text(`legend.${state.station}`));
-on(["station"], showLegend);
+export const showLegend = () => ($(".photo .legend").textContent = text(`legend.${state.view ?? state.station}`));
+on(["station", "view"], showLegend);

@@ -10,9 +10,9 @@ import { shownLabel } from "./head.js";
 import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
 import { $, change, on, requester, state } from "./page.js";
-import { addStation } from "./stations.js";
+import { addView } from "./stations.js";
 
-addStation({ name: "ranks", of: "head", draw, summary: () => null });
+addView({ station: "fc", name: "ranks", draw });
 
 const BUSY_WAIT = 400; // milliseconds
 const LAYERS = ["fc6", "fc7"];
@@ -20,7 +20,7 @@ const LAYERS = ["fc6", "fc7"];
 const PRESETS = { whole: [1, 1], paper: [1 / 4, 1 / 16], least: [1 / 64, 1 / 64] };
 
 const sliders = LAYERS.map((name) => $(`.rank-${name}`));
-const isOpen = () => state.station === "ranks" && state.stage === "detections" && state.chosen;
+const isOpen = () => state.view === "ranks" && state.stage === "detections" && state.chosen;
 const ranks = () => Object.fromEntries(LAYERS.map((name, i) => [name, Number(sliders[i].value)]));
 
 // The chosen box, while a slider moves
@@ -77,7 +77,7 @@ function setSliders() {
 }
 setSliders();
 
-on(["station"], ask);
+on(["view"], ask);
 on(["box", "label"], askBox);
 on(["stage", "score_threshold", "nms_threshold", "vote"], askAll);
 
@@ -126,11 +126,11 @@ function comparedNow() {
   return Object.entries(ranks()).every(([name, rank]) => experiment.sent[name] === rank) ? experiment : null;
 }
 
-on(["experiment", "station"], showCompared);
+on(["experiment", "view"], showCompared);
 function showCompared() {
   const found = comparedNow();
   if (!found) {
-    $(".ranks-time").textContent = state.station === "ranks" ? text("ranks.working") : "";
+    $(".ranks-time").textContent = state.view === "ranks" ? text("ranks.working") : "";
     return refill($(".ranks-found"));
   }
   const { own, now } = found;

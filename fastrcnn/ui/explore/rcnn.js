@@ -7,9 +7,9 @@ import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { className } from "./names.js";
 import { $, change, choose, on, requester, state } from "./page.js";
-import { addStation } from "./stations.js";
+import { addView } from "./stations.js";
 
-addStation({ name: "rcnn", of: "pooling", draw, summary: () => null });
+addView({ station: "features", name: "rcnn", draw });
 
 const BUSY_WAIT = 400; // milliseconds
 const LISTED = 6; // crops
@@ -22,7 +22,7 @@ let done = []; // {src, rcnn, fast, seconds}, by rank
 let once = null; // seconds of Fast R-CNN's one pass
 let boxes = 0;
 
-const isOpen = () => runs && state.station === "rcnn" && state.stage === "detections";
+const isOpen = () => runs && state.view === "rcnn" && state.stage === "detections";
 
 const request = requester(
   "rcnn",
@@ -55,7 +55,7 @@ $(".rcnn-run").addEventListener("click", () => {
   show();
   next();
 });
-on(["station"], () => {
+on(["view"], () => {
   if (runs) stop();
   show();
 });
@@ -65,11 +65,11 @@ on(["token"], () => {
 });
 
 // The likeliest class
-const classOf = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
+const likeliest = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 
 function show() {
-  if (state.station !== "rcnn") return;
+  if (state.view !== "rcnn") return;
   $(".rcnn-run").textContent = text(runs ? "rcnn.stop" : done.length ? "rcnn.go-on" : "rcnn.start");
   $(".rcnn-done").textContent = done.length ? text("rcnn.done", { done: done.length, count: boxes }) : text("rcnn.not-yet");
   refill($(".rcnn-times"), ...(done.length ? times() : []));
@@ -96,16 +96,16 @@ function times() {
 }
 
 function gapText() {
-  const gaps = done.map(({ fast, rcnn }) => Math.abs(fast[classOf(fast)] - rcnn[classOf(fast)]));
-  const same = done.filter(({ fast, rcnn }) => classOf(fast) === classOf(rcnn)).length;
-  const objects = gaps.filter((_, i) => classOf(done[i].fast) > 0);
+  const gaps = done.map(({ fast, rcnn }) => Math.abs(fast[likeliest(fast)] - rcnn[likeliest(fast)]));
+  const same = done.filter(({ fast, rcnn }) => likeliest(fast) === likeliest(rcnn)).length;
+  const objects = gaps.filter((_, i) => likeliest(done[i].fast) > 0);
   const words = [text("rcnn.gap", { same, count: done.length, gap: percent(mean(gaps)) })];
   if (objects.length) words.push(text("rcnn.gap.objects", { count: objects.length, gap: percent(mean(objects)) }));
   return words.join(" ");
 }
 
 function cropItem({ src, rcnn, fast }, rank) {
-  const words = (key, p) => text(key, { label: className(classOf(p)), probability: percent(p[classOf(p)]) });
+  const words = (key, p) => text(key, { label: className(likeliest(p)), probability: percent(p[likeliest(p)]) });
   const name = text("result.rank", { rank: rank + 1 });
   return make(
     "li", {},

@@ -12,10 +12,10 @@ import { shownLabel } from "./head.js";
 import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
 import { $, $$, change, chosenBox, on, requester, state } from "./page.js";
-import { experiment, experimentOf } from "./side-views.js";
-import { addStation } from "./stations.js";
+import { experiment, experimentOf } from "./experiment.js";
+import { addView } from "./stations.js";
 
-addStation({ name: "rounding", of: "pooling", draw, summary: () => null, mover });
+addView({ station: "pooling", name: "rounding", draw, mover });
 
 const KINDS = ["paper", "walkthrough", "align"];
 const COLOURS = { paper: VERMILION, walkthrough: ORANGE, align: BLUE };
@@ -24,7 +24,7 @@ const CURVE = 150; // screen pixels of the curve's height
 const MARGIN = { left: 56, bottom: 20, top: 8, right: 8 };
 
 const askForms = experiment("rounding", "forms", () => ({ box: boxInputs().box, channel: state.box.channel }));
-on(["station", "box"], askForms);
+on(["view", "box"], askForms);
 
 // The box that the shifts begin at, and how far it has moved
 
@@ -35,9 +35,9 @@ const axis = () => ($('input[name="explore-axis"]:checked').value === "x" ? 0 : 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const shifted = ({ box, shift }) => box.map((side, i) => Math.round(10 * (side + shift[i % 2])) / 10);
 
-on(["chosen", "station", "picture"], () => {
+on(["chosen", "view", "picture"], () => {
   const box = chosenBox();
-  if (state.station !== "rounding" || !box) return;
+  if (state.view !== "rounding" || !box) return;
   // A box that came by a shift has the same origin; any other begins anew.
   if (origin?.token !== state.token || !same(shifted(origin), box)) origin = { token: state.token, box, shift: [0, 0] };
 });
@@ -58,11 +58,11 @@ function originOnAxis() {
 }
 
 function askCurve() {
-  if (state.station !== "rounding" || !state.box || !origin) return;
+  if (state.view !== "rounding" || !state.box || !origin) return;
   if (same(curve?.sent, curveInputs())) return showCurve();
   requestCurve(curveInputs());
 }
-on(["station", "box", "label"], askCurve);
+on(["view", "box", "label"], askCurve);
 on(["token"], () => ([origin, curve] = [null, null]));
 
 // Moving the box
@@ -96,9 +96,9 @@ function mover() {
 
 // The way from the photograph to cells, and the three grids
 
-on(["experiment", "station"], () => {
+on(["experiment", "view"], () => {
   const found = experimentOf("rounding");
-  $("#explore-rounding").classList.toggle("empty", !found);
+  $('[data-view="rounding"]').classList.toggle("empty", !found);
   if (!found) return;
   refill($(".chain"), ...chain(found));
   KINDS.forEach((kind, i) => showForm(found, kind, i));
@@ -153,7 +153,7 @@ function showForm(found, kind, i) {
 const canvas = $(".curve");
 
 const drawCurve = soon(() => {
-  if (!curve || state.station !== "rounding") return;
+  if (!curve || state.view !== "rounding") return;
   const width = Math.max(canvas.parentElement.clientWidth, 200);
   const context = canvasContext(canvas, width, CURVE);
   const { shifts, forms } = curve;

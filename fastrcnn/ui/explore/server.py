@@ -110,21 +110,17 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         except FastRCNNError as error:
             yield error_note(text_of(error))
 
-    with gr.Row(equal_height=True):
-        with gr.Column():
-            gr.Markdown(gradio_text("page.introduction"))
-        with gr.Column():
-            photo = gr.Image(
-                label=gradio_text("page.photo"),
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "webcam", "clipboard"],
-                buttons=[],
-                height=130,
-                # Gradio shows this text in English only.
-                alt_text=text("page.photo.alt"),
-                elem_id="photo",
-            )
+    photo = gr.Image(
+        label=gradio_text("page.photo"),
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "webcam", "clipboard"],
+        buttons=[],
+        height=220,
+        # Gradio shows this text in English only.
+        alt_text=text("page.photo.alt"),
+        elem_id="photo",
+    )
     view = build_view(
         Path(__file__).parent,
         ("example", "untrain"),
@@ -179,11 +175,16 @@ class _Server:
         ]
 
     def picture(self, inputs: dict) -> dict:
-        """The photograph, and the objects known to be on it."""
+        """The photograph, the objects known to be on it, and the size of the network's input."""
         analysis = self._analyses.get(inputs.get("token"))
         if analysis.stage is None:
             raise FastRCNNError(text("server.reading"))
-        return payloads.picture(analysis.stage.image) | {"objects": list(analysis.objects)}
+        image = analysis.stage.image
+        height, width = analysis.detector.model.config.resize.size(*image.shape[:2])
+        return payloads.picture(image) | {
+            "objects": list(analysis.objects),
+            "input": [width, height],
+        }
 
     def segments(self, inputs: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""

@@ -6,6 +6,7 @@ import { make, refill } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { binGrid } from "./bin-grid.js";
+import { smallMap } from "./channels.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf } from "./feature-map.js";
 import { shownLabel } from "./head.js";
@@ -13,19 +14,18 @@ import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
 import { $, $$, change, on, state } from "./page.js";
 import { pointAtBin } from "./pooled-grid.js";
-import { smallMap } from "./pooling.js";
-import { experiment, experimentOf } from "./side-views.js";
-import { addStation } from "./stations.js";
+import { experiment, experimentOf } from "./experiment.js";
+import { addView } from "./stations.js";
 
 const MOST_LISTED = 6; // channels
 
-addStation({ name: "worth", of: "head", draw, summary: () => null });
+addView({ station: "head", name: "worth", draw });
 
 const ask = experiment("worth", "occlusion", () => {
   const { box, pooling } = boxInputs();
   return { box, pooling };
 });
-on(["station", "box"], ask);
+on(["view", "box"], ask);
 
 // The class in question and the class that comes nearest to it, which may be the background.
 function labels({ scores }) {
@@ -48,8 +48,8 @@ function probability(scores, label) {
 const grids = $$(".worth-grid").map((place) => binGrid(place, pointAtBin));
 
 function show() {
-  const found = state.station === "worth" && state.box ? experimentOf("worth") : null;
-  $("#explore-worth").classList.toggle("empty", !found);
+  const found = state.view === "worth" && state.box ? experimentOf("worth") : null;
+  $('[data-view="worth"]').classList.toggle("empty", !found);
   if (!found) return;
   const both = labels(found);
   both.forEach((label, i) => {
@@ -64,7 +64,7 @@ function show() {
   });
   $(".worth-text").textContent = binText(found, both);
 }
-on(["experiment", "bin", "label", "station"], show);
+on(["experiment", "bin", "label", "view"], show);
 
 function binText(found, both) {
   if (!state.bin) return text("worth.point");
