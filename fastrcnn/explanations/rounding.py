@@ -41,15 +41,15 @@ def moved(box: Tensor, shifts: Tensor, axis: int) -> Tensor:
 
 @torch.inference_mode()
 def scores_with(detector: Detector, trace: Trace, boxes: Tensor, pooling: str) -> Tensor:
-    """The probabilities (N, K) of boxes with another kind of RoI pooling, as `inspect` gives them.
+    """The scores before the softmax, cls_score (N, K), of boxes with any kind of RoI pooling.
 
-    boxes: (N, 4) in pixels of the trace's picture. Raises RecipeError for an unknown pooling.
+    They are those of `detector.inspect`. boxes: (N, 4) in pixels of the trace's picture. Raises
+    RecipeError for an unknown pooling.
     """
     own = detector.model.roi_pool
     pool = RoIPool(pooling, own.size, own.stride)
     features = trace.features.to(detector.device)
     scaled = boxes.float() * torch.tensor(trace.scale * 2)
     rois = with_image_index([scaled.to(detector.device)], features)
-    scores = detector.model.head(pool(features, rois))
-    probabilities, _ = detector.model.interpret(*scores)
-    return probabilities.cpu()
+    scores, _ = detector.model.head(pool(features, rois))
+    return scores.cpu()

@@ -77,7 +77,7 @@ def test_the_gradient_is_that_of_the_loss_for_the_visitors_own_truth(shapes, tra
         shapes.locator(".gradient-corners input").nth(place).fill(str(value))
     shapes.locator(".gradient-corners input").last.press("Tab")
     found = box_gradient(detector, trace, seen, 8, torch.tensor([20.0, 20, 70, 80]))
-    loss = shapes.locator(".gradient-loss .rule")
+    loss = shapes.locator(".gradient-loss")
     expect(loss).to_contain_text("log p(cat)")
     assert numbers(loss.inner_text())[-1] == pytest.approx(found.loss.total.item(), abs=6e-4)
     reached = int((found.cells != 0).any(dim=0).sum())
@@ -119,9 +119,10 @@ def test_a_nudged_box_has_the_scores_of_its_place_with_each_pooling(shapes, trac
     boxes = moved(torch.tensor(BOX), shifts, 0)
     for pooling in ("paper", "align"):
         scores = scores_with(detector, trace, boxes, pooling)[:, label]
+        scores = scores - scores[shifts == 0]
         name = {"paper": "paper (RoI max pooling)", "align": "RoIAlign"}[pooling]
         expect(shapes.locator(".curve-text")).to_contain_text(
-            f"{name}: {len({round(score, 5) for score in scores.tolist()})} different values"
+            f"{name}: {len({round(score, 4) for score in scores.tolist()})} different values"
         )
     chain = shapes.locator(".chain tbody tr")
     exact = box * torch.tensor(trace.scale * 2) / 16

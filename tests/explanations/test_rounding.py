@@ -17,7 +17,7 @@ def test_each_place_has_the_score_of_its_own_inspection(detector, trace, index, 
     boxes = moved(box, shifts, axis)
     assert 0 in shifts and torch.equal(boxes[shifts == 0][0], box)
     for pooling in POOLINGS:
-        found = scores_with(detector, trace, boxes, pooling)
+        found = scores_with(detector, trace, boxes, pooling).softmax(dim=1)
         each = [detector.inspect(trace, place, pooling).probabilities for place in boxes]
         torch.testing.assert_close(found, torch.stack(each), rtol=1e-4, atol=1e-5)
 

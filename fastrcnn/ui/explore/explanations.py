@@ -141,18 +141,19 @@ class Explanations:
         }
 
     def shifts(self, inputs: dict) -> dict:
-        """A class's probability as the box moves along an axis, with each kind of pooling."""
+        """How a class's score changes as the box moves along an axis, with each kind of pooling."""
         detector, trace = traced(self._analyses, inputs)
         label = whole(inputs.get("label"), "label", len(detector.classes) + 1)
         axis = whole(inputs.get("axis"), "axis", _AXES)
         _, chosen = chosen_box(inputs, trace)
         shifts = shifts_of(chosen, trace, axis, detector.model.roi_pool.stride)
         boxes = moved(chosen, shifts, axis)
+        forms = {kind: scores_with(detector, trace, boxes, kind)[:, label] for kind in POOLINGS}
         return {
             "shifts": shifts.tolist(),
             "forms": {
-                kind: payloads.numbers(scores_with(detector, trace, boxes, kind)[:, label], 5)
-                for kind in POOLINGS
+                kind: payloads.numbers(scores - scores[shifts == 0], 4)
+                for kind, scores in forms.items()
             },
         }
 

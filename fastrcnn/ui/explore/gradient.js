@@ -101,15 +101,14 @@ function lossTable({ predicted, target, loss }) {
   const smooth = (x) => (Math.abs(x) < 1 ? 0.5 * x * x : Math.abs(x) - 0.5);
   const heads = ["", "tx", "ty", "tw", "th", text("gradient.sum")];
   const row = (name, values, sum) => make("tr", {}, make("th", { scope: "row" }, name), ...values.map((v) => make("td", {}, f(v))), make("td", {}, sum));
-  return make(
-    "table", {},
+  return [
     make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
     make(
       "tbody", {},
       row(text("gradient.predicted"), predicted, ""), row(text("gradient.target"), target, ""),
       row(text("gradient.smooth"), predicted.map((t, i) => smooth(t - target[i])), f(loss.loc)),
     ),
-  );
+  ];
 }
 
 on(["experiment", "view"], () => {
@@ -118,11 +117,8 @@ on(["experiment", "view"], () => {
   if (!found) return;
   const { loss, sent, probability } = found;
   const values = { label: className(sent.label), p: probability.toPrecision(3), cls: f(loss.cls), loc: f(loss.loc), total: f(loss.total) };
-  refill(
-    $(".gradient-loss"),
-    make("p", { class: "rule" }, text(sent.label ? "gradient.loss" : "gradient.loss.background", values)),
-    sent.label ? lossTable(found) : null,
-  );
+  $(".gradient-loss").textContent = text(sent.label ? "gradient.loss" : "gradient.loss.background", values);
+  refill($(".gradient-targets"), ...(sent.label ? lossTable(found) : []));
 });
 
 // The two maps: the part around the box

@@ -150,6 +150,8 @@ function showForm(found, kind, i) {
 
 // The curve
 
+const signedNumber = (value) => `${value > 0 ? "+" : ""}${fixed(value, 2)}`;
+
 const canvas = $(".curve");
 
 const drawCurve = soon(() => {
@@ -159,16 +161,16 @@ const drawCurve = soon(() => {
   const { shifts, forms } = curve;
   const values = KINDS.flatMap((kind) => forms[kind]);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = Math.max(high - low, 0.02);
+  const room = Math.max(high - low, 0.1);
   const [first, last] = [shifts[0], shifts.at(-1)];
   const x = (shift) => MARGIN.left + ((shift - first) / Math.max(last - first, 1)) * (width - MARGIN.left - MARGIN.right);
-  const y = (p) => CURVE - MARGIN.bottom - ((p - low) / room) * (CURVE - MARGIN.bottom - MARGIN.top);
+  const y = (change) => CURVE - MARGIN.bottom - ((change - low) / room) * (CURVE - MARGIN.bottom - MARGIN.top);
   const ink = getComputedStyle(canvas).color;
   context.font = "12px system-ui, sans-serif";
   context.fillStyle = ink;
   context.strokeStyle = ink;
   context.textAlign = "right";
-  for (const p of [low, low + room]) context.fillText(percent(p), MARGIN.left - 4, y(p) + 4);
+  for (const change of [low, low + room]) context.fillText(signedNumber(change), MARGIN.left - 4, y(change) + 4);
   context.textAlign = "center";
   for (const shift of new Set([first, 0, last])) context.fillText(shift, x(shift), CURVE - 4);
   context.globalAlpha = 0.5;
@@ -179,10 +181,10 @@ const drawCurve = soon(() => {
   for (const kind of KINDS) {
     context.strokeStyle = COLOURS[kind];
     context.beginPath();
-    forms[kind].forEach((p, i) => {
+    forms[kind].forEach((change, i) => {
       // Between two pixels a rounded box does not change, and then all at once.
       if (i && kind !== "align") context.lineTo(x(shifts[i]), y(forms[kind][i - 1]));
-      context.lineTo(x(shifts[i]), y(p));
+      context.lineTo(x(shifts[i]), y(change));
     });
     context.stroke();
   }
@@ -199,15 +201,12 @@ function showCurve() {
   const shift = origin.shift[axis()];
   slider.value = shift;
   $(".shift-text").textContent = text("rounding.shift", { shift: `${shift > 0 ? "+" : ""}${shift}` });
-  const range = (kind) => percent(Math.max(...forms[kind]) - Math.min(...forms[kind]));
-  refill(
-    $(".curve-text"),
-    text("rounding.curve", { label: className(sent.label) }),
-    ...KINDS.flatMap((kind) => [
-      make("span", { class: "swatch", style: `background:${COLOURS[kind]}` }),
-      text("rounding.steps", { pooling: text(`pooling.name.${kind}`), steps: new Set(forms[kind]).size, range: range(kind) }),
-    ]),
-  );
+  const steps = (kind) => [
+    make("span", { class: "swatch", style: `background:${COLOURS[kind]}` }),
+    text("rounding.steps", { pooling: text(`pooling.name.${kind}`), steps: new Set(forms[kind]).size }),
+  ];
+  if (shifts.length === 1) refill($(".curve-text"), text("rounding.stuck"));
+  else refill($(".curve-text"), text("rounding.curve", { label: className(sent.label) }), ...KINDS.flatMap(steps));
   drawCurve();
 }
 

@@ -64,7 +64,10 @@ export function showStrip() {
     button.setAttribute("aria-pressed", String(button.dataset.opens === (state.view ?? "")));
   }
 }
-on(["station", "view"], showStrip);
+on(["station", "view"], () => {
+  showStrip();
+  $(".detail").scrollTop = 0;
+});
 
 // The row of buttons of each station that has views. Called once, when all have registered.
 export function addViewButtons() {
