@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -24,6 +23,7 @@ from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_example
 from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.gradio_private import known_files
+from fastrcnn.ui.hosting.language import LanguageMiddleware
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
 from fastrcnn.ui.hosting.middleware import PageMiddleware
@@ -37,12 +37,6 @@ from fastrcnn.ui.train.server import build_train
 
 _HERE = Path(__file__).parent
 _CSS = (_HERE / "page.css").read_text(encoding="utf-8")
-# Gradio and the page's own texts take the language from the browser. ?lang= changes what it says.
-_HEAD = (
-    "<script>(() => { const asked = new URLSearchParams(location.search).get('lang');"
-    f" if ({json.dumps(LANGUAGES)}.includes(asked))"
-    " Object.defineProperty(navigator, 'language', { value: asked }); })()</script>"
-)
 _SWEEP_SECONDS = 10.0
 
 
@@ -108,7 +102,6 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         mcp_server=mcp or None,  # None: the environment variable GRADIO_MCP_SERVER decides
         theme=gr.themes.Default(),
         css=_CSS,
-        head=_HEAD,
         max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
         # Not the one to Gradio's own site.
@@ -121,7 +114,8 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         app_kwargs={
             "routes": [modules.route()],
             "middleware": [
-                Middleware(PageMiddleware, page=page, limits=limits, present=page.present)
+                Middleware(PageMiddleware, page=page, limits=limits, present=page.present),
+                Middleware(LanguageMiddleware, languages=LANGUAGES),
             ],
             "lifespan": lambda app: _kept_clean(page),
         },

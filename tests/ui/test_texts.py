@@ -31,7 +31,7 @@ NAMES = set(
     re.findall(
         r"\S+",
         "RoI RoIAlign IoU mAP PNG JSON NMS HSV Lab VGG16 s_colour s_texture s_size s_fill L_cls "
-        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh",
+        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh W6 b6 W7 b7 max",
     )
 )
 # Where Korean needs no word, or fits the one in English.
@@ -157,9 +157,10 @@ def is_prose(value: str) -> bool:
     return bool(re.search(r"[A-Za-z]{2,}[,;:.]? [A-Za-z]{2,}|^\s*[A-Z][a-z]{2,}\W*$", value))
 
 
-# Keys of the keyboard, fonts, classes, selectors and formulas.
+# Keys of the keyboard, fonts, classes, selectors, media queries, formulas and kinds of data.
 NO_PROSE = re.compile(
-    r"^(Arrow(Left|Right|Up|Down)|Escape|key (orange|blue)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Files|key (orange|blue)|link skip.*"
+    r"|guess told|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )
 
@@ -192,7 +193,7 @@ def test_no_template_has_words_of_its_own(path):
 UNSEEN = re.compile(
     r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|False"
     r"|\.\nimport\(new URL\(.|., \{ element, .*\n|training run|held-out pictures|Fast R-CNN"
-    r"|The MCP server|, serial: .*)$"
+    r"|The MCP server|, serial: .*|<script>.*)$"
 )
 
 

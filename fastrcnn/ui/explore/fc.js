@@ -3,7 +3,7 @@
 import { canvasContext, drawCells } from "../shared/canvas.js";
 import { soon } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
-import { pieces } from "../shared/terms.js";
+import { pieces, term } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { $, $$, on, state } from "./page.js";
@@ -53,7 +53,7 @@ on(["box"], () => {
     const units = state.box[layer];
     const silent = units.filter((value) => value === 0).length;
     canvas.nextElementSibling.replaceChildren(
-      ...pieces("fc.units", { layer, count: String(units.length), silent: percent(silent / units.length) }),
+      ...pieces("fc.units", { layer: term("fc", layer), count: String(units.length), silent: percent(silent / units.length) }),
     );
   }
 });

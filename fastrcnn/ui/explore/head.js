@@ -14,11 +14,13 @@ const MOST_BARS = 5; // of classes, beside the background's
 
 addStation({ name: "head", draw, summary, shape, thumbnail });
 
-// The class whose deltas are shown: the chosen one, else the likeliest that is not background.
-export function shownLabel({ probabilities }) {
-  if (state.label !== null) return state.label;
+// The likeliest class that is not background.
+export function likeliest({ probabilities }) {
   return probabilities.reduce((best, p, label) => (label > 1 && p > probabilities[best] ? label : best), 1);
 }
+
+// The class that is looked at: the chosen one, else the likeliest.
+export const shownLabel = (box) => state.label ?? likeliest(box);
 
 // A box as its centre and size.
 const centreOf = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
@@ -43,10 +45,10 @@ function shape() {
 function thumbnail(context, width, height) {
   const { box } = state;
   if (!box) return;
-  const likeliest = box.probabilities.toSorted((a, b) => b - a).slice(0, 5);
+  const best = box.probabilities.toSorted((a, b) => b - a).slice(0, 5);
   const half = width / 2 - 4;
   context.fillStyle = SKY;
-  likeliest.forEach((p, i) => context.fillRect(0, 4 + (i * height) / 5, Math.max(p * half, 1), height / 5 - 4));
+  best.forEach((p, i) => context.fillRect(0, 4 + (i * height) / 5, Math.max(p * half, 1), height / 5 - 4));
   const moved = box.regressed[shownLabel(box)];
   const left = Math.min(box.box[0], moved[0]), top = Math.min(box.box[1], moved[1]);
   const right = Math.max(box.box[2], moved[2]), bottom = Math.max(box.box[3], moved[3]);

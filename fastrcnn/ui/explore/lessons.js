@@ -3,7 +3,9 @@
 import { make, refill } from "../shared/dom.js";
 import { pieces } from "../shared/terms.js";
 import { hasText, text } from "../shared/texts.js";
+import { guessWords } from "./guess.js";
 import { $, on, state } from "./page.js";
+import { present } from "./presenter.js";
 import { openStation, stations } from "./stations.js";
 
 // The number of convolutions, as a word where there is one.
@@ -29,8 +31,12 @@ export function showLesson() {
   refill(
     $(".lessons"),
     make("h3", {}, text("lesson.heading", { number: at + 1, count: names.length, title: text(`lesson.${state.station}.title`) })),
-    make("dl", {}, ...part("what"), ...part("why"), ...part("formula", { class: "rule" }), ...part("try")),
-    make("div", { class: "player" }, button("back", at - 1), button("next", at + 1)),
+    guessWords(),
+    state.question ? null : make("dl", {}, ...part("what"), ...part("why"), ...part("formula", { class: "rule" }), ...part("try")),
+    make(
+      "div", { class: "player" }, button("back", at - 1), button("next", at + 1),
+      make("button", { "data-key": "present", onclick: present }, text(state.presenting ? "present.leave" : "present.begin")),
+    ),
   );
 }
-on(["model", "station"], showLesson);
+on(["model", "station", "question", "verdict", "presenting"], showLesson);

@@ -43,6 +43,9 @@ export const state = {
   vote: true, // whether boxes vote on the edges of a detection
   decisions: null, // what became of each box that reached the score threshold
   experiment: null, // what the open view shows: {view, sent, ...the server's reply}
+  question: null, // what the lesson asks, as questions.js makes it
+  verdict: null, // what became of the guess: {question, given, right, values}
+  presenting: false, // large type and one station
   activity: null, // the mean of all channels, cell by cell, for the time before boxes are scored
 };
 

@@ -5,12 +5,14 @@ import { GREEN, ORANGE } from "../shared/colours.js";
 import { soon } from "../shared/dom.js";
 import { contains, cornersOf } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
+import { answer, drawPart, markByKey } from "./guess.js";
 import { useBox } from "./own-boxes.js";
 import { $, change, choose, chosenBox, on, state } from "./page.js";
 import { proposalsAt, shownProposals } from "./shown-proposals.js";
 import { openPart } from "./stations.js";
 
 const AROUND = 350; // screen pixels: what stands above and below the photograph
+const NARROW = 860; // screen pixels; below it all stands in one column (explore.css)
 const canvas = $(".scene");
 let drag = null; // {from, to, far, move} in pixels of the photograph; `move` is from a view's mover()
 let lastClick = null;
@@ -19,8 +21,10 @@ let lastClick = null;
 function scale() {
   const room = $(".photo").clientWidth;
   const { width, height } = state.picture;
-  const tallest = Math.max(240, Math.min(640, window.innerHeight - AROUND));
-  return Math.min(room / width, tallest / height);
+  const tallest = state.presenting && window.innerWidth > NARROW
+    ? $(".photo").clientHeight
+    : Math.min(640, window.innerHeight - AROUND);
+  return Math.min(room / width, Math.max(tallest, 240) / height);
 }
 
 const draw = soon(() => {
@@ -29,7 +33,7 @@ const draw = soon(() => {
     return;
   }
   const { context, pen } = drawPicture(canvas, state.picture, scale());
-  openPart().draw(context, pen);
+  drawPart(context, pen);
   if (drag && !drag.move) {
     pen.box(draggedBox(), { colour: "#ffffff", width: 4 });
     pen.box(draggedBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
@@ -38,7 +42,7 @@ const draw = soon(() => {
 
 on(
   ["picture", "station", "view", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
-    "box", "bin", "label", "truth", "decisions", "pooling", "activity", "experiment"],
+    "box", "bin", "label", "truth", "decisions", "pooling", "activity", "experiment", "question", "verdict", "presenting"],
   draw,
 );
 new ResizeObserver(draw).observe($(".photo"));
@@ -105,6 +109,7 @@ on(["token"], () => {
 
 // Chooses the smallest box there; again at the same place, the next larger one.
 function click(point) {
+  if (state.question?.kind === "place") return answer(point);
   if (!state.proposals) return;
   change({ hovered: null });
   const here = [...openPart().boxesAt(point), ...proposalsAt(point)];
@@ -118,6 +123,7 @@ function click(point) {
 // The keys
 
 canvas.addEventListener("keydown", (event) => {
+  if (markByKey(event.key)) return event.preventDefault();
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if (!step || !state.proposals) return;
   event.preventDefault();

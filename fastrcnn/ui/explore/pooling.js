@@ -2,11 +2,10 @@
 
 import { drawCells } from "../shared/canvas.js";
 import { SKY, VERMILION } from "../shared/colours.js";
-import { make } from "../shared/dom.js";
 import { fixed } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { binText } from "./bin-text.js";
-import { smallMap } from "./channels.js";
+import "./channels.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf, winnerOf } from "./feature-map.js";
 import "./mosaic.js";
@@ -14,7 +13,7 @@ import { $, $$, change, on, state } from "./page.js";
 import "./pooled-grid.js";
 import { addStation } from "./stations.js";
 
-addStation({ name: "pooling", draw, summary, shape, thumbnail });
+addStation({ name: "pooling", draw, shape, thumbnail });
 
 // Controls
 
@@ -72,13 +71,6 @@ function draw(context, pen) {
   pen.outlined(rectangleOf(box, [x1, y1, x2, y2]), SKY, 2);
   const winner = winnerOf(box, bin);
   if (winner) pen.box(rectangleOf(box, winner), { colour: VERMILION, width: 2, fill: "rgba(213, 94, 0, 0.45)" });
-}
-
-function summary() {
-  const { box } = state;
-  if (!box) return null;
-  const channel = make("p", {}, text("life.channel", { channel: box.channel }));
-  return { title: text("life.pooled"), content: [smallMap(box.pooled, 56), channel] };
 }
 
 function shape() {
