@@ -18,7 +18,7 @@ input.addEventListener("change", () => {
   change({ channel });
 });
 
-function smallMap(values, side) {
+export function smallMap(values, side) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   drawCells(canvasContext(canvas, side, side), values, [side / values.length, side / values.length]);
   return canvas;

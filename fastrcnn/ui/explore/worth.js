@@ -101,7 +101,7 @@ on(["experiment", "label", "channel"], () => {
 function channelRow({ channel, both, pooled }) {
   const name = make(
     "button", { class: "link", "data-key": channel, onclick: () => change({ channel }) },
-    text("life.channel", { channel }),
+    text("worth.channel-name", { channel }),
   );
   const most = Math.max(...both.map(Math.abs), 1e-9);
   const cell = (value) => make("td", {}, make("span", { class: "swatch", style: `background:${rgb(signed(value / most))}` }), plus(value));
