@@ -28,11 +28,11 @@ WORDS = """() => {
   document.querySelectorAll(".view, #tabs > .tab-wrapper").forEach(walk);
   return found.filter((word) => word && word !== "한국어"); // a language's name is in that language
 }"""
-# Texts without a value in them that are not the same in both.
+# Texts without a value in them that are not the same in both. Examples are named like classes.
 ENGLISH = {
     text: key
     for key, text in TEXTS["en"].items()
-    if not re.search(r"[{\[]", text) and text != TEXTS["ko"][key]
+    if not re.search(r"[{\[]", text) and text != TEXTS["ko"][key] and not key.startswith("class.")
 }
 
 
