@@ -206,3 +206,19 @@ def test_nothing_is_cut_off_and_the_browser_has_nothing_to_complain_of(
             assert box["x"] >= 0 and box["x"] + box["width"] <= width
     assert [text for text in complaints if "Method not implemented" not in text] == []
     context.close()
+
+
+def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes, trace):
+    shapes.locator(".index summary").click()
+    questions = shapes.locator(".index [data-why]")
+    expect(questions).to_have_count(7)
+    for name in questions.evaluate_all("all => all.map((button) => button.dataset.why)"):
+        question = shapes.locator(f".index [data-why='{name}']")
+        question.press("Enter")
+        expect(shapes.locator(".answer h3")).to_have_text(question.inner_text())
+        # It stands at its station too, and every value is filled in.
+        expect(shapes.locator(f".panel:visible .whys [data-why='{name}']")).to_be_visible()
+        words = shapes.locator(".answer p").inner_text()
+        assert len(words) > 80 and not {"undefined", "NaN", "{"} & set(words.split())
+    open_station(shapes, "photo")
+    expect(shapes.locator(".answer")).to_be_hidden()

@@ -106,6 +106,21 @@ def test_what_is_named_by_the_package_has_its_texts():
     assert names <= TEXTS["en"].keys()
 
 
+def test_each_question_has_an_answer_in_a_view_that_exists():
+    script = (UI / "explore" / "whys.js").read_text("utf-8")
+    template = (UI / "explore" / "explore.html").read_text("utf-8")
+    panels = re.split(r'id="explore-(\w+)" aria-labelledby', template)
+    views = {
+        station: re.findall(r'data-view="(\w*)"', panel)
+        for station, panel in zip(panels[1::2], panels[2::2], strict=True)
+    }
+    listed = re.findall(r'^  (\w+): \{ station: "(\w+)", view: (null|"\w+")', script, re.MULTILINE)
+    answered = {key.split(".")[1] for key in TEXTS["en"] if key.startswith("why.") and ".a" in key}
+    assert {name for name, *_ in listed} == answered and len(listed) == 7
+    for _, station, view in listed:
+        assert ("" if view == "null" else view.strip('"')) in views[station]
+
+
 def test_an_error_of_the_page_crosses_as_a_key_and_one_from_below_as_it_is():
     ours = FastRCNNError(text("server.share", name="nms_threshold"))
     assert str(ours) == text_of(ours) == "nms_threshold must be a number from 0 to 1."

@@ -25,7 +25,7 @@ on(["box"], () => change({ question: null }));
 // Asks where nothing was asked yet.
 function ask() {
   const { station, view } = state;
-  if (state.question || view || !asks || asked.has(station) || !isReady()) return;
+  if (state.question || view || state.why || !asks || asked.has(station) || !isReady()) return;
   const question = QUESTIONS[station]();
   if (question) change({ question: { station, ...question }, verdict: null });
 }

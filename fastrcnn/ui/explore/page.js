@@ -42,6 +42,7 @@ export const state = {
   nms_threshold: 0.3,
   vote: true, // whether boxes vote on the edges of a detection
   decisions: null, // what became of each box that reached the score threshold
+  why: null, // the question of whys.js that is being answered
   experiment: null, // what the open view shows: {view, sent, ...the server's reply}
   question: null, // what the lesson asks, as questions.js makes it
   verdict: null, // what became of the guess: {question, given, right, values}

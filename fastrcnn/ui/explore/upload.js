@@ -10,8 +10,8 @@ function show(open) {
   place.classList.toggle("open", open);
   if (!open) return;
   const { left, bottom } = button.getBoundingClientRect();
-  place.style.left = `${left + window.scrollX}px`;
-  place.style.top = `${bottom + window.scrollY + 6}px`;
+  place.style.left = `${left}px`;
+  place.style.top = `${bottom + 6}px`;
 }
 
 button.addEventListener("click", () => show(button.getAttribute("aria-expanded") !== "true"));

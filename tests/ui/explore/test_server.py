@@ -176,7 +176,9 @@ def test_what_is_missing_is_answered_in_one_sentence(ask, name):
 
 def test_a_picture_comes_with_the_objects_known_to_be_on_it(analyses, functions, ask, stages):
     scene = stages["detections"].image
-    assert ask("picture") == payloads.picture(scene) | {"objects": []}
+    # The input's shorter side has 64 pixels.
+    expected = payloads.picture(scene) | {"input": [85, 64]}
+    assert ask("picture") == expected | {"objects": []}
     known = Analysis("cat.jpg", analyses.detector, stages["segments"], objects=OBJECTS)
     token = analyses.open("you", known)
     assert functions["picture"]({"token": token})["objects"] == list(OBJECTS)
