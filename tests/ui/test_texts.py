@@ -31,7 +31,8 @@ NAMES = set(
     re.findall(
         r"\S+",
         "RoI RoIAlign IoU mAP PNG JSON NMS HSV Lab VGG16 s_colour s_texture s_size s_fill L_cls "
-        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh W6 b6 W7 b7 max",
+        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh W6 b6 W7 "
+        "b7 max",
     )
 )
 # Where Korean needs no word, or fits the one in English.

@@ -12,12 +12,14 @@ from threading import BoundedSemaphore
 
 import numpy as np
 import torch
+from torch import nn
 
 from fastrcnn.detector import Detector, Inspection, Trace
 from fastrcnn.explanations.gradient import BoxGradient, box_gradient
 from fastrcnn.explanations.occlusion import occlude
 from fastrcnn.explanations.rcnn import crops, one_pass
 from fastrcnn.explanations.rounding import moved, scores_with, shifts_of
+from fastrcnn.model.head import LowRankLinear
 from fastrcnn.model.roi_pool import POOLINGS
 from fastrcnn.model.svd import full_rank, multiply_adds, multiply_adds_undivided
 from fastrcnn.postprocess import select
@@ -163,18 +165,8 @@ class Explanations:
         thin = self._thin(inputs)
         seen = self._seen(inputs, thin, trace, None)
         heads = detector.model.head, thin.model.head
-        return {
-            "layers": {
-                name: {
-                    "most": full_rank(own),
-                    "undivided": multiply_adds_undivided(own),
-                    "own": multiply_adds(own),
-                    "now": multiply_adds(now),
-                }
-                for name in LAYERS
-                for own, now in [[getattr(head, name) for head in heads]]
-            }
-        } | payloads.scores(seen.probabilities, seen.deltas, seen.regressed)
+        costs = {name: _cost(*(getattr(head, name) for head in heads)) for name in LAYERS}
+        return {"layers": costs} | payloads.scores(seen.probabilities, seen.deltas, seen.regressed)
 
     def compressed(self, inputs: dict) -> dict:
         """All detections with fc6 and fc7 of lower ranks and as they are, and the times taken."""
@@ -207,6 +199,15 @@ class Explanations:
     def _seen(inputs: dict, detector: Detector, trace: Trace, pooling: str | None) -> Inspection:
         _, chosen = chosen_box(inputs, trace)
         return detector.inspect(trace, chosen, pooling)
+
+
+def _cost(own: nn.Linear | LowRankLinear, now: nn.Linear | LowRankLinear) -> dict:
+    """A layer's multiply-adds for one RoI: as one layer, as it is, and with another rank."""
+    return {
+        "undivided": multiply_adds_undivided(own),
+        "own": multiply_adds(own),
+        "now": multiply_adds(now),
+    }
 
 
 def _scored(

@@ -85,8 +85,9 @@ on(["truth", "view", "chosen"], () => {
   refill($(".gradient-objects"), near.length ? make("span", {}, text("gradient.near")) : null, ...near.map(use));
 });
 
-$(".gradient-class").addEventListener("change", (event) => setTruth(Number(event.target.value), truth.box));
+$(".gradient-class").addEventListener("change", (event) => truth && setTruth(Number(event.target.value), truth.box));
 $(".gradient-corners").addEventListener("change", () => {
+  if (!truth) return;
   const box = insidePhoto(corners().map((input) => Number(input.value)));
   if (!box) return showStatus(text("photo.outside"));
   setTruth(truth.label, box);

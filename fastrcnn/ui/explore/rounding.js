@@ -43,7 +43,7 @@ on(["chosen", "view", "picture"], () => {
 });
 
 const requestCurve = requester("shifts", (reply, sent) => {
-  if (!origin || !same(sent, curveInputs())) return;
+  if (!origin || !state.box || !same(sent, curveInputs())) return;
   curve = { sent, ...reply };
   showCurve();
 });

@@ -10,8 +10,11 @@ import torch
 from PIL import Image
 
 from fastrcnn.detections import picture_record
+from fastrcnn.explanations.gradient import box_gradient
+from fastrcnn.explanations.occlusion import occlude
+from fastrcnn.explanations.rcnn import crops
 from fastrcnn.postprocess import decide, select
-from fastrcnn.ui.explore import payloads
+from fastrcnn.ui.explore import explanations, payloads
 from fastrcnn.ui.explore.server import server_functions
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
@@ -287,3 +290,78 @@ def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace
     assert kind == "data:image/png"
     pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
     assert (pixels == found.draw(trace.image)).all()
+
+
+# The views beside the stations
+
+
+def test_the_views_show_the_numbers_of_the_packages_experiments(ask, detector, trace):
+    seen = detector.inspect(trace, trace.boxes[3])
+    channels = payloads.strongest(seen.pooled)
+    found = occlude(detector.model.head, seen.pooled, torch.tensor(channels))
+    payload = ask("occlusion", box=3)
+    assert payload["channels"] == channels
+    assert payload["bins"] == payloads.numbers(found.bins, 4)
+    assert payload["without_channel"] == payloads.numbers(found.channels, 4)
+
+    truth = torch.tensor([20.0, 20, 70, 80])
+    payload = ask("gradient", box=3, label=8, truth=truth.tolist(), channel=channels[0])
+    for name, pooling in (("own", None), ("align", "align")):
+        inspected = detector.inspect(trace, trace.boxes[3], pooling)
+        gradient = box_gradient(detector, trace, inspected, 8, truth)
+        assert payload[name]["map"] == payloads.significant(gradient.cells[channels[0]])
+        assert payload[name]["loss"] == pytest.approx(gradient.loss.total.item(), rel=1e-5)
+    assert payload["winners"] == seen.argmax[channels[0]].tolist()
+
+    payload = ask("forms", box=3, channel=channels[0])
+    for pooling, form in payload["forms"].items():
+        inspected = detector.inspect(trace, trace.boxes[3], pooling)
+        assert form["pooled"] == payloads.numbers(inspected.pooled[channels[0]], 3)
+        assert form["probabilities"] == payloads.numbers(inspected.probabilities, 5)
+    np.testing.assert_allclose(payload["exact"], np.array(payload["input"]) / 16, atol=1e-3)
+
+    payload = ask("shifts", box=3, label=8, axis=1)
+    for scores in payload["forms"].values():
+        assert len(scores) == len(payload["shifts"]) and scores[payload["shifts"].index(0)] == 0
+
+
+def test_r_cnn_goes_on_from_where_it_was(ask, detector, trace):
+    first = ask("rcnn", first=0)
+    assert first["once"] > 0 and len(first["seconds"]) == 2
+    then = ask("rcnn", first=2)
+    assert then["once"] is None and then["first"] == 2
+    assert then["fast"] == payloads.numbers(trace.probabilities[2:4], 4)
+    own = [
+        payloads.numbers(crop.probabilities, 4) for crop in crops(detector, trace, trace.boxes[2:4])
+    ]
+    assert then["rcnn"] == own
+    last = ask("rcnn", first=len(trace.boxes) - 1)
+    assert len(last["rcnn"]) == 1
+
+
+def test_full_ranks_leave_the_network_as_it_is_and_lower_ones_do_not(ask, detector, trace):
+    whole = {"fc6": 16, "fc7": 16}
+    same = ask("ranks", box=0, **whole)
+    assert same["probabilities"] == ask("box", box=0)["probabilities"]
+    assert same["layers"]["fc6"] == {"undivided": 16 * 25088, "own": 16 * 25088, "now": 16 * 25088}
+    lower = ask("ranks", box=0, fc6=2, fc7=16)
+    assert lower["layers"]["fc6"]["now"] == 2 * (25088 + 16)
+    assert lower["probabilities"] != same["probabilities"]
+    both = ask("compressed", score_threshold=0.1, nms_threshold=0.3, **whole)
+    assert both["own"] | {"seconds": 0} == both["now"] | {"seconds": 0}
+    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, 0.5)
+    assert both["own"]["labels"] == found.labels.tolist()
+
+
+def test_a_second_long_experiment_is_told_to_ask_again(ask, monkeypatch):
+    replies = []
+
+    def busy_meanwhile(*inputs):
+        replies.append(ask("rcnn", first=0))
+        replies.append(ask("compressed", **RIGHT["compressed"]))
+        return iter(())
+
+    monkeypatch.setattr(explanations, "crops", busy_meanwhile)
+    assert "busy" not in ask("rcnn", first=4)
+    assert replies == [{"busy": True}] * 2
+    assert "busy" not in ask("compressed", **RIGHT["compressed"])
