@@ -17,15 +17,15 @@ from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import VOTE_THRESHOLD
 from fastrcnn.images import load_image
-from fastrcnn.postprocess import decide, select
+from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.sessions import Analyses
 from tests.browser.conftest import STATIONS, open_page, open_station, upload, wait_for_analysis
 
 pytestmark = pytest.mark.system
 
+NMS = Selection().nms_threshold
 
 def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
@@ -433,7 +433,7 @@ def test_the_sliders_change_the_answer_at_once(shapes, trace, detector):
 def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(shapes, trace):
     open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.05")
-    polled = decide(trace.probabilities, trace.regressed, 0.05, 0.3, 0.5)
+    polled = decide(trace.probabilities, trace.regressed, 0.05, NMS, 0.5)
     most = int(polled.votes.argmax())
     assert polled.votes[most] > 1 and not torch.equal(polled.voted[most], polled.boxes[most])
     better = polled.kept & (polled.scores > polled.scores[most])
@@ -453,7 +453,7 @@ def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(sha
 def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shapes, trace):
     open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.1")
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.3)
+    made = decide(trace.probabilities, trace.regressed, 0.1, NMS)
     winners = made.suppressed_by[made.suppressed_by >= 0]
     winner = int(winners[0])
     losers = [i for i in range(len(made.scores)) if made.suppressed_by[i] == winner]
@@ -496,7 +496,9 @@ def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, 
     with shapes.expect_download() as download:
         shapes.get_by_role("button", name="Detections (JSON)").click()
     (record,) = json.loads(download.value.path().read_text())
-    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, VOTE_THRESHOLD)
+    found = select(
+        trace.probabilities, trace.regressed, detector.classes, 0.1, NMS, Selection().vote_threshold
+    )
     expected = picture_record(photo.name, 120, 160, found, record["seconds"])
     assert record == expected
     with shapes.expect_download() as download:
@@ -665,7 +667,10 @@ def test_the_strip_has_a_picture_and_the_size_of_every_step(shapes, trace, detec
 
 
 def test_it_opens_on_the_largest_detection(shapes, trace):
-    made = decide(trace.probabilities, trace.regressed, 0.5, 0.3, VOTE_THRESHOLD)
+    usual = Selection()
+    made = decide(
+        trace.probabilities, trace.regressed, usual.score_threshold, NMS, usual.vote_threshold
+    )
     sides = made.voted[:, 2:] - made.voted[:, :2]
     rank = int(made.proposals[(sides.prod(dim=1) * made.kept).argmax()]) + 1
     expect(shapes.locator(".life")).to_contain_text(f"rank {rank} of {len(trace.boxes)}")
