@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError, ImageError
 from fastrcnn.model.backbone import join_maps
 from fastrcnn.model.pyramid import to_input
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import SelectiveSearch, selective_search
 from fastrcnn.training.loss import multi_task_loss
 from fastrcnn.training.recipe import Recipe
@@ -34,16 +36,18 @@ class TorchvisionStyle(nn.Module):
     detector: its network is trained, and its search proposes the boxes. recipe: says which layers
     learn, which RoIs are sampled and how the losses are weighed; its other settings are the
     caller's business. The targets are normalised by the statistics that the head holds: 0 and 1 in
-    a new one, so set ``head.bbox_std`` there. Raises RecipeError, and when called ImageError or
-    DataError for images or targets of another form.
+    a new one, so set ``head.bbox_std`` there. selection: fields of `Selection`, which says what
+    becomes a detection. Its score_threshold is 0.05 by default, as in torchvision. Raises
+    RecipeError, and when called ImageError or DataError for images or targets of another form.
     """
 
-    def __init__(self, detector: Detector, recipe: Recipe = PAPER) -> None:
+    def __init__(self, detector: Detector, recipe: Recipe = PAPER, **selection: Any) -> None:
         super().__init__()
         detector.model.freeze(recipe.first_trainable)
         self.model = detector.model
         self._detector = detector
         self._recipe = recipe
+        self._selection = Selection(**{"score_threshold": _SCORE_THRESHOLD} | selection)
         self.train()  # as every new module is
 
     def forward(
@@ -73,12 +77,11 @@ class TorchvisionStyle(nn.Module):
             rois.append(to_input(boxes, scale).to(device))
             labels.append(found.labels)
             deltas.append(found.deltas)
-        loss = multi_task_loss(
-            *self.model(join_maps(maps), rois, start=backbone.layers[-1]),
-            labels=torch.cat(labels).to(device),
-            targets=(torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std,
-            beta=recipe.smooth_l1_beta,
-        )
+        cls_score, bbox_pred = self.model(join_maps(maps), rois, start=backbone.layers[-1])
+        classes = torch.cat(labels).to(device)
+        normalised = (torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std
+        beta = recipe.smooth_l1_beta
+        loss = multi_task_loss(cls_score, bbox_pred, classes, normalised, beta=beta)
         return {"loss_classifier": loss.cls, "loss_box_reg": recipe.loc_weight * loss.loc}
 
     def _sampled(self, picture: np.ndarray, target: dict[str, Tensor]) -> tuple[Tensor, Targets]:
@@ -103,7 +106,7 @@ class TorchvisionStyle(nn.Module):
         return boxes[chosen], Targets(*(part[chosen] for part in found))
 
     def _detections(self, picture: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-        found = self._detector(picture, score_threshold=_SCORE_THRESHOLD)
+        found = self._detector(picture, **dict(self._selection))
         parts = {"boxes": found.boxes, "labels": found.labels, "scores": found.scores}
         return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
 

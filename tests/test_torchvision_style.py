@@ -165,6 +165,8 @@ def test_the_detections_are_the_detectors_own(trained):
     own = detector(picture, score_threshold=0.05)
     assert found["boxes"].tolist() == own.boxes.tolist()
     assert found["labels"].tolist() == own.labels.tolist()
+    few = TorchvisionStyle(detector, RECIPE, score_threshold=0.5, retry=0.0).eval()
+    assert 0 < len(few([to_tensor(picture)])[0]["scores"]) < len(own)
 
 
 def test_the_losses_are_those_of_the_network_for_the_same_rois(monkeypatch):

@@ -5,8 +5,8 @@ what was drawn before. So a run can resume at any iteration, several processes c
 pictures, and workers can prepare batches, and every number stays the same.
 
 The pictures of a mini-batch are padded at the right and below to one size, so that they are one
-array. The padding is cut off again before the convolutions, and then the maps are padded (see
-`join_maps`). Pictures of one orientation go together to keep the padding small.
+array. The padding does not reach into their maps (see `BatchLoss`), which have zeros around them.
+Pictures of one orientation go together to keep the padding small.
 """
 
 from __future__ import annotations
