@@ -18,7 +18,7 @@ OUTSIDE = ROOT / "tests" / "fuzz"
 # What is run and not imported.
 TOOLS = {"import-linter", "ipykernel", "mypy", "ruff"}
 # What a part of the package does without until it is asked for, and then says what to install.
-OPTIONAL = {"onnxscript"}
+OPTIONAL = {"onnxscript", "supervision"}
 # Two builds of OpenCV, of which only one can be installed.
 PLAIN, CONTRIB = "opencv-python-headless", "opencv-contrib-python-headless"
 # Gradio requires the ones that fit. The package does without pandas too, where there is no Gradio.

@@ -61,8 +61,9 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="VGG16 convolution weights to start from; those that come with the project by "
-            "default. torchvision downloads torchvision's. The recipe shapes takes none.",
+            help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
+            "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
+            "random takes none. By default VGG16's convolutions that come with the project.",
         ),
     ] = None,
     init: Annotated[
@@ -96,7 +97,9 @@ def train(
         # The recipe sets validation pictures apart itself, or the COCO file has no other split.
         has_val = not settings.validation_fraction and not data[0].is_file()
         val = shared.open_data(data[:1], val_split, val_limit, skip_bad) if has_val else None
-        model = build_model(settings, pictures.classes, backbone_weights)
+        # With --init all weights come from there, so no others are needed.
+        weights = "random" if init is not None else backbone_weights
+        model = build_model(settings, pictures.classes, weights)
         if init is not None:
             _copy_weights(init, model)
         model.to(own)
@@ -121,8 +124,9 @@ def _copy_weights(path: Path, model: FastRCNN) -> None:
 
     source, _ = load_checkpoint(path)
     same = ("classes", "backbone", "divisor", "pool_size", "fc6", "fc7", "fc6_rank", "fc7_rank")
+    configs = [net.config.but(pool_size=net.roi_pool.size) for net in (source, model)]
     for name in same:
-        theirs, ours = getattr(source.config, name), getattr(model.config, name)
+        theirs, ours = (getattr(config, name) for config in configs)
         if theirs != ours:
             raise RecipeError(
                 f"{path} cannot be the start of this training: its {name} is {theirs}, the "

@@ -17,16 +17,17 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
-from fastrcnn.detector import NMS_THRESHOLD, PROPOSALS, VOTE_THRESHOLD, Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.evaluation.average_precision import Matches, average_precision, match
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN, compress
 from fastrcnn.model.head import Head, LowRankLinear
 from fastrcnn.model.roi_pool import POOLINGS
-from fastrcnn.postprocess import select
+from fastrcnn.postprocess import Selection, select
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.runtime import distributed
 
+_USUAL = Selection()
 _MOST = 4000  # proposals
 _COUNTS = (300, 1000, _MOST)
 _SCORE_THRESHOLD = 0.01
@@ -116,13 +117,13 @@ def _variants(
     image: np.ndarray,
     boxes: np.ndarray,
 ) -> Variants:
-    trace = detector.trace(image, boxes=boxes, proposals=_MOST)
+    trace = detector.trace(image, boxes=boxes, max_proposals=_MOST)
 
     def chosen(
         of: Trace,
-        count: int = PROPOSALS,
+        count: int = _USUAL.max_proposals,
         score_threshold: float = _SCORE_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
+        vote_threshold: float | None = _USUAL.vote_threshold,
         regressed: Tensor | None = None,
     ) -> Detections:
         places = of.regressed if regressed is None else regressed
@@ -131,7 +132,7 @@ def _variants(
             places[:count],
             detector.classes,
             score_threshold,
-            NMS_THRESHOLD,
+            _USUAL.nms_threshold,
             vote_threshold,
         )
 
@@ -148,7 +149,7 @@ def _variants(
         found["proposals", f"at most {count}"] = chosen(trace, count)
     for least in _SCORE_THRESHOLDS:
         found["score threshold", f"{least:g}"] = chosen(trace, score_threshold=least)
-    known = trace.features, trace.scale
+    known = trace.features, trace.scales
     for key, other in changed.items():
         found[key] = chosen(other.trace(image, boxes=boxes, features=known))
     return found

@@ -82,7 +82,8 @@ def _through_align(detector: Detector, trace: Trace, seen: Inspection, bins: Ten
     """RoIAlign's own gradient: every bin shares its own among the cells around its samples."""
     own = detector.model.roi_pool
     pool = RoIPool(seen.pooling, own.size, own.stride)
-    features = trace.features.to(detector.device, copy=True).requires_grad_()
+    features = trace.features[seen.level : seen.level + 1]
+    features = features.to(detector.device, copy=True).requires_grad_()
     rois = with_image_index([(seen.exact * pool.stride)[None].to(features)], features)
     with torch.enable_grad():
         (cells,) = torch.autograd.grad(pool(features, rois), features, bins[None])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fastrcnn.detector import Detector, Trace
 from fastrcnn.model.fast_rcnn import with_image_index
+from fastrcnn.model.pyramid import nearest_level, to_input
 from fastrcnn.model.roi_pool import RoIPool
 
 _CELLS = 1.5  # how far a box is moved each way, in cells of the map
@@ -43,13 +44,14 @@ def moved(box: Tensor, shifts: Tensor, axis: int) -> Tensor:
 def scores_with(detector: Detector, trace: Trace, boxes: Tensor, pooling: str) -> Tensor:
     """The scores before the softmax, cls_score (N, K), of boxes with any kind of RoI pooling.
 
-    They are those of `detector.inspect`. boxes: (N, 4) in pixels of the trace's picture. Raises
-    RecipeError for an unknown pooling.
+    They are those of `detector.inspect`. boxes: (N, 4), of one size, in pixels of the trace's
+    picture. Raises RecipeError for an unknown pooling.
     """
     own = detector.model.roi_pool
     pool = RoIPool(pooling, own.size, own.stride)
-    features = trace.features.to(detector.device)
-    scaled = boxes.float() * torch.tensor(trace.scale * 2)
+    level = int(nearest_level(boxes[:1], trace.scales))
+    features = trace.features[level : level + 1].to(detector.device)
+    scaled = to_input(boxes.float(), trace.scales[level])
     rois = with_image_index([scaled.to(detector.device)], features)
     scores, _ = detector.model.head(pool(features, rois))
     return scores.cpu()

@@ -43,13 +43,14 @@ class ModelConfig(Settings):
     """The class names, without the background; a class's label is its place here plus 1."""
 
     backbone: str = "vgg16"
-    """The convolutions: a name in `BACKBONES`, such as vgg16, vgg16_bn or small."""
+    """The convolutions: a name in `BACKBONES`, such as vgg16, caffenet or resnet50."""
 
     pooling: Pooling = "paper"
     """How RoI pooling rounds a box to cells of the map."""
 
-    pool_size: Annotated[int, Field(ge=1, le=32)] = 7
-    """RoI pooling gives this many bins a side (the paper's H and W)."""
+    pool_size: Annotated[int, Field(ge=1, le=32)] | None = None
+    """RoI pooling gives this many bins a side (the paper's H and W); None: as many as the backbone
+    was made for."""
 
     fc6: _Units = 4096
     """Units of the first fully connected layer."""
@@ -94,10 +95,11 @@ class FastRCNN(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = empty_backbone(config.backbone) if backbone is None else backbone
-        self.roi_pool = RoIPool(config.pooling, config.pool_size, self.backbone.stride)
+        pool_size = config.pool_size or self.backbone.pool_size
+        self.roi_pool = RoIPool(config.pooling, pool_size, self.backbone.stride)
         self.head = Head(
             self.backbone.channels,
-            config.pool_size,
+            pool_size,
             config.fc6,
             config.fc7,
             len(config.classes) + 1,

@@ -21,7 +21,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
     The layers of `model` must be frozen already. Gives None if training uses the pictures
     themselves: too few layers are frozen, or the pictures change each time they are used.
     """
-    if recipe.augments or not can_keep(model.backbone):
+    if recipe.augments or recipe.pyramid or not can_keep(model.backbone):
         return None
     return FeatureCache(
         model.backbone, model.config.resize, root, recipe.flip_maps, recipe.precision

@@ -17,14 +17,15 @@ from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import VOTE_THRESHOLD
 from fastrcnn.images import load_image
-from fastrcnn.postprocess import decide, select
+from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.sessions import Analyses
 from tests.browser.conftest import STATIONS, open_page, open_station, upload, wait_for_analysis
 
 pytestmark = pytest.mark.system
+
+NMS = Selection().nms_threshold
 
 
 def numbers(text: str) -> list[float]:
@@ -299,11 +300,10 @@ def test_the_grid_has_the_pooled_values_of_the_strongest_channel(shapes, trace, 
     )
     choose_channel(shapes, 7)
     assert pooled_values(shapes) == pytest.approx(np.round(seen.pooled[7].numpy(), 2), abs=0.011)
-    shapes.locator("#explore-pooling .channels button").nth(1).click()
-    second = int(
-        shapes.locator("#explore-pooling .channels button").nth(1).get_attribute("data-channel")
-    )
-    expect(shapes.locator(".channel")).to_have_value(str(second))
+    second = shapes.locator("#explore-pooling .channels button").nth(1)
+    channel = second.get_attribute("data-channel")
+    second.click()
+    expect(shapes.locator(".channel")).to_have_value(channel)
 
 
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
@@ -435,7 +435,7 @@ def test_the_sliders_change_the_answer_at_once(shapes, trace, detector):
 def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(shapes, trace):
     open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.05")
-    polled = decide(trace.probabilities, trace.regressed, 0.05, 0.3, 0.5)
+    polled = decide(trace.probabilities, trace.regressed, 0.05, NMS, 0.5)
     most = int(polled.votes.argmax())
     assert polled.votes[most] > 1 and not torch.equal(polled.voted[most], polled.boxes[most])
     better = polled.kept & (polled.scores > polled.scores[most])
@@ -455,7 +455,7 @@ def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(sha
 def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shapes, trace):
     open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.1")
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.3)
+    made = decide(trace.probabilities, trace.regressed, 0.1, NMS)
     winners = made.suppressed_by[made.suppressed_by >= 0]
     winner = int(winners[0])
     losers = [i for i in range(len(made.scores)) if made.suppressed_by[i] == winner]
@@ -498,7 +498,9 @@ def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, 
     with shapes.expect_download() as download:
         shapes.get_by_role("button", name="Detections (JSON)").click()
     (record,) = json.loads(download.value.path().read_text())
-    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, VOTE_THRESHOLD)
+    found = select(
+        trace.probabilities, trace.regressed, detector.classes, 0.1, NMS, Selection().vote_threshold
+    )
     expected = picture_record(photo.name, 120, 160, found, record["seconds"])
     assert record == expected
     with shapes.expect_download() as download:
@@ -594,6 +596,36 @@ def test_a_question_comes_before_each_lesson_and_its_answer_after_the_guess(cont
     expect(what).to_be_visible()
 
 
+def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trace, detector):
+    page = open_page(context, address, asks=True)
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    rank = int(re.search(r"rank (\d+) of", page.locator(".life").inner_text())[1])
+    seen = detector.inspect(trace, trace.boxes[rank - 1])
+    told = page.locator(".guess.told")
+
+    open_station(page, "photo")
+    page.locator(".guess [data-option='4']").click()
+    expect(told).to_contain_text(f"There are {160 * 161 * 120 * 121 // 4:,}:")
+
+    open_station(page, "pooling")
+    page.locator(".scene").press("Enter")
+    channel = seen.pooled.flatten(1).amax(dim=1).argmax()
+    winner = int(seen.argmax[channel].flatten()[seen.pooled[channel].flatten().argmax()])
+    row, column = divmod(winner, trace.features.shape[3])
+    expect(told).to_contain_text(f"column {column + 1}, row {row + 1} of the map")
+
+    open_station(page, "fc")
+    page.locator(".guess .answer").click()
+    expect(told).to_contain_text(f"{100 * float((seen.fc7 == 0).float().mean()):.1f}\xa0%")
+
+    open_station(page, "head")
+    page.locator(".guess [data-option=right]").click()
+    label = int(seen.probabilities[1:].argmax()) + 1
+    x1, y1, x2, y2 = (seen.regressed[label] - seen.box).tolist()
+    expect(told).to_contain_text(f"by {(x1 + x2) / 2:.1f} across and {(y1 + y2) / 2:.1f} down")
+
+
 def test_terms_explain_themselves_on_focus(page):
     open_station(page, "nms")
     term = page.locator(".lessons .term[data-of=IoU]").first
@@ -667,7 +699,10 @@ def test_the_strip_has_a_picture_and_the_size_of_every_step(shapes, trace, detec
 
 
 def test_it_opens_on_the_largest_detection(shapes, trace):
-    made = decide(trace.probabilities, trace.regressed, 0.5, 0.3, VOTE_THRESHOLD)
+    usual = Selection()
+    made = decide(
+        trace.probabilities, trace.regressed, usual.score_threshold, NMS, usual.vote_threshold
+    )
     sides = made.voted[:, 2:] - made.voted[:, :2]
     rank = int(made.proposals[(sides.prod(dim=1) * made.kept).argmax()]) + 1
     expect(shapes.locator(".life")).to_contain_text(f"rank {rank} of {len(trace.boxes)}")

@@ -42,7 +42,7 @@ def test_detect_obeys_score_nms_vote_and_proposals(photo, capsys):
         "score_threshold": 0.01,
         "nms_threshold": 0.9,
         "vote_threshold": None,
-        "proposals": 5,
+        "max_proposals": 5,
     }
     options = ["--score-threshold", "0.01", "--nms-threshold", "0.9", "--vote-threshold", "none"]
     options += ["--proposals", "5"]

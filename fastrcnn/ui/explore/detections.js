@@ -1,10 +1,10 @@
 // What became of the boxes that reached the score threshold, and the detections among them.
 
 import { area, contains, iou } from "../shared/numbers.js";
-import { change, choose, on, requester, state } from "./page.js";
+import { change, choose, on, props, requester, state } from "./page.js";
 
 const LOWEST = 0.01; // score threshold that the slider offers
-const USUAL = state.score_threshold;
+const USUAL = props.usual.score_threshold;
 
 const requestDecisions = requester("decisions", (reply) => {
   const first = state.decisions === null;

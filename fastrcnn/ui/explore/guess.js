@@ -21,6 +21,11 @@ on(["station", "view", "chosen", "channel", "pooling", "token", "decisions"], ()
   if (state.question || state.verdict) change({ question: null, verdict: null });
 });
 on(["box"], () => change({ question: null }));
+// Who goes on joining regions does not want to guess.
+on(["merge"], () => {
+  if (state.question) skip();
+  else change({ verdict: null });
+});
 
 // Asks where nothing was asked yet.
 function ask() {

@@ -37,9 +37,9 @@ export const state = {
   tool: "own", // what dragging on the photograph makes: "own" box or "truth"
   truth: [], // [{box, label, difficult}]
   covered: [], // how well proposals cover each
-  score_threshold: 0.5,
+  score_threshold: props.usual.score_threshold,
   lowered: false, // whether it was lowered for this picture, where nothing reached it
-  nms_threshold: 0.3,
+  nms_threshold: props.usual.nms_threshold,
   vote: true, // whether boxes vote on the edges of a detection
   decisions: null, // what became of each box that reached the score threshold
   why: null, // the question of whys.js that is being answered

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fastrcnn.detector import VOTE_THRESHOLD, Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.postprocess import Selection
 from fastrcnn.ui.sessions import Analyses
 from fastrcnn.ui.shared.inputs import boolean, box, share, whole
 from fastrcnn.ui.texts import text
@@ -34,4 +35,5 @@ def chosen_box(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:
 def selection(inputs: dict) -> tuple[float, float, float | None]:
     """Score threshold, NMS threshold, and the IoU from which boxes vote (None: no vote)."""
     score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
-    return score, nms, VOTE_THRESHOLD if boolean(inputs.get("vote", True), "vote") else None
+    vote = Selection().vote_threshold if boolean(inputs.get("vote", True), "vote") else None
+    return score, nms, vote

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import PROPOSALS
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.postprocess import decide, select
+from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
 from fastrcnn.ui.explore.explanations import Explanations
@@ -34,6 +33,7 @@ from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import gradio_text, text, text_of
 
 # Runs in the browser before the upload is analysed, so that the view can show what happens.
+_USUAL = Selection()
 _NOTE_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('explore-upload')); return [p]; }"
 
 
@@ -127,6 +127,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         server_functions(analyses, limits),
         model=payloads.model(analyses.detector) | {"ships": True},
         first=first_of(examples),
+        usual=_USUAL.model_dump(include={"score_threshold", "nms_threshold"}),
         at_once=limits.analyses,
         examples=[
             {"name": name, "src": payloads.data_url(thumbnail(example), "JPEG", quality=80)}
@@ -204,7 +205,7 @@ class _Server:
         stage = self._analyses.get(inputs.get("token")).stage
         if stage is None or stage.proposals is None:
             raise FastRCNNError(text("server.no-proposals"))
-        return payloads.proposals(stage.proposals, PROPOSALS) | {
+        return payloads.proposals(stage.proposals, _USUAL.max_proposals) | {
             "runs": payloads.runs(stage.segmentations, stage.proposals)
         }
 

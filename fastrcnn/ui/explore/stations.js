@@ -44,11 +44,12 @@ export const openStation = (station, view = null) => change({ station, view, fol
 // The same from further down, where the station may be out of sight.
 export function showStation(station) {
   openStation(station);
-  $(".strip").scrollIntoView({ block: "nearest" });
+  strip.scrollIntoView({ block: "nearest" });
 }
 
 // The strip's buttons and the panels
 
+const strip = $(".strip");
 const buttons = $$(".strip [role=tab]");
 
 export function showStrip() {
@@ -57,6 +58,8 @@ export function showStrip() {
     button.setAttribute("aria-selected", String(open));
     button.tabIndex = open ? 0 : -1;
     $(`#explore-${button.dataset.station}`).hidden = !open;
+    // On a narrow screen the strip is wider than the page.
+    if (open) strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
   }
   const panel = $(`#explore-${state.station}`);
   for (const part of panel.querySelectorAll("[data-view]")) part.hidden = part.dataset.view !== (state.view ?? "");
@@ -95,7 +98,7 @@ export function step(steps) {
   return next;
 }
 
-$(".strip").addEventListener("keydown", (event) => {
+strip.addEventListener("keydown", (event) => {
   const steps = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!steps) return;
   event.preventDefault();

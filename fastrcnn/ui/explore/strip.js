@@ -1,6 +1,7 @@
 // The strip's pictures: what each station makes of the photograph and the chosen box, with its size.
 
 import { Pen, canvasContext } from "../shared/canvas.js";
+import { ORANGE } from "../shared/colours.js";
 import { soon } from "../shared/dom.js";
 import { $, $$, chosenBox, on, state } from "./page.js";
 import { stations } from "./stations.js";
@@ -73,15 +74,15 @@ on(["chosen"], () => {
   const drawn = image.naturalWidth / width; // a large photograph comes smaller than it is
   context.drawImage(image, x1 * drawn, y1 * drawn, (x2 - x1) * drawn, (y2 - y1) * drawn, 0, 0, ...size);
   const room = $(".strip").scrollWidth - size[0];
-  traveller.getAnimations().forEach((animation) => animation.cancel());
+  $(".strip").getAnimations({ subtree: true }).forEach((animation) => animation.cancel());
   traveller.animate(
     [{ transform: "translateX(0)", opacity: 0 }, { opacity: 1, offset: 0.08 }, { opacity: 1, offset: 0.92 }, { transform: `translateX(${room}px)`, opacity: 0 }],
     { duration: TRAVEL, easing: "ease-in-out" },
   );
   buttons.forEach((button, i) => {
     button.querySelector("canvas").animate(
-      [{ opacity: 0.35 }, { opacity: 1 }],
-      { duration: 350, delay: (TRAVEL * i) / buttons.length, fill: "backwards" },
+      [{ boxShadow: `0 0 0 3px ${ORANGE}` }, { boxShadow: `0 0 0 3px ${ORANGE}00` }],
+      { duration: 500, delay: (TRAVEL * i) / buttons.length },
     );
   });
 });

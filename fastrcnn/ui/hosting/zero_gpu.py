@@ -34,7 +34,8 @@ def on_lent_gpu(detector: Detector) -> Detector:
 
 class _Borrower(Detector):
     def __init__(self, detector: Detector, lend: Callable[[_Steps], _Steps]) -> None:
-        super().__init__(detector.model, detector.metadata, detector.search, detector.precision)
+        own = (detector.metadata, detector.search, detector.precision, detector.flip)
+        super().__init__(detector.model, *own)
 
         @cache
         def on_gpu() -> Detector:
@@ -55,8 +56,8 @@ class _Borrower(Detector):
     def convolve(self, pixels: Tensor) -> Tensor:
         return self._borrow("convolve", pixels)[0]
 
-    def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        probabilities, deltas = self._borrow("predict", features, rois)
+    def predict(self, features: Tensor, *rois: Tensor) -> tuple[Tensor, Tensor]:
+        probabilities, deltas = self._borrow("predict", features, *rois)
         return probabilities, deltas
 
     def _borrow(self, step: str, *tensors: Tensor) -> tuple[Tensor, ...]:
