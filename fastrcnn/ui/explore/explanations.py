@@ -31,7 +31,7 @@ from fastrcnn.ui.shared.inputs import box, whole
 
 _CROPS = 2  # R-CNN's boxes in a reply: a fraction of a second, so that leaving stops it at once
 _AXES = 2  # right, down
-LAYERS = ("fc6", "fc7")  # the layers that truncated SVD divides
+_LAYERS = ("fc6", "fc7")  # the layers that truncated SVD divides
 _REPEATS = 3  # of a measured scoring
 # The reply while others use all places; the view asks again.
 _BUSY = {"busy": True}
@@ -165,7 +165,7 @@ class Explanations:
         thin = self._thin(inputs)
         seen = self._seen(inputs, thin, trace, None)
         heads = detector.model.head, thin.model.head
-        costs = {name: _cost(*(getattr(head, name) for head in heads)) for name in LAYERS}
+        costs = {name: _cost(*(getattr(head, name) for head in heads)) for name in _LAYERS}
         return {"layers": costs} | payloads.scores(seen.probabilities, seen.deltas, seen.regressed)
 
     def compressed(self, inputs: dict) -> dict:
@@ -188,7 +188,7 @@ class Explanations:
         analysis = self._analyses.get(inputs.get("token"))
         model = analysis.detector.model
         ranks: dict[str, int | None] = {}
-        for name in LAYERS:
+        for name in _LAYERS:
             most = full_rank(getattr(model.head, name))
             rank = whole(inputs.get(name), name, most + 1)
             ranks[f"{name}_rank"] = None if rank == most else rank
