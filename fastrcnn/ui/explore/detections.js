@@ -9,10 +9,9 @@ const USUAL = props.usual.score_threshold;
 const requestDecisions = requester("decisions", (reply) => {
   const first = state.decisions === null;
   const best = Math.max(...reply.best_scores);
-  const below = Math.max(Math.floor(100 * best) / 100, LOWEST);
   // Where nothing reaches the usual threshold, the picture opens at the best score that there is.
   if (first && !reply.proposals.length && state.score_threshold === USUAL && best >= LOWEST) {
-    return change({ score_threshold: below, lowered: true });
+    return change({ score_threshold: Math.floor(100 * best) / 100, lowered: true });
   }
   change({ decisions: reply });
   if (first && state.chosen === null) choose({ index: mostToShow() ?? 0 });
