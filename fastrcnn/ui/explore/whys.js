@@ -16,7 +16,7 @@ const WHYS = {
   coordinates: { station: "pooling", view: "rounding", values: scales },
   uneven: { station: "pooling", view: null, values: sharedColumn, ending: evenness },
   gradient: { station: "pooling", view: "gradient" },
-  small: { station: "pooling", view: null, prepare: chooseSmallest, values: cellsOfBox },
+  small: { station: "pooling", view: null, prepare: chooseSmallest, values: cellsOfBox, ending: fewness },
   numbers: { station: "head", view: null, values: outputs },
   left: { station: "nms", view: null, prepare: chooseRival, values: rivals, ending: () => (rivals() ? "two" : "one") },
 };
@@ -41,6 +41,11 @@ function cellsOfBox() {
   const [x1, y1, x2, y2] = state.box.cells ?? state.box.exact;
   const size = (length) => fixed(length, state.box.cells ? 0 : 1);
   return { columns: size(x2 - x1), rows: size(y2 - y1) };
+}
+
+function fewness() {
+  const { columns, rows } = cellsOfBox();
+  return Math.min(columns, rows) < state.model.pool_size ? "few" : "enough";
 }
 
 // The first column of cells that two neighbouring bins both look at.
