@@ -135,6 +135,12 @@ export function showWhys() {
     const panel = $(`#explore-${station}`);
     if (!panel.querySelector(".whys")) panel.append(make("ul", { class: "whys", "aria-label": text("why.title") }));
     panel.querySelector(".whys").append(make("li", {}, button(name)));
-    $(".index ul").append(make("li", {}, button(name)));
   }
 }
+
+// The list is filled when it is first opened.
+$(".index").addEventListener(
+  "toggle",
+  () => $(".index ul").append(...Object.keys(WHYS).map((name) => make("li", {}, button(name)))),
+  { once: true },
+);
