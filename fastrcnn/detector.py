@@ -107,6 +107,8 @@ class Inspection:
     which does not round, float32.
     pooled: (C, S, S). argmax: (C, S, S) int64, the cell with the maximum as row x W' + column, -1
     for an empty bin; None for ``align``, which takes no maximum.
+    fc6, fc7: the units of the two hidden layers after their ReLU, (1024,) each in the detector that
+    ships.
     probabilities: (K,). deltas: (K, 4). regressed: (K, 4), in pixels of the picture.
     """
 
@@ -118,6 +120,8 @@ class Inspection:
     bins: Tensor
     pooled: Tensor
     argmax: Tensor | None
+    fc6: Tensor
+    fc7: Tensor
     probabilities: Tensor
     deltas: Tensor
     regressed: Tensor
@@ -431,8 +435,9 @@ class Detector:
             cells = pool.cells(rois[0, 1:], height, width)
             bins = pool.bins(rois[0, 1:], height, width)
             argmax = argmax[0]
-        scores = self.model.head(pooled)  # in float32, as `predict` does for likely objects
-        probabilities, deltas = self.model.interpret(*scores)
+        # In float32, as `predict` does for likely objects.
+        fc6, fc7 = self.model.head.hidden(pooled)
+        probabilities, deltas = self.model.interpret(*self.model.head.answers(fc7))
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])
         seen = Inspection(
             pooling=pool.pooling,
@@ -443,6 +448,8 @@ class Detector:
             bins=bins,
             pooled=pooled[0],
             argmax=argmax,
+            fc6=fc6[0],
+            fc7=fc7[0],
             probabilities=probabilities[0],
             deltas=deltas[0],
             regressed=regressed[0],

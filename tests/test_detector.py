@@ -147,6 +147,11 @@ def test_a_box_looked_at_closely(detector, scene, pooling):
         sx, sy = trace.scale
         scaled = box * torch.tensor([sx, sy, sx, sy])
         torch.testing.assert_close(seen.exact, scaled / 16)
+        head = detector.model.head
+        with torch.no_grad():
+            fc6 = head.fc6(seen.pooled.flatten() / head.divisor).relu()
+            torch.testing.assert_close(seen.fc6, fc6)
+            torch.testing.assert_close(seen.fc7, head.fc7(fc6).relu())
         if pooling is None:
             assert seen.pooling == "paper"
             torch.testing.assert_close(seen.probabilities, trace.probabilities[index])

@@ -63,14 +63,23 @@ class Head(nn.Module):
 
         fc6: the result of `fc6_channels_last`, for RoIs whose channels come last in memory.
         """
+        return self.answers(self.hidden(pooled, fc6)[1])
+
+    def hidden(
+        self, pooled: Tensor, fc6: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R, C, S, S) -> the units of fc6 (R, fc6) and of fc7 (R, fc7). fc6: as in `forward`."""
         if fc6 is None:
             x, fc6 = pooled.flatten(1), self.fc6  # (R, C S S)
         else:
             x = pooled.permute(0, 2, 3, 1).flatten(1)  # (R, S S C)
         if self.divisor != 1:
             x = x / self.divisor
-        x = self.dropout(fc6(x).relu())
-        x = self.dropout(self.fc7(x).relu())
+        first = self.dropout(fc6(x).relu())
+        return first, self.dropout(self.fc7(first).relu())
+
+    def answers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The units of fc7 (R, fc7) -> cls_score (R, K) and bbox_pred (R, K, 4), normalised."""
         # Never in half precision, which would round a logit of 10 by up to 0.03.
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.cls_score.weight.dtype)

@@ -23,18 +23,20 @@ from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.connections import close_idle
 from fastrcnn.ui.hosting.gradio_private import known_files
+from fastrcnn.ui.hosting.language import LanguageMiddleware
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
 from fastrcnn.ui.hosting.middleware import PageMiddleware
 from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import modules
 from fastrcnn.ui.shared.inputs import session_of
-from fastrcnn.ui.texts import I18N, gradio_text
+from fastrcnn.ui.shared.view import build_view
+from fastrcnn.ui.texts import I18N, LANGUAGES, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
 
-# Korean lines break between words, as in the views.
-_CSS = "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
+_HERE = Path(__file__).parent
+_CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 _SWEEP_SECONDS = 10.0
 
 
@@ -69,6 +71,7 @@ def build(
     runs = Runs(limits, memory) if runs is None else runs
     with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
         page.limits, page.analyses, page.present = limits, analyses, Counter()
+        build_view(_HERE / "header", (), [], languages=LANGUAGES)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(gradio_text("page.explore"), id="explore"):
                 explore = build_explore(analyses, examples, limits)
@@ -108,7 +111,8 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         app_kwargs={
             "routes": [modules.route()],
             "middleware": [
-                Middleware(PageMiddleware, page=page, limits=limits, present=page.present)
+                Middleware(PageMiddleware, page=page, limits=limits, present=page.present),
+                Middleware(LanguageMiddleware, languages=LANGUAGES),
             ],
             "lifespan": lambda app: _kept_clean(page),
         },

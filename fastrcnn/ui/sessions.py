@@ -19,6 +19,7 @@ import numpy as np
 
 from fastrcnn.detector import Detector, Stage
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.model.svd import HeadFactors
 from fastrcnn.ui.hosting import compile_ahead
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory, size_of
@@ -36,8 +37,9 @@ class Analysis:
     name: the file's name on its owner's machine. detector: the detector whose steps are shown.
     stage: the last finished stage. example: the example's name, None for a visitor's own picture.
     objects: the true objects of the picture if they are known, each ``{"label", "box",
-    "difficult"}``. session: the owner's session, once the picture is open. size: its bytes, without
-    those that all visitors share.
+    "difficult"}``. factors: those of a visitor's own detector, once a view has needed them.
+    session: the owner's session, once the picture is open. size: its bytes, without those that all
+    visitors share.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Analysis:
     stage: Stage | None = None
     example: str | None = None
     objects: tuple[dict, ...] = ()
+    factors: HeadFactors | None = None
     session: str = ""
     size: int = 0
 
@@ -65,6 +68,8 @@ class Analyses:
         self._tokens: dict[str, str] = {}  # by session
         self._trained: dict[str, Detector] = {}  # by session
         self._last_request: dict[str, float] = {}  # by session, in monotonic seconds
+        self._factors: HeadFactors | None = None  # of the project's own detector
+        self._factors_lock = threading.Lock()
         self._examples: dict[str, Stage] = {}
         self._example_lock = threading.Lock()
 
@@ -112,6 +117,24 @@ class Analyses:
     def detector_of(self, session: str) -> Detector:
         """The detector that is used for a session's pictures."""
         return self._trained.get(session, self.detector)
+
+    def factors(self, analysis: Analysis) -> HeadFactors:
+        """The factors of a picture's detector. All visitors share those of the project's detector.
+
+        Raises Full where there is no memory for a visitor's own.
+        """
+        model = analysis.detector.model
+        with self._factors_lock:  # it takes seconds, so nobody computes them twice
+            if analysis.detector is self.detector:
+                if self._factors is None:
+                    self._factors = HeadFactors.of(model)
+                return self._factors
+            if analysis.factors is None:
+                # About as many numbers as the layers themselves.
+                self._memory.check(analysis.session, size_of(model.head))
+                analysis.factors = HeadFactors.of(model)
+                analysis.size += size_of(analysis.factors)
+            return analysis.factors
 
     def close(self, session: str) -> None:
         """Free a session's picture and detector."""

@@ -58,11 +58,17 @@ def context(browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def open_page(context: BrowserContext, address: str) -> Page:
-    """The page, its first example analysed."""
+STATIONS = ("photo", "grouping", "proposals", "features", "pooling", "fc", "head", "nms", "result")
+
+
+def open_page(context: BrowserContext, address: str, asks: bool = False) -> Page:
+    """The page, its first example analysed. asks: with the questions before the lessons."""
     page = context.new_page()
     page.goto(address)
     wait_for_analysis(page)
+    page.locator(".guess").wait_for()
+    if not asks:
+        page.locator(".skip-all").click()
     return page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -20,9 +21,11 @@ from fastrcnn.images import load_image
 from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.sessions import Analyses
-from tests.browser.conftest import open_page, open_station, upload, wait_for_analysis
+from tests.browser.conftest import STATIONS, open_page, open_station, upload, wait_for_analysis
 
 pytestmark = pytest.mark.system
+
+NMS = Selection().nms_threshold
 
 
 def numbers(text: str) -> list[float]:
@@ -58,6 +61,15 @@ def choose_rank(page: Page, rank: int) -> None:
     expect(page.locator(".under")).to_contain_text(f"rank {rank},")
 
 
+def choose_channel(page: Page, channel: int) -> None:
+    """By its number; the pooling station is open afterwards."""
+    open_station(page, "features")
+    page.locator(".channel").fill(str(channel))
+    page.locator(".channel").press("Enter")
+    open_station(page, "pooling")
+    expect(page.locator(".map-text")).to_contain_text(f"channel {channel},")
+
+
 def pooled_values(page: Page) -> list[list[float]]:
     rows = page.locator(".grid [role=row]").all()
     return [
@@ -78,7 +90,7 @@ SIZE = (160, 120)  # of the photograph that is uploaded
 def test_opening_the_page_shows_an_analysed_example(page):
     example = page.get_by_role("button", name="Example: cow")
     expect(example).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".count")).not_to_be_empty()
+    expect(page.locator("#explore-result .count")).not_to_be_empty()
     assert page.locator(".scene").evaluate(
         "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 50"
     )
@@ -286,13 +298,12 @@ def test_the_grid_has_the_pooled_values_of_the_strongest_channel(shapes, trace, 
     assert pooled_values(shapes) == pytest.approx(
         np.round(seen.pooled[channel].numpy(), 2), abs=0.011
     )
-    shapes.locator(".channel").fill("7")
-    shapes.locator(".channel").press("Enter")
-    expect(shapes.locator(".map-text")).to_contain_text("channel 7,")
+    choose_channel(shapes, 7)
     assert pooled_values(shapes) == pytest.approx(np.round(seen.pooled[7].numpy(), 2), abs=0.011)
-    shapes.locator(".channels button").nth(1).click()
-    second = int(shapes.locator(".channels button").nth(1).get_attribute("data-channel"))
-    expect(shapes.locator(".channel")).to_have_value(str(second))
+    second = shapes.locator("#explore-pooling .channels button").nth(1)
+    channel = second.get_attribute("data-channel")
+    second.click()
+    expect(shapes.locator(".channel")).to_have_value(channel)
 
 
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
@@ -300,9 +311,7 @@ def test_a_bin_tells_its_cells_its_winner_and_the_pixels(shapes, trace, detector
     choose_rank(shapes, 2)
     open_station(shapes, "pooling")
     shapes.locator(f"input[name=explore-pooling][value={pooling}]").check()
-    shapes.locator(".channel").fill("7")
-    shapes.locator(".channel").press("Enter")
-    expect(shapes.locator(".map-text")).to_contain_text("channel 7,")
+    choose_channel(shapes, 7)
     seen = detector.inspect(trace, trace.boxes[1], pooling)
     width = trace.features.shape[3]
     text = shapes.locator(".bin-text")
@@ -403,36 +412,38 @@ def test_the_head_shows_probabilities_deltas_and_the_formula_filled_in(shapes, t
 
 
 def test_the_sliders_change_the_answer_at_once(shapes, trace, detector):
-    open_station(shapes, "result")
+    open_station(shapes, "nms")
     for score, nms in ((0.05, 0.3), (0.05, 0.95), (0.5, 0.3)):
         shapes.locator(".score-threshold").fill(str(score))
         shapes.locator(".nms-threshold").fill(str(nms))
         found = select(trace.probabilities, trace.regressed, detector.classes, score, nms)
         made = decide(trace.probabilities, trace.regressed, score, nms)
         if len(found):
-            count = shapes.locator(".count")
+            count = shapes.locator("#explore-nms .count")
             expect(count).to_contain_text(f"{len(made.scores)} boxes reached")
             expect(count).to_contain_text(f"{int((made.suppressed_by >= 0).sum())} of them")
         rows = shapes.locator(".found tbody tr")
         expect(rows).to_have_count(len(found))
-        shown = [row.locator("td").all_inner_texts()[:2] for row in rows.all()]
+        shown = [row.locator("td").all_text_contents()[:2] for row in rows.all()]
         assert shown == [
             [name, f"{score:.3f}"] for name, score in zip(found.names, found.scores, strict=True)
         ]
     shapes.locator(".score-threshold").fill("0.95")
-    expect(shapes.locator(".count")).to_contain_text("No box reaches a score of 0.95")
+    expect(shapes.locator("#explore-nms .count")).to_contain_text("No box reaches a score of 0.95")
 
 
 def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(shapes, trace):
-    open_station(shapes, "result")
+    open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.05")
-    polled = decide(trace.probabilities, trace.regressed, 0.05, 0.3, 0.5)
+    polled = decide(trace.probabilities, trace.regressed, 0.05, NMS, 0.5)
     most = int(polled.votes.argmax())
     assert polled.votes[most] > 1 and not torch.equal(polled.voted[most], polled.boxes[most])
     better = polled.kept & (polled.scores > polled.scores[most])
     row = shapes.locator(".found tbody tr").nth(int(better.sum()))
     for vote, box in ((True, polled.voted[most]), (False, polled.boxes[most])):
+        open_station(shapes, "nms")
         shapes.locator(".vote").set_checked(vote)
+        open_station(shapes, "result")
         placed = ", ".join(str(round(value)) for value in box.tolist())
         expect(row.locator("td").nth(2)).to_have_text(placed)
         row.get_by_role("button").click()
@@ -442,13 +453,15 @@ def test_boxes_vote_on_the_edges_of_a_detection_until_voting_is_switched_off(sha
 
 
 def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shapes, trace):
-    open_station(shapes, "result")
+    open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.1")
-    made = decide(trace.probabilities, trace.regressed, 0.1, 0.3)
+    made = decide(trace.probabilities, trace.regressed, 0.1, NMS)
     winners = made.suppressed_by[made.suppressed_by >= 0]
     winner = int(winners[0])
     losers = [i for i in range(len(made.scores)) if made.suppressed_by[i] == winner]
+    open_station(shapes, "result")
     shapes.locator(f".found [data-proposal='{made.proposals[winner]}']").first.click()
+    open_station(shapes, "nms")
     expect(shapes.locator(".fate")).to_contain_text("Kept:")
     details = shapes.locator(".suppressed")
     expect(details).to_contain_text(f"The {len(losers)} boxes that the")
@@ -466,6 +479,7 @@ def test_a_detection_shows_whom_it_suppressed_and_a_loser_who_suppressed_it(shap
 
 def test_a_box_of_no_consequence_says_why(shapes, trace):
     low = int((trace.probabilities[:, 1:].max(dim=1).values).argmin())
+    open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.9")
     open_station(shapes, "proposals")
     shapes.locator(".shown").fill(str(len(trace.boxes)))
@@ -477,14 +491,15 @@ def test_a_box_of_no_consequence_says_why(shapes, trace):
 
 
 def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, photo, detector):
-    open_station(shapes, "result")
+    open_station(shapes, "nms")
     shapes.locator(".score-threshold").fill("0.1")
     expect(shapes.locator(".score-threshold-text")).to_have_text("0.10")
+    open_station(shapes, "result")
     with shapes.expect_download() as download:
         shapes.get_by_role("button", name="Detections (JSON)").click()
     (record,) = json.loads(download.value.path().read_text())
     found = select(
-        trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, Selection().vote_threshold
+        trace.probabilities, trace.regressed, detector.classes, 0.1, NMS, Selection().vote_threshold
     )
     expected = picture_record(photo.name, 120, 160, found, record["seconds"])
     assert record == expected
@@ -500,9 +515,7 @@ def test_a_link_reopens_the_same_view(page, context, address):
     choose_rank(page, 5)
     open_station(page, "pooling")
     page.locator("input[name=explore-pooling][value=walkthrough]").check()
-    page.locator(".channel").fill("31")
-    page.locator(".channel").press("Enter")
-    expect(page.locator(".map-text")).to_contain_text("channel 31,")
+    choose_channel(page, 31)
     shown = pooled_values(page)
     open_station(page, "result")
     page.get_by_role("button", name="Copy a link").click()
@@ -544,59 +557,198 @@ def test_ones_own_photograph_has_no_link_and_the_page_says_why(shapes):
 # 7. Learning
 
 
-def test_six_steps_light_up_what_they_speak_of(page):
+def test_each_station_has_its_lesson_beside_it(page):
     lessons = page.locator(".lessons")
-    stations = ["grouping", "proposals", "pooling", "pooling", "head", "result"]
-    page.get_by_role("button", name="Show me").click()
-    for step, station in enumerate(stations, start=1):
-        expect(lessons).to_contain_text(f"Learn {step} of 6")
-        for word in ("What", "Why", "Formula", "Try this"):
-            expect(lessons).to_contain_text(word)
+    open_station(page, "photo")
+    for step, station in enumerate(STATIONS, start=1):
         expect(page.locator(f"#explore-station-{station}")).to_have_attribute(
             "aria-selected", "true"
         )
-        expect(page.locator(".lit")).to_have_count(1)
-        expect(page.locator(".lit")).to_be_visible()
-        if step < 6:
+        expect(page.locator(f"#explore-{station}")).to_be_visible()
+        expect(lessons).to_contain_text(f"{step} of {len(STATIONS)}: ")
+        for word in ("What", "Why", "Formula", "Try this"):
+            expect(lessons).to_contain_text(word)
+        if step < len(STATIONS):
             page.get_by_role("button", name="Next").click()
 
 
+def test_a_question_comes_before_each_lesson_and_its_answer_after_the_guess(context, address):
+    page = open_page(context, address, asks=True)
+    guess, what = page.locator(".guess"), page.locator(".lessons dl")
+    for station in STATIONS:
+        open_station(page, station)
+        if not guess.is_visible():
+            continue  # nothing to ask of this picture there
+        expect(what).to_have_count(0)
+        if page.locator(".guess [data-option]").count():
+            page.locator(".guess [data-option]").first.click()
+        elif page.locator(".guess .answer").count():
+            page.locator(".guess .answer").click()
+        else:
+            page.locator(".scene").press("ArrowRight")
+            page.locator(".scene").press("Enter")
+        expect(guess).to_contain_text(re.compile("Right|Not quite"))
+        expect(what).to_be_visible()
+    open_station(page, "photo")
+    expect(guess).to_have_count(0)  # each is asked once
+    page.reload()
+    page.locator(".guess .skip").click()
+    expect(what).to_be_visible()
+
+
+def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trace, detector):
+    page = open_page(context, address, asks=True)
+    upload(page, photo)
+    wait_for_analysis(page, photo.name)
+    rank = int(re.search(r"rank (\d+) of", page.locator(".life").inner_text())[1])
+    seen = detector.inspect(trace, trace.boxes[rank - 1])
+    told = page.locator(".guess.told")
+
+    open_station(page, "photo")
+    page.locator(".guess [data-option='4']").click()
+    expect(told).to_contain_text(f"There are {160 * 161 * 120 * 121 // 4:,}:")
+
+    open_station(page, "pooling")
+    page.locator(".scene").press("Enter")
+    channel = seen.pooled.flatten(1).amax(dim=1).argmax()
+    winner = int(seen.argmax[channel].flatten()[seen.pooled[channel].flatten().argmax()])
+    row, column = divmod(winner, trace.features.shape[3])
+    expect(told).to_contain_text(f"column {column + 1}, row {row + 1} of the map")
+
+    open_station(page, "fc")
+    page.locator(".guess .answer").click()
+    expect(told).to_contain_text(f"{100 * float((seen.fc7 == 0).float().mean()):.1f}\xa0%")
+
+    open_station(page, "head")
+    page.locator(".guess [data-option=right]").click()
+    label = int(seen.probabilities[1:].argmax()) + 1
+    x1, y1, x2, y2 = (seen.regressed[label] - seen.box).tolist()
+    expect(told).to_contain_text(f"by {(x1 + x2) / 2:.1f} across and {(y1 + y2) / 2:.1f} down")
+
+
 def test_terms_explain_themselves_on_focus(page):
-    open_station(page, "result")
-    term = page.locator("#explore-result .term[data-of=IoU]")
+    open_station(page, "nms")
+    term = page.locator(".lessons .term[data-of=IoU]").first
     term.focus()
     tip = page.get_by_role("tooltip")
     expect(tip).to_contain_text("Intersection over union")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
-    for term in page.locator("#explore-result .term").all():
+    for term in page.locator(".lessons .term").all():
         term.hover()
         box = tip.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
 
 
 def test_a_button_that_is_drawn_anew_keeps_the_focus(shapes):
+    open_station(shapes, "photo")
     button = shapes.get_by_role("button", name="Next", exact=True)
     button.focus()
     shapes.keyboard.press("Enter")
-    expect(shapes.locator(".lessons")).to_contain_text("Learn 2 of 6")
+    expect(shapes.locator(".lessons")).to_contain_text("2 of 9")
     expect(button).to_be_focused()
     open_station(shapes, "pooling")
-    second = shapes.locator(".channels button").nth(1)
+    second = shapes.locator("#explore-pooling .channels button").nth(1)
     channel = second.get_attribute("data-channel")
     second.focus()
     shapes.keyboard.press("Enter")
     expect(shapes.locator(".channel")).to_have_value(channel)
-    expect(shapes.locator(f".channels [data-channel='{channel}']")).to_be_focused()
+    expect(shapes.locator(f"#explore-pooling .channels [data-channel='{channel}']")).to_be_focused()
 
 
 # How it must feel
 
 
+def test_the_whole_way_fits_a_laptop_screen_and_switching_moves_nothing(context, address):
+    page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    for picture in ("cow", "two-dogs"):  # a photograph on its side and an upright one
+        page.goto(f"{address}#example={picture}")
+        page.reload()
+        wait_for_analysis(page, f"{picture}.jpg")
+        places = []
+        for station in STATIONS:
+            open_station(page, station)
+            boxes = [page.locator(name).bounding_box() for name in (".strip", ".scene", ".detail")]
+            places.append(boxes)
+            for box in boxes:
+                assert box["y"] >= 0 and box["y"] + box["height"] <= 800, (picture, station)
+        assert all(place == places[0] for place in places)
+
+
+def test_the_strip_has_a_picture_and_the_size_of_every_step(shapes, trace, detector):
+    channels, rows, columns = trace.features.shape[1:]
+    height, width = detector.model.config.resize.size(120, 160)
+    fc6, fc7 = detector.model.config.fc6, detector.model.config.fc7
+    classes = len(detector.classes) + 1
+    expected = {
+        "photo": f"3 x {height} x {width}",
+        "proposals": f"{len(trace.boxes)} x 4",
+        "features": f"{channels} x {rows} x {columns}",
+        "pooling": f"{channels} x 7 x 7",
+        "fc": f"{fc6}, {fc7}",
+        "head": f"{classes} | {4 * classes}",
+    }
+    for station, size in expected.items():
+        expect(shapes.locator(f"#explore-station-{station} output")).to_have_text(size)
+    for station in STATIONS:
+        assert shapes.locator(f"#explore-station-{station} canvas").evaluate(
+            "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v)"
+        ), station
+
+
+def test_it_opens_on_the_largest_detection(shapes, trace):
+    usual = Selection()
+    made = decide(
+        trace.probabilities, trace.regressed, usual.score_threshold, NMS, usual.vote_threshold
+    )
+    sides = made.voted[:, 2:] - made.voted[:, :2]
+    rank = int(made.proposals[(sides.prod(dim=1) * made.kept).argmax()]) + 1
+    expect(shapes.locator(".life")).to_contain_text(f"rank {rank} of {len(trace.boxes)}")
+    expect(shapes.locator("#explore-result")).to_be_visible()
+
+
+def test_where_nothing_reaches_the_usual_score_it_opens_at_the_best_there_is(
+    shapes, detector, photo, tmp_path
+):
+    grey = np.full((64, 64, 3), 32, np.uint8)
+    best = float(detector.trace(grey).probabilities[:, 1:].max())
+    assert 0.01 < best < 0.5
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    clear_upload(shapes)
+    upload(shapes, tmp_path / "grey.png")
+    wait_for_analysis(shapes, "grey.png")
+    threshold = f"{math.floor(100 * best) / 100:.2f}"
+    expect(shapes.locator("#explore-result .count")).to_contain_text(f"lowered to {threshold}. 1 ")
+    expect(shapes.locator(".found tbody tr")).to_have_count(1)
+    # The next picture has the usual threshold again.
+    clear_upload(shapes)
+    upload(shapes, photo)
+    wait_for_analysis(shapes, photo.name)
+    open_station(shapes, "nms")
+    expect(shapes.locator(".score-threshold-text")).to_have_text("0.50")
+
+
+def test_the_presenters_keys_walk_the_stations_and_the_address_follows(page):
+    page.get_by_role("button", name="Present").click()
+    expect(page.locator(".examples")).to_be_hidden()
+    expect(page.locator("#tabs").get_by_role("tab", name="Train")).to_be_hidden()
+    open_station(page, "photo")
+    page.locator(".lessons h3").click()
+    for station in STATIONS[1:4]:
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(f"#explore-{station}")).to_be_visible()
+        assert parse_qs(urlsplit(page.url).fragment)["station"] == [station]
+    page.reload()
+    page.locator(".explore.presenting #explore-features").wait_for()
+    page.keyboard.press("Escape")
+    expect(page.locator(".examples")).to_be_visible()
+
+
 def test_the_keyboard_alone_reaches_everything(shapes):
     shapes.locator("#explore-station-result").focus()
-    for station in ("grouping", "proposals", "pooling", "head", "result"):
+    for station in STATIONS:
         shapes.keyboard.press("ArrowRight")
         focused = shapes.locator(f"#explore-station-{station}")
         expect(focused).to_be_focused()
@@ -645,6 +797,7 @@ def test_what_is_not_a_picture_gets_one_kind_sentence_and_nothing_is_lost(shapes
 
 
 def clear_upload(page: Page) -> None:
+    page.locator(".own-photo").click()
     photo = page.locator("#photo")
     photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
 
@@ -657,7 +810,7 @@ def test_odd_pictures_are_answered(page, tmp_path, name, size):
     Image.fromarray(np.full((*size, 3), 120, np.uint8)).save(path)
     upload(page, path)
     wait_for_analysis(page, path.name)
-    for station in ("grouping", "proposals", "pooling", "head", "result"):
+    for station in STATIONS:
         open_station(page, station)
         expect(page.locator(f"#explore-{station}")).to_be_visible()
     expect(page.locator(".life")).to_contain_text("rank 1 of 1")
@@ -718,14 +871,18 @@ def test_the_browser_asks_one_host_and_has_nothing_to_complain_of(context, addre
     wait_for_analysis(page)
     upload(page, photo)
     wait_for_analysis(page, photo.name)
-    for station in ("grouping", "proposals", "pooling", "head", "result"):
+    for station in STATIONS:
         open_station(page, station)
         page.locator(".scene").hover(position={"x": 40, "y": 40})
     page.locator(".scene").click(position={"x": 40, "y": 40})
-    # "" is data: and blob:, which are no host at all.
-    assert hosts - {""} == {urlsplit(address).netloc}
     # Gradio's own word for a websocket that it does without.
     assert [text for text in complaints if "Method not implemented" not in text] == []
+    page.goto(f"{address}?view=api")
+    expect(page.get_by_text("/detect").first).to_be_visible()
+    page.goto(f"{address}?view=settings")
+    expect(page.get_by_text("Display Theme")).to_be_visible()
+    # "" is data: and blob:, which are no host at all.
+    assert hosts - {""} == {urlsplit(address).netloc}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -738,10 +895,10 @@ def test_nothing_is_cut_off_at_any_width_in_light_and_dark(browser, address, pho
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 844})
-        for station in ("grouping", "proposals", "pooling", "head", "result"):
+        for station in STATIONS:
             open_station(page, station)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            for name in ("#photo", ".scene", f"#explore-{station}", ".life", ".lessons"):
+            for name in (".scene", f"#explore-{station}", ".life", ".lessons"):
                 box = page.locator(name).bounding_box()
                 assert box["x"] >= 0
                 assert box["x"] + box["width"] <= width

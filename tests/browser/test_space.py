@@ -131,7 +131,7 @@ def test_a_clean_copy_with_only_its_requirements_is_a_space(context, place, app,
         page.goto(address)
         expect(page.locator(".explore .status")).to_contain_text("analysed in", timeout=PATIENCE)
         expect(page.locator(".examples button[aria-pressed=true]")).to_have_count(1)
-        expect(page.locator(".count")).to_contain_text("reached the score")
+        expect(page.locator("#explore-result .count")).to_contain_text("reached the score")
         assert page.locator(".found tbody tr").count() > 0
         page.get_by_role("tab", name="Train").click()
         expect(page.locator(".go")).to_be_visible()

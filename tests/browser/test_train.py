@@ -329,8 +329,9 @@ def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tm
     expect(page.locator(".whose")).to_contain_text("that you trained: 4 iterations, disc")
     expect(page.locator(".explore .status")).to_contain_text("00000.png: analysed in")
     expect(page.locator(".explore .scene")).to_be_visible()
+    page.locator("#explore-station-fc").click()
+    expect(page.locator("#explore-station-pooling")).to_contain_text("64 x 7 x 7")
     page.locator("#explore-station-head").click()
-    expect(page.locator("#explore-head .lead")).to_contain_text("7 x 7 x 64 numbers")
     labels = page.locator(".bars .bar").all_inner_texts()
     known = {*only(runs).classes, "background"}
     assert labels and all(text.split()[0] in known for text in labels[:6])

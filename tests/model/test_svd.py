@@ -8,7 +8,14 @@ from torch import nn
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.model.head import LowRankLinear
-from fastrcnn.model.svd import truncated_svd
+from fastrcnn.model.svd import (
+    HeadFactors,
+    compress,
+    multiply_adds,
+    multiply_adds_undivided,
+    truncated_svd,
+)
+from tests.model.tiny import tiny_model
 
 
 @pytest.mark.parametrize("shape", [(30, 12), (12, 30), (16, 16)])
@@ -61,3 +68,30 @@ def test_refuses_ranks_that_save_nothing(rank):
 def test_refuses_to_raise_the_rank_of_a_low_rank_layer():
     with pytest.raises(RecipeError, match="1 to 3"):
         truncated_svd(LowRankLinear(30, 12, 4), 4)
+
+
+@pytest.mark.parametrize("ranks", [(5, 3), (None, 1), (23, None), (None, None)])
+def test_factors_give_at_once_the_network_that_compress_gives(ranks):
+    model = tiny_model().eval()
+    network = HeadFactors.of(model).network(model, *ranks)
+    expected = compress(model, *ranks)
+    assert network.config == expected.config
+    pooled = torch.randn(4, 8, 7, 7)
+    with torch.no_grad():
+        for own, reference in zip(network.head(pooled), expected.head(pooled), strict=True):
+            torch.testing.assert_close(own, reference, rtol=1e-4, atol=1e-4)
+    assert network.backbone is model.backbone
+    assert torch.equal(network.head.bbox_std, model.head.bbox_std)
+
+
+def test_factors_name_the_limit_of_a_rank():
+    model = tiny_model()
+    with pytest.raises(RecipeError, match="1 to 23"):
+        HeadFactors.of(model).network(model, 24, None)
+
+
+def test_multiply_adds_are_counted_by_hand():
+    whole, thin = nn.Linear(30, 12), LowRankLinear(30, 12, 4)
+    assert multiply_adds(whole) == multiply_adds_undivided(whole) == 360
+    assert multiply_adds(thin) == 30 * 4 + 4 * 12
+    assert multiply_adds_undivided(thin) == 360

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastrcnn.detector import Stage
+from fastrcnn.detector import Detector, Stage
 from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.hosting.memory import Full, size_of
 from fastrcnn.ui.sessions import Analyses, Analysis, Gone
 from tests.ui.conftest import assert_is_one_sentence
 
@@ -172,3 +173,25 @@ def test_a_trained_detector_is_its_sessions_own_and_sees_examples_anew(scene, st
     analyses.use("me", mine.detector)
     analyses.close("me")
     assert analyses.detector_of("me") is analyses.detector
+
+
+def test_visitors_share_the_factors_of_the_projects_detector_and_hold_their_own(detector):
+    analyses = Analyses(detector)
+    one, two = (Analysis("a.jpg", detector) for _ in range(2))
+    assert analyses.factors(one) is analyses.factors(two)
+    assert one.size == 0 and analyses.held(None) == 0
+
+    trained = Analysis("b.jpg", Detector(detector.model))
+    analyses.open("me", trained)
+    own = analyses.factors(trained)
+    assert own is analyses.factors(trained) and own is not analyses.factors(one)
+    assert analyses.held("me") == trained.size == size_of(own) > 0
+
+
+def test_factors_too_large_for_a_visitor_are_refused(detector):
+    analyses = Analyses(detector, Limits(session_mb=0.1))
+    trained = Analysis("b.jpg", Detector(detector.model))
+    analyses.open("me", trained)
+    with pytest.raises(Full, match="a visitor may hold"):
+        analyses.factors(trained)
+    assert trained.factors is None and trained.size == 0

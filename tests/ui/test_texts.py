@@ -31,7 +31,8 @@ NAMES = set(
     re.findall(
         r"\S+",
         "RoI RoIAlign IoU mAP PNG JSON NMS HSV Lab VGG16 s_colour s_texture s_size s_fill L_cls "
-        "L_loc nms fc6 fc7 softmax exp x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh",
+        "L_loc nms fc6 fc7 softmax exp log Fast CNN x1 y1 x2 y2 Pw Ph Px Py dx dy dw dh W6 b6 W7 "
+        "b7 max",
     )
 )
 # Where Korean needs no word, or fits the one in English.
@@ -106,6 +107,21 @@ def test_what_is_named_by_the_package_has_its_texts():
     assert names <= TEXTS["en"].keys()
 
 
+def test_each_question_has_an_answer_in_a_view_that_exists():
+    script = (UI / "explore" / "whys.js").read_text("utf-8")
+    template = (UI / "explore" / "explore.html").read_text("utf-8")
+    panels = re.split(r'id="explore-(\w+)" aria-labelledby', template)
+    views = {
+        station: re.findall(r'data-view="(\w*)"', panel)
+        for station, panel in zip(panels[1::2], panels[2::2], strict=True)
+    }
+    listed = re.findall(r'^  (\w+): \{ station: "(\w+)", view: (null|"\w+")', script, re.MULTILINE)
+    answered = {key.split(".")[1] for key in TEXTS["en"] if key.startswith("why.") and ".a" in key}
+    assert {name for name, *_ in listed} == answered and len(listed) == 7
+    for _, station, view in listed:
+        assert ("" if view == "null" else view.strip('"')) in views[station]
+
+
 def test_an_error_of_the_page_crosses_as_a_key_and_one_from_below_as_it_is():
     ours = FastRCNNError(text("server.share", name="nms_threshold"))
     assert str(ours) == text_of(ours) == "nms_threshold must be a number from 0 to 1."
@@ -157,9 +173,10 @@ def is_prose(value: str) -> bool:
     return bool(re.search(r"[A-Za-z]{2,}[,;:.]? [A-Za-z]{2,}|^\s*[A-Z][a-z]{2,}\W*$", value))
 
 
-# Keys of the keyboard, fonts, classes, selectors and formulas.
+# Keys of the keyboard, fonts, classes, selectors, media queries, formulas and kinds of data.
 NO_PROSE = re.compile(
-    r"^(Arrow(Left|Right|Up|Down)|Escape|key (orange|blue)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Files|key (orange|blue)|link skip.*"
+    r"|guess told|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )
 
@@ -192,7 +209,7 @@ def test_no_template_has_words_of_its_own(path):
 UNSEEN = re.compile(
     r"^(python -m fastrcnn .*|\(p\) => .*|#tabs .*|False"
     r"|\.\nimport\(new URL\(.|., \{ element, .*\n|training run|held-out pictures|Fast R-CNN"
-    r"|, serial: .*)$"
+    r"|, serial: .*|<script>.*)$"
 )
 
 

@@ -11,7 +11,8 @@ const requestPicture = requester("picture", (reply) => {
   const { token } = state;
   image.onload = () => {
     if (token !== state.token) return;
-    change({ picture: { width: reply.width, height: reply.height, image }, truth: reply.objects });
+    const { width, height, input } = reply;
+    change({ picture: { width, height, image, input }, truth: reply.objects });
   };
   image.src = reply.src;
 });

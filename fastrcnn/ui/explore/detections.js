@@ -1,16 +1,32 @@
 // What became of the boxes that reached the score threshold, and the detections among them.
 
-import { area, contains } from "../shared/numbers.js";
-import { change, choose, on, requester, state } from "./page.js";
+import { area, contains, iou } from "../shared/numbers.js";
+import { change, choose, on, props, requester, state } from "./page.js";
+
+const LOWEST = 0.01; // score threshold that the slider offers
+const USUAL = props.usual.score_threshold;
 
 const requestDecisions = requester("decisions", (reply) => {
   const first = state.decisions === null;
-  change({ decisions: reply });
-  // A box that became a detection has the most to show. Without one, the best ranked.
-  if (first && state.chosen === null) {
-    const [best] = detections();
-    choose({ index: best === undefined ? 0 : reply.proposals[best] });
+  const best = Math.max(...reply.best_scores);
+  // Where nothing reaches the usual threshold, the picture opens at the best score that there is.
+  if (first && !reply.proposals.length && state.score_threshold === USUAL && best >= LOWEST) {
+    return change({ score_threshold: Math.floor(100 * best) / 100, lowered: true });
   }
+  change({ decisions: reply });
+  if (first && state.chosen === null) choose({ index: mostToShow() ?? 0 });
+});
+
+// The proposal of the largest detection, a true one where that is known; undefined without any.
+function mostToShow() {
+  const { voted, proposals } = state.decisions;
+  const isTrue = (i) => state.truth.some(({ box }) => iou(voted[i], box) >= 0.5);
+  const found = detections().sort((a, b) => isTrue(b) - isTrue(a) || area(voted[b]) - area(voted[a]));
+  return proposals[found[0]];
+}
+
+on(["token"], () => {
+  if (state.lowered) change({ score_threshold: USUAL, lowered: false });
 });
 
 export const selection = () => ({
@@ -36,6 +52,8 @@ export const candidatesOf = (proposal) =>
 // The candidates that a detection suppressed.
 export const suppressedBy = (detection) =>
   state.decisions.suppressed_by.map((by, i) => (by === detection ? i : -1)).filter((i) => i >= 0);
+
+export const chooseCandidate = (candidate) => choose({ index: state.decisions.proposals[candidate] });
 
 // The detection that the chosen proposal became, if any.
 export function chosenDetection() {

@@ -58,7 +58,7 @@ const draw = soon(() => {
   };
   box.bins.forEach((line, row) =>
     line.forEach((_, column) => {
-      const winner = winnerOf(box, { row, column });
+      const winner = state.question ? null : winnerOf(box, { row, column }); // it is asked for
       if (winner) dot(winner[0] + 0.5, winner[1] + 0.5, 0.22, VERMILION);
     }),
   );
@@ -73,7 +73,7 @@ const draw = soon(() => {
   }
   for (const [x, y] of samplesOf(box, bin)) dot(x, y, 2.5 / cell, SKY);
 });
-on(["box", "bin", "station"], draw);
+on(["box", "bin", "station", "view", "question"], draw);
 new ResizeObserver(draw).observe($(".maps"));
 
 canvas.addEventListener("pointermove", (event) => {
@@ -83,7 +83,7 @@ canvas.addEventListener("pointermove", (event) => {
   const point = [(event.clientX - left) / cell, (event.clientY - top) / cell];
   for (const [row, line] of box.bins.entries()) {
     const column = line.findIndex((bin) => contains(bin, point));
-    if (column >= 0) return pointAtBin({ row, column });
+    if (column >= 0 && !state.question) return pointAtBin({ row, column });
   }
 });
 

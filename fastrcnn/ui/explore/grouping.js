@@ -10,7 +10,7 @@ import { runName } from "./names.js";
 import { $, change, choose, on, requester, state } from "./page.js";
 import { addStation, showStation } from "./stations.js";
 
-addStation({ name: "grouping", stage: "segments", draw, summary, hovers: false });
+addStation({ name: "grouping", stage: "segments", draw, summary, hovers: false, shape });
 
 const requestSegments = requester("segments", async (reply, inputs) => {
   const { token } = state;
@@ -66,15 +66,29 @@ function regionsAfter(grouping, merges) {
   return rootOf.subarray(0, grouping.count);
 }
 
-const layer = document.createElement("canvas"); // the regions, in pixels of the working size
-
-function draw(context, pen) {
-  const { grouping, merge } = state;
-  if (!grouping) return;
+// The region at a point of the photograph, after the merges so far.
+export function regionAt([x, y]) {
+  const { grouping, merge, picture } = state;
   const { width, height, labels } = grouping;
-  // The last merge's two regions are still apart in the picture, so that both can be seen.
-  const regions = grouping.merges ? regionsAfter(grouping, Math.max(merge - 1, 0)) : null;
-  const pair = merge > 0 ? grouping.merges[merge - 1] : [];
+  const column = Math.min(Math.max(Math.floor((x * width) / picture.width), 0), width - 1);
+  const row = Math.min(Math.max(Math.floor((y * height) / picture.height), 0), height - 1);
+  return regionsAfter(grouping, merge)[labels[row * width + column]];
+}
+
+// How alike the two regions of a merge are: the sum of the similarities that its grouping uses.
+export const summedSimilarity = ({ similarities, used }, merge) =>
+  similarities[merge].reduce((total, s, i) => total + (used[i] ? s : 0), 0);
+
+const layer = document.createElement("canvas"); // the regions, in pixels of the working size
+let painted = {}; // {grouping, merge, marked} of `layer`
+
+// marked: the last merge's two regions are still apart in the picture, so that both can be seen.
+function paint(grouping, merge, marked) {
+  if (painted.grouping === grouping && painted.merge === merge && painted.marked === marked) return;
+  painted = { grouping, merge, marked };
+  const { width, height, labels } = grouping;
+  const regions = grouping.merges ? regionsAfter(grouping, marked ? Math.max(merge - 1, 0) : merge) : null;
+  const pair = marked && merge > 0 ? grouping.merges[merge - 1] : [];
   const table = new Uint32Array(grouping.count);
   for (let i = 0; i < grouping.count; i++) {
     const region = regions ? regions[i] : i;
@@ -94,9 +108,24 @@ function draw(context, pen) {
   const words = new Uint32Array(pixels.data.buffer);
   for (let i = 0; i < words.length; i++) words[i] = table[labels[i]];
   layerContext.putImageData(pixels, 0, 0);
+}
+
+export function drawRegions(context, marked) {
+  paint(state.grouping, state.merge, marked);
   context.imageSmoothingEnabled = false;
   context.drawImage(layer, 0, 0, state.picture.width, state.picture.height);
+}
+
+function draw(context, pen) {
+  const { grouping, merge } = state;
+  if (!grouping) return;
+  drawRegions(context, true);
   if (merge > 0) pen.outlined(grouping.boxes[grouping.count + merge - 1], "#ffffff", 2);
+}
+
+// How many regions there are after the merges so far.
+function shape() {
+  return state.grouping && text("shape.grouping", { count: state.grouping.count - state.merge });
 }
 
 function fillRuns(runs) {
@@ -168,7 +197,6 @@ function mergeText(grouping, merge) {
   const node = count + merge - 1; // the joined region's number
   const [a, b] = merges[merge - 1];
   const similarities = grouping.similarities[merge - 1];
-  const sum = similarities.reduce((total, s, i) => total + (grouping.used[i] ? s : 0), 0);
   const rank = state.proposals?.sources.findIndex(([run, n]) => run === grouping.run && n === node) ?? -1;
   const together = !state.proposals ? "grouping.together" : rank >= 0 ? "grouping.together.ranked" : "grouping.together.unranked";
   // Regions are counted at working size. The visitor sees the photograph.
@@ -176,7 +204,7 @@ function mergeText(grouping, merge) {
   const region = (number) => text("grouping.region", { region: number, pixels: Math.round(grouping.sizes[number] * larger) });
   return [
     make("p", {}, ...pieces("grouping.merge", {
-      merge: String(merge), merges: String(merges.length), sum: fixed(sum, 3),
+      merge: String(merge), merges: String(merges.length), sum: fixed(summedSimilarity(grouping, merge - 1), 3),
       first: make("span", { class: "key orange" }, region(a)),
       second: make("span", { class: "key blue" }, region(b)),
     })),

@@ -1,6 +1,6 @@
 // What fc6, fc7 and the two last layers say of the chosen box.
 
-import { SKY, VERMILION } from "../shared/colours.js";
+import { ORANGE, SKY, VERMILION } from "../shared/colours.js";
 import { make, refill } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
@@ -12,13 +12,15 @@ import { addStation } from "./stations.js";
 
 const MOST_BARS = 5; // of classes, beside the background's
 
-addStation({ name: "head", draw, summary });
+addStation({ name: "head", draw, summary, shape, thumbnail });
 
-// The class whose deltas are shown: the chosen one, else the likeliest that is not background.
-function shownLabel({ probabilities }) {
-  if (state.label !== null) return state.label;
+// The likeliest class that is not background.
+export function likeliest({ probabilities }) {
   return probabilities.reduce((best, p, label) => (label > 1 && p > probabilities[best] ? label : best), 1);
 }
+
+// The class that is looked at: the chosen one, else the likeliest.
+export const shownLabel = (box) => state.label ?? likeliest(box);
 
 // A box as its centre and size.
 const centreOf = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
@@ -32,6 +34,31 @@ function draw(context, pen) {
   pen.outlined(regressed, SKY, 2.5);
   pen.arrow(centreOf(box.box), centreOf(regressed), VERMILION);
   pen.label(`${className(label)} ${percent(box.probabilities[label])}`, regressed[0], regressed[1], SKY);
+}
+
+function shape() {
+  const classes = state.model.classes.length + 1;
+  return text("shape.head", { classes, deltas: 4 * classes });
+}
+
+// Left the likeliest classes, right where the deltas move the box.
+function thumbnail(context, width, height) {
+  const { box } = state;
+  if (!box) return;
+  const best = box.probabilities.toSorted((a, b) => b - a).slice(0, 5);
+  const half = width / 2 - 4;
+  context.fillStyle = SKY;
+  best.forEach((p, i) => context.fillRect(0, 4 + (i * height) / 5, Math.max(p * half, 1), height / 5 - 4));
+  const moved = box.regressed[shownLabel(box)];
+  const left = Math.min(box.box[0], moved[0]), top = Math.min(box.box[1], moved[1]);
+  const right = Math.max(box.box[2], moved[2]), bottom = Math.max(box.box[3], moved[3]);
+  const scale = Math.min((half - 4) / (right - left), (height - 6) / (bottom - top));
+  context.translate(half + 8, 3);
+  context.lineWidth = 2;
+  for (const [[x1, y1, x2, y2], colour] of [[box.box, ORANGE], [moved, SKY]]) {
+    context.strokeStyle = colour;
+    context.strokeRect((x1 - left) * scale, (y1 - top) * scale, (x2 - x1) * scale, (y2 - y1) * scale);
+  }
 }
 
 on(["box", "label"], () => {

@@ -1,25 +1,28 @@
-// The link to what is shown: which example, station, box, channel, pooling and thresholds. An upload
+// The link to what is shown: which example, station, view, box, channel, pooling and thresholds. An upload
 // has none: nobody else has the photograph.
 
 import { text } from "../shared/texts.js";
 import { isExample, openExample } from "./analysis.js";
 import { insidePhoto } from "./own-boxes.js";
 import { $, change, on, state } from "./page.js";
-import { stations } from "./stations.js";
+import { stations, views } from "./stations.js";
 
 const THRESHOLDS = ["score_threshold", "nms_threshold"];
 const POOLINGS = ["paper", "walkthrough", "align"];
 
-function link() {
-  const { example, station, chosen, channel, pooling, model, vote } = state;
+export function link() {
+  const { example, station, view, chosen, channel, pooling, model, vote, presenting } = state;
   const parts = new URLSearchParams({ example, station });
+  if (view) parts.set("view", view);
   if (chosen?.box) parts.set("box", chosen.box.join(","));
   else if (chosen) parts.set("rank", chosen.index + 1);
   if (channel !== null) parts.set("channel", channel);
   if (pooling !== model.pooling) parts.set("pooling", pooling);
   for (const name of THRESHOLDS) parts.set(name, state[name]);
   if (!vote) parts.set("vote", "off");
-  return `${location.origin}${location.pathname}#${parts}`;
+  if (presenting) parts.set("present", "on");
+  // The language stays, where the address asks for one.
+  return `${location.origin}${location.pathname}${location.search}#${parts}`;
 }
 
 // Copies the link; returns what happened, as the key of a text.
@@ -43,7 +46,7 @@ function number(value, low, high) {
 
 // The part of the state that a link names, where it fits the picture.
 function stateOf(parts) {
-  const changes = { vote: parts.get("vote") !== "off" };
+  const changes = { vote: parts.get("vote") !== "off", presenting: parts.get("present") === "on" };
   const rank = number(parts.get("rank"), 1, state.proposals.boxes.length);
   const corners = (parts.get("box") ?? "").split(",").map(Number);
   const box = corners.length === 4 && corners.every(Number.isFinite) && insidePhoto(corners);
@@ -52,9 +55,12 @@ function stateOf(parts) {
   const channel = number(parts.get("channel"), 0, state.model.channels - 1);
   if (Number.isInteger(channel)) changes.channel = channel;
   if (POOLINGS.includes(parts.get("pooling"))) changes.pooling = parts.get("pooling");
-  if (stations.has(parts.get("station"))) Object.assign(changes, { station: parts.get("station"), follows: false });
+  const [station, view] = [parts.get("station"), parts.get("view")];
+  if (stations.has(station)) {
+    Object.assign(changes, { station, view: views.get(view)?.station === station ? view : null, follows: false });
+  }
   for (const name of THRESHOLDS) {
-    const value = number(parts.get(name), 0.05, 0.95);
+    const value = number(parts.get(name), 0.01, 0.99);
     if (value !== null) changes[name] = value;
   }
   return changes;

@@ -14,11 +14,12 @@ export const state = {
   name: "", // the file's name
   example: null, // the example's name, where it is one
   // The network that looks: {classes, backbone, convolutions, channels, stride, sees, pool_size,
-  // pooling, trained, ships}.
+  // pooling, fc6, fc7, ranks, trained, ships}.
   model: props.model,
   stage: "none", // the last stage of the analysis that is done: read, segments, proposals, features, detections
-  picture: null, // {width, height, image}
-  station: "grouping", // the station that is open
+  picture: null, // {width, height, image, input: width and height of the network's input}
+  station: "photo", // the station that is open
+  view: null, // which of its views, null: what the station shows first
   follows: true, // the station goes along with the analysis until the visitor opens one
   run: 0, // which grouping
   grouping: null, // its segments and merges
@@ -36,10 +37,16 @@ export const state = {
   tool: "own", // what dragging on the photograph makes: "own" box or "truth"
   truth: [], // [{box, label, difficult}]
   covered: [], // how well proposals cover each
-  score_threshold: 0.5,
-  nms_threshold: 0.3,
+  score_threshold: props.usual.score_threshold,
+  lowered: false, // whether it was lowered for this picture, where nothing reached it
+  nms_threshold: props.usual.nms_threshold,
   vote: true, // whether boxes vote on the edges of a detection
   decisions: null, // what became of each box that reached the score threshold
+  why: null, // the question of whys.js that is being answered
+  experiment: null, // what the open view shows: {view, sent, ...the server's reply}
+  question: null, // what the lesson asks, as questions.js makes it
+  verdict: null, // what became of the guess: {question, given, right, values}
+  presenting: false, // large type and one station
   activity: null, // the mean of all channels, cell by cell, for the time before boxes are scored
 };
 

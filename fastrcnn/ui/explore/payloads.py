@@ -21,6 +21,7 @@ from fastrcnn.data import Annotation
 from fastrcnn.detector import Detector, Inspection, Trace
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
+from fastrcnn.model.svd import full_rank
 from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
 from fastrcnn.training.batches import Sample
@@ -34,6 +35,8 @@ def model(detector: Detector) -> dict:
     """The shape of a network, for all texts and views of the page.
 
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
+    fc6, fc7: units of the hidden layers.
+    ranks: of fc6 and fc7 as they are.
     """
     network = detector.model
     convolutions, sees, jump = 0, 1, 1
@@ -57,6 +60,9 @@ def model(detector: Detector) -> dict:
         "sees": sees,
         "pooling": network.roi_pool.pooling,
         "pool_size": network.roi_pool.size,
+        "fc6": network.config.fc6,
+        "fc7": network.config.fc7,
+        "ranks": {name: full_rank(getattr(network.head, name)) for name in ("fc6", "fc7")},
         "trained": detector.metadata.get("iterations"),
     }
 
@@ -170,9 +176,9 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
     """
     channels, height, width = trace.features.shape[1:]
     largest = seen.pooled.flatten(1).amax(dim=1)
-    strongest = torch.argsort(largest, descending=True, stable=True)[:_STRONGEST].tolist()
+    listed = strongest(seen.pooled)
     if channel is None:
-        channel = strongest[0]
+        channel = listed[0]
     # Pixels of the picture per cell of the map.
     cell = [stride / factor for factor in trace.scales[seen.level]]
     moved = None
@@ -192,15 +198,23 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
         "map": numbers(trace.features[seen.level, channel], 3),
         "pooled": numbers(seen.pooled[channel], 3),
         "winners": None if seen.argmax is None else seen.argmax[channel].tolist(),
+        "fc6": numbers(seen.fc6, 3),
+        "fc7": numbers(seen.fc7, 3),
         "strongest": [
             {
                 "channel": k,
                 "largest": round(largest[k].item(), 2),
                 "pooled": numbers(seen.pooled[k], 2),
             }
-            for k in strongest
+            for k in listed
         ],
     } | scores(seen.probabilities, seen.deltas, seen.regressed)
+
+
+def strongest(pooled: Tensor) -> list[int]:
+    """The channels of (C, S, S) with the largest values, largest first."""
+    largest = pooled.flatten(1).amax(dim=1)
+    return torch.argsort(largest, descending=True, stable=True)[:_STRONGEST].tolist()
 
 
 def mosaic(seen: Inspection) -> dict:
@@ -290,3 +304,9 @@ def sample(part: Sample, mean: Tensor, std: Tensor) -> dict:
 def numbers(values: Tensor, digits: int) -> list:
     """A tensor as rounded plain numbers."""
     return np.round(values.double().numpy(), digits).tolist()
+
+
+def significant(values: Tensor, digits: int = 4) -> Any:
+    """A tensor as plain numbers of so many significant digits, or a scalar as one number."""
+    rounded = [float(f"{value:.{digits}g}") for value in values.flatten().tolist()]
+    return np.reshape(rounded, values.shape).tolist()

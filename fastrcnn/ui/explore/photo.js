@@ -3,23 +3,28 @@
 import { canvasContext, drawPicture } from "../shared/canvas.js";
 import { GREEN, ORANGE } from "../shared/colours.js";
 import { soon } from "../shared/dom.js";
-import { cornersOf } from "../shared/numbers.js";
+import { contains, cornersOf } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
+import { answer, drawPart, markByKey } from "./guess.js";
 import { useBox } from "./own-boxes.js";
 import { $, change, choose, chosenBox, on, state } from "./page.js";
 import { proposalsAt, shownProposals } from "./shown-proposals.js";
-import { stations } from "./stations.js";
+import { openPart } from "./stations.js";
 
+const AROUND = 350; // screen pixels: what stands above and below the photograph
+const NARROW = 860; // screen pixels; below it all stands in one column (explore.css)
 const canvas = $(".scene");
-let drag = null; // {from, to} in pixels of the photograph
+let drag = null; // {from, to, far, move} in pixels of the photograph; `move` is from a view's mover()
 let lastClick = null;
 
 // Screen pixels of a pixel of the photograph.
 function scale() {
   const room = $(".photo").clientWidth;
   const { width, height } = state.picture;
-  const tallest = Math.max(240, Math.min(640, window.innerHeight * 0.72));
-  return Math.min(room / width, tallest / height);
+  const tallest = state.presenting && window.innerWidth > NARROW
+    ? $(".photo").clientHeight
+    : Math.min(640, window.innerHeight - AROUND);
+  return Math.min(room / width, Math.max(tallest, 240) / height);
 }
 
 const draw = soon(() => {
@@ -28,16 +33,16 @@ const draw = soon(() => {
     return;
   }
   const { context, pen } = drawPicture(canvas, state.picture, scale());
-  stations.get(state.station).draw(context, pen);
-  if (drag) {
+  drawPart(context, pen);
+  if (drag && !drag.move) {
     pen.box(draggedBox(), { colour: "#ffffff", width: 4 });
     pen.box(draggedBox(), { colour: state.tool === "truth" ? GREEN : ORANGE, width: 2, dash: [6, 4] });
   }
 });
 
 on(
-  ["picture", "station", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
-    "box", "bin", "label", "truth", "decisions", "pooling", "activity"],
+  ["picture", "station", "view", "grouping", "merge", "proposals", "shown", "source", "hovered", "chosen",
+    "box", "bin", "label", "truth", "decisions", "pooling", "activity", "experiment", "question", "verdict", "presenting"],
   draw,
 );
 new ResizeObserver(draw).observe($(".photo"));
@@ -64,7 +69,9 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!state.picture || event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
   const point = pointOf(event);
-  drag = { from: point, to: point, far: false };
+  const { mover } = openPart();
+  const box = chosenBox();
+  drag = { from: point, to: point, far: false, move: mover && box && contains(box, point) ? mover() : null };
 });
 
 canvas.addEventListener("pointermove", (event) => {
@@ -73,8 +80,9 @@ canvas.addEventListener("pointermove", (event) => {
   if (drag) {
     drag.to = point;
     drag.far ||= apart(drag.from, point, 6);
+    drag.move?.(point.map((at, i) => at - drag.from[i]));
     draw();
-  } else if (state.proposals && stations.get(state.station).hovers) {
+  } else if (state.proposals && openPart().hovers) {
     change({ hovered: proposalsAt(point)[0] ?? null });
   }
 });
@@ -87,12 +95,12 @@ canvas.addEventListener("pointercancel", () => {
 
 canvas.addEventListener("pointerup", (event) => {
   if (!drag || !state.picture) return;
-  const { far } = drag;
+  const { far, move } = drag;
   const box = draggedBox().map((value) => Math.round(value * 10) / 10);
   drag = null;
   draw();
   if (!far) return click(pointOf(event));
-  useBox(box);
+  if (!move) useBox(box);
 });
 on(["token"], () => {
   drag = null;
@@ -101,9 +109,10 @@ on(["token"], () => {
 
 // Chooses the smallest box there; again at the same place, the next larger one.
 function click(point) {
+  if (state.question?.kind === "place") return answer(point);
   if (!state.proposals) return;
   change({ hovered: null });
-  const here = [...stations.get(state.station).boxesAt(point), ...proposalsAt(point)];
+  const here = [...openPart().boxesAt(point), ...proposalsAt(point)];
   if (!here.length) return;
   const again = lastClick && !apart(point, lastClick, 5);
   lastClick = point;
@@ -114,6 +123,7 @@ function click(point) {
 // The keys
 
 canvas.addEventListener("keydown", (event) => {
+  if (markByKey(event.key)) return event.preventDefault();
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if (!step || !state.proposals) return;
   event.preventDefault();
@@ -150,5 +160,5 @@ on(["chosen"], () => {
 });
 
 // What the lines on the photograph are.
-export const showLegend = () => ($(".photo .legend").textContent = text(`legend.${state.station}`));
-on(["station"], showLegend);
+export const showLegend = () => ($(".photo .legend").textContent = text(`legend.${state.view ?? state.station}`));
+on(["station", "view"], showLegend);

@@ -1,20 +1,19 @@
-// RoI pooling of the chosen box: the pooling, the channel, and in words what rounding does to the box.
+// RoI pooling of the chosen box, and in words what rounding does to the box.
 
-import { canvasContext, drawCells } from "../shared/canvas.js";
+import { drawCells } from "../shared/canvas.js";
 import { SKY, VERMILION } from "../shared/colours.js";
-import { make, refill } from "../shared/dom.js";
 import { fixed } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { binText } from "./bin-text.js";
+import "./channels.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf, winnerOf } from "./feature-map.js";
-import "./inspection.js";
 import "./mosaic.js";
-import { $, $$, change, on, showStatus, state } from "./page.js";
+import { $, $$, change, on, state } from "./page.js";
 import "./pooled-grid.js";
 import { addStation } from "./stations.js";
 
-addStation({ name: "pooling", stage: "features", draw, summary });
+addStation({ name: "pooling", draw, shape, thumbnail });
 
 // Controls
 
@@ -24,43 +23,10 @@ for (const radio of radios) radio.addEventListener("change", () => change({ pool
 on(["pooling"], showPooling);
 showPooling();
 
-const channelInput = $(".channel");
-channelInput.addEventListener("change", () => {
-  const last = state.model.channels - 1;
-  const channel = Math.round(Number(channelInput.value));
-  if (!(channel >= 0 && channel <= last)) {
-    showStatus(text("pooling.channel-wrong", { last }));
-    channelInput.value = state.channel;
-    return;
-  }
-  change({ channel });
-});
-
-function smallMap(values, side) {
-  const canvas = make("canvas", { "aria-hidden": "true" });
-  drawCells(canvasContext(canvas, side, side), values, [side / values.length, side / values.length]);
-  return canvas;
-}
-
-const channelButton = ({ channel, largest, pooled }) =>
-  make(
-    "button",
-    {
-      "aria-pressed": String(channel === state.box.channel), "data-channel": channel, "data-key": channel,
-      "aria-label": text("pooling.channel-label", { channel, largest }), onclick: () => change({ channel }),
-    },
-    smallMap(pooled, 42), make("span", {}, String(channel)),
-  );
-
 on(["box"], () => {
   const { box } = state;
   $("#explore-pooling").classList.toggle("empty", !box);
-  refill($(".channels"), ...(box ? box.strongest.map(channelButton) : []));
   $(".rounding-text").textContent = box ? roundingText(box) : "";
-  if (!box) return;
-  // Nobody's typing is written over.
-  if (document.activeElement !== channelInput) channelInput.value = box.channel;
-  channelInput.max = box.channels - 1;
 });
 
 on(["box", "bin"], () => {
@@ -95,13 +61,7 @@ function roundingText(box) {
 // On the photograph
 
 function draw(context, pen) {
-  const { activity, box, bin } = state;
-  if (!box && activity) {
-    // While the boxes are being scored: where the convolutions found much.
-    context.globalAlpha = 0.55;
-    drawCells(context, activity.map, activity.cell);
-    context.globalAlpha = 1;
-  }
+  const { box, bin } = state;
   drawChosen(pen);
   if (!box) return;
   if (box.cells) pen.box(rectangleOf(box, box.cells), { colour: "#ffffff", width: 2, dash: [5, 4] });
@@ -113,9 +73,14 @@ function draw(context, pen) {
   if (winner) pen.box(rectangleOf(box, winner), { colour: VERMILION, width: 2, fill: "rgba(213, 94, 0, 0.45)" });
 }
 
-function summary() {
-  const { box } = state;
-  if (!box) return null;
-  const channel = make("p", {}, text("life.channel", { channel: box.channel }));
-  return { title: text("life.pooled"), content: [smallMap(box.pooled, 56), channel] };
+function shape() {
+  return text("shape.pooling", state.model);
+}
+
+function thumbnail(context, width, height) {
+  if (!state.box) return;
+  const { pooled, map } = state.box;
+  const cell = height / pooled.length;
+  context.translate((width - height) / 2, 0);
+  drawCells(context, pooled, [cell, cell], Math.max(...map.flat(), 1e-9));
 }

@@ -7,12 +7,13 @@ import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { runName } from "./names.js";
 import { useBox } from "./own-boxes.js";
+import { drawTruth } from "./photo-station.js";
 import { $, $$, change, chosenBox, on, showStatus, state } from "./page.js";
 import { shownProposals } from "./shown-proposals.js";
 import { addStation } from "./stations.js";
 import "./truth.js";
 
-addStation({ name: "proposals", stage: "proposals", draw, summary });
+addStation({ name: "proposals", stage: "proposals", draw, summary, shape });
 
 const COLOURS = [SKY, YELLOW, GREEN, PURPLE, VERMILION]; // of the colour spaces
 
@@ -27,13 +28,13 @@ function draw(context, pen) {
   context.globalAlpha = shown.length > 300 ? 0.35 : 0.7;
   for (const i of shown.toReversed()) pen.box(boxes[i], { colour: colours[sources[i][0]], width: 1.2 });
   context.globalAlpha = 1;
-  for (const { box, label } of state.truth) {
-    pen.box(box, { colour: "#ffffff", width: 4 });
-    pen.box(box, { colour: GREEN, width: 2.5, dash: [7, 4] });
-    pen.label(label ?? text("proposals.true-object"), box[0], box[1], GREEN);
-  }
+  drawTruth(pen);
   if (state.hovered !== null) pen.outlined(boxes[state.hovered], SKY, 2);
   drawChosen(pen);
+}
+
+function shape() {
+  return state.proposals && text("shape.proposals", { count: state.proposals.boxes.length });
 }
 
 $(".shown").addEventListener("input", (event) => change({ shown: Number(event.target.value) }));

@@ -2,7 +2,7 @@
 
 An upload or an example starts an analysis. For each stage the browser gets a small note as the
 view's value: the picture's token, the stage, and the picture's name. The view then requests what it
-shows from the functions of `_Server`.
+shows from the functions of `_Server` and `Explanations`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 import torch
-from torch import Tensor
 
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
+from fastrcnn.ui.explore.explanations import Explanations
+from fastrcnn.ui.explore.requested import chosen_box, selection, traced
 from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
-from fastrcnn.ui.shared.inputs import boolean, box, photograph, session_of, share, whole
+from fastrcnn.ui.shared.inputs import box, photograph, session_of, whole
 from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, replying
 from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import gradio_text, text, text_of
@@ -49,7 +49,6 @@ class Explore(NamedTuple):
 
 def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limits) -> Explore:
     """Build the tab inside an open `gr.Blocks`. `analyses` keeps the visitors' pictures."""
-    server = _Server(analyses)
 
     def upload(file: dict | None, request: gr.Request) -> Iterator[dict]:
         if file is None:
@@ -111,27 +110,24 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         except FastRCNNError as error:
             yield error_note(text_of(error))
 
-    with gr.Row(equal_height=True):
-        with gr.Column():
-            gr.Markdown(gradio_text("page.introduction"))
-        with gr.Column():
-            photo = gr.Image(
-                label=gradio_text("page.photo"),
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "webcam", "clipboard"],
-                buttons=[],
-                height=130,
-                # Gradio shows this text in English only.
-                alt_text=text("page.photo.alt"),
-                elem_id="photo",
-            )
+    photo = gr.Image(
+        label=gradio_text("page.photo"),
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "webcam", "clipboard"],
+        buttons=[],
+        height=220,
+        # Gradio shows this text in English only.
+        alt_text=text("page.photo.alt"),
+        elem_id="photo",
+    )
     view = build_view(
         Path(__file__).parent,
         ("example", "untrain"),
-        server.functions(),
+        server_functions(analyses, limits),
         model=payloads.model(analyses.detector) | {"ships": True},
         first=first_of(examples),
+        usual=_USUAL.model_dump(include={"score_threshold", "nms_threshold"}),
         at_once=limits.analyses,
         examples=[
             {"name": name, "src": payloads.data_url(thumbnail(example), "JPEG", quality=80)}
@@ -161,6 +157,12 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
     return Explore(view, analyse)
 
 
+def server_functions(analyses: Analyses, limits: Limits) -> list[Callable]:
+    """All functions that the browser may call, by their names."""
+    functions = _Server(analyses).functions() + Explanations(analyses, limits).functions()
+    return [replying(function) for function in functions]
+
+
 class _Server:
     """What the browser may request of its picture. The inputs name the picture by its token."""
 
@@ -168,18 +170,22 @@ class _Server:
         self._analyses = analyses
 
     def functions(self) -> list[Callable]:
-        functions = (
+        return [
             *(self.picture, self.segments, self.proposals, self.activity, self.box),
             *(self.mosaic, self.decisions, self.truth, self.takeaway),
-        )
-        return [replying(function) for function in functions]
+        ]
 
     def picture(self, inputs: dict) -> dict:
-        """The photograph, and the objects known to be on it."""
+        """The photograph, the objects known to be on it, and the size of the network's input."""
         analysis = self._analyses.get(inputs.get("token"))
         if analysis.stage is None:
             raise FastRCNNError(text("server.reading"))
-        return payloads.picture(analysis.stage.image) | {"objects": list(analysis.objects)}
+        image = analysis.stage.image
+        height, width = analysis.detector.model.config.resize.size(*image.shape[:2])
+        return payloads.picture(image) | {
+            "objects": list(analysis.objects),
+            "input": [width, height],
+        }
 
     def segments(self, inputs: dict) -> dict:
         """One run of the grouping: its starting segments and, once there are any, its merges."""
@@ -214,11 +220,11 @@ class _Server:
 
     def box(self, inputs: dict) -> dict:
         """A close look at a proposal (its index) or at the visitor's own box (four numbers)."""
-        detector, trace = self._traced(inputs)
+        detector, trace = traced(self._analyses, inputs)
         channel = inputs.get("channel")
         if channel is not None:
             channel = whole(channel, "channel", trace.features.shape[1])
-        index, chosen = _chosen(inputs, trace)
+        index, chosen = chosen_box(inputs, trace)
         inspection = detector.inspect(trace, chosen, inputs.get("pooling"))
         pool = detector.model.roi_pool
         payload = payloads.inspection(inspection, trace, pool.stride, channel) | {"index": index}
@@ -229,13 +235,13 @@ class _Server:
         return payload
 
     def mosaic(self, inputs: dict) -> dict:
-        detector, trace = self._traced(inputs)
-        _, chosen = _chosen(inputs, trace)
+        detector, trace = traced(self._analyses, inputs)
+        _, chosen = chosen_box(inputs, trace)
         return payloads.mosaic(detector.inspect(trace, chosen, inputs.get("pooling")))
 
     def decisions(self, inputs: dict) -> dict:
-        _, trace = self._traced(inputs)
-        made = decide(trace.probabilities, trace.regressed, *_selection(inputs))
+        _, trace = traced(self._analyses, inputs)
+        made = decide(trace.probabilities, trace.regressed, *selection(inputs))
         best, label = trace.probabilities[:, 1:].max(dim=1)
         return payloads.decisions(made) | {
             "best_scores": payloads.numbers(best, 5),
@@ -245,7 +251,7 @@ class _Server:
         }
 
     def truth(self, inputs: dict) -> dict:
-        _, trace = self._traced(inputs)
+        _, trace = traced(self._analyses, inputs)
         boxes = inputs.get("boxes")
         if not isinstance(boxes, list) or len(boxes) > 100:
             raise FastRCNNError(text("server.truths"))
@@ -260,32 +266,11 @@ class _Server:
     def takeaway(self, inputs: dict) -> dict:
         """The drawn picture as PNG and the detections as the command line writes them."""
         name = self._analyses.get(inputs.get("token")).name
-        detector, trace = self._traced(inputs)
-        found = select(trace.probabilities, trace.regressed, detector.classes, *_selection(inputs))
+        detector, trace = traced(self._analyses, inputs)
+        found = select(trace.probabilities, trace.regressed, detector.classes, *selection(inputs))
         height, width = trace.image.shape[:2]
         record = picture_record(name, height, width, found, trace.seconds)
         if inputs.get("kind") == "json":
             return {"name": f"{Path(name).stem}.json", "text": json.dumps([record]) + "\n"}
         drawn = found.draw(trace.image)
         return {"name": f"{Path(name).stem}.png", "src": payloads.data_url(drawn, "PNG")}
-
-    def _traced(self, inputs: dict) -> tuple[Detector, Trace]:
-        analysis = self._analyses.get(inputs.get("token"))
-        if analysis.stage is None or analysis.stage.trace is None:
-            raise FastRCNNError(text("server.analysing"))
-        return analysis.detector, analysis.stage.trace
-
-
-def _selection(inputs: dict) -> tuple[float, float, float | None]:
-    """Score threshold, NMS threshold, and the IoU from which boxes vote (None: no vote)."""
-    score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
-    return score, nms, _USUAL.vote_threshold if boolean(inputs.get("vote", True), "vote") else None
-
-
-def _chosen(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:
-    """The chosen proposal's index and box, or None and the visitor's own box."""
-    chosen = inputs.get("box")
-    if isinstance(chosen, list):
-        return None, box(chosen, *trace.image.shape[:2])
-    index = whole(chosen, "box", len(trace.boxes))
-    return index, trace.boxes[index]

@@ -1,11 +1,12 @@
 // The objects that are truly on the photograph: which proposals cover them, and why each was found or not.
 
+import { classText } from "../shared/class-names.js";
 import { make, refill } from "../shared/dom.js";
 import { fixed, iou, percent } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
 import { candidatesOf, detections } from "./detections.js";
-import { className } from "./names.js";
+import { className, classOf } from "./names.js";
 import { $, change, choose, on, requester, state } from "./page.js";
 
 const requestTruth = requester("truth", (reply) => change({ covered: reply.objects }));
@@ -21,7 +22,7 @@ function fateOf({ box, label }, covered) {
   const { decisions } = state;
   if (!decisions || !covered) return "";
   const hits = detections().filter((i) => iou(decisions.voted[i], box) >= 0.5);
-  const right = hits.find((i) => label === null || className(decisions.labels[i]) === label);
+  const right = hits.find((i) => label === null || classOf(decisions.labels[i]) === label);
   if (right !== undefined) {
     return text("truth.found", { label: className(decisions.labels[right]), score: percent(decisions.scores[right]) });
   }
@@ -29,7 +30,7 @@ function fateOf({ box, label }, covered) {
   const best = text("truth.best", { rank: covered.best + 1, iou: fixed(covered.iou, 2) });
   if (hits.length) return text("truth.wrong-class", { label: className(decisions.labels[hits[0]]) });
   const fates = candidatesOf(covered.best);
-  const own = fates.filter((i) => className(decisions.labels[i]) === label);
+  const own = fates.filter((i) => classOf(decisions.labels[i]) === label);
   const ordered = (own.length ? own : fates).sort((a, b) => decisions.scores[b] - decisions.scores[a]);
   if (ordered.some((i) => decisions.kept[i])) {
     return text("truth.moved", { best });
@@ -57,7 +58,7 @@ on(["truth", "covered", "shown", "decisions"], () => {
   if (covered.length !== truth.length) return;
   const counted = covered.filter((_, i) => !truth[i].difficult);
   const hit = counted.filter(({ first }) => first !== null && first < shown).length;
-  const nameOf = (object, i) => object.label ?? text("truth.object", { number: i + 1 });
+  const nameOf = ({ label }, i) => label !== null ? classText(label) : text("truth.object", { number: i + 1 });
   const items = truth.map((object, i) =>
     make(
       "li", {},

@@ -38,11 +38,12 @@ export function drawCells(context, map, [width, height], largest = Math.max(...m
   );
 }
 
-// Lines of so many screen pixels, whatever the size of the photograph.
+// Lines of so many screen pixels, whatever the size of the photograph. `writes`: with labels.
 export class Pen {
-  constructor(context, scale, picture) {
+  constructor(context, scale, picture, writes = true) {
     this.context = context;
     this.picture = picture; // {width, height}: labels stay inside
+    this.writes = writes;
     this.pixel = 1 / scale;
     this.labels = []; // where labels are already
   }
@@ -68,6 +69,7 @@ export class Pen {
   }
 
   label(text, x, y, colour) {
+    if (!this.writes) return;
     const { context, pixel } = this;
     context.font = `600 ${13 * pixel}px system-ui, sans-serif`;
     const width = context.measureText(text).width + 8 * pixel;

@@ -18,3 +18,12 @@ export function heat(share) {
 }
 
 export const rgb = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
+
+// From vermilion (-1) over white (0) to blue (1).
+export function signed(share) {
+  const end = share < 0 ? [213, 94, 0] : [0, 114, 178];
+  return end.map((value) => Math.round(255 + (value - 255) * Math.min(Math.abs(share), 1)));
+}
+
+// Black or white, whichever is easier to read on this ground.
+export const inkOn = ([r, g, b]) => (r * 0.3 + g * 0.59 + b * 0.11 > 120 ? "#000" : "#fff");

@@ -1,5 +1,6 @@
 // The Train tab's place on the page, its state, and its requests to the server.
 
+import { classText } from "../shared/class-names.js";
 import { createRequester } from "../shared/requests.js";
 import { createStore } from "../shared/store.js";
 import { fillTexts } from "../shared/terms.js";
@@ -42,7 +43,7 @@ export const state = {
 export const { on, change } = createStore(state);
 export const requester = createRequester({ server, state, showStatus });
 
-export const className = (label) => (label === 0 ? text("background") : state.classes[label - 1]);
+export const className = (label) => (label === 0 ? text("background") : classText(state.classes[label - 1]));
 
 const RUNNING = ["waiting", "preparing", "training"];
 const ENDED = ["finished", "stopped", "failed"];

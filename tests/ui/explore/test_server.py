@@ -10,9 +10,13 @@ import torch
 from PIL import Image
 
 from fastrcnn.detections import picture_record
+from fastrcnn.explanations.gradient import box_gradient
+from fastrcnn.explanations.occlusion import occlude
+from fastrcnn.explanations.rcnn import crops
 from fastrcnn.postprocess import decide, select
-from fastrcnn.ui.explore import payloads
-from fastrcnn.ui.explore.server import _Server
+from fastrcnn.ui.explore import explanations, payloads
+from fastrcnn.ui.explore.server import server_functions
+from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
@@ -28,7 +32,17 @@ RIGHT = {
     "decisions": {"score_threshold": 0.5, "nms_threshold": 0.3},
     "truth": {"boxes": [[20, 20, 70, 80]]},
     "takeaway": {"score_threshold": 0.5, "nms_threshold": 0.3, "kind": "json"},
+    "occlusion": {"box": 0},
+    "gradient": {"box": 0, "label": 8, "truth": [20, 20, 70, 80]},
+    "rcnn": {"first": 0},
+    "forms": {"box": 0, "channel": 3},
+    "shifts": {"box": 0, "label": 8, "axis": 0},
+    "ranks": {"box": 0, "fc6": 3, "fc7": 15},
+    "compressed": {"score_threshold": 0.5, "nms_threshold": 0.3, "fc6": 3, "fc7": 15},
 }
+OF_THE_TRACE = [
+    name for name in RIGHT if name not in ("picture", "segments", "proposals", "activity")
+]
 
 
 @pytest.fixture
@@ -39,7 +53,7 @@ def analyses(detector) -> Analyses:
 @pytest.fixture
 def functions(analyses) -> dict[str, Callable]:
     """The functions that the browser may call, by name."""
-    return {function.__name__: function for function in _Server(analyses).functions()}
+    return {function.__name__: function for function in server_functions(analyses, Limits())}
 
 
 @pytest.fixture
@@ -94,9 +108,9 @@ def test_without_a_token_there_is_no_picture(functions, ask, name):
     ("stage", "early"),
     [
         (None, list(RIGHT)),
-        ("segments", ["proposals", "activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
-        ("proposals", ["activity", "box", "mosaic", "decisions", "truth", "takeaway"]),
-        ("features", ["box", "mosaic", "decisions", "truth", "takeaway"]),
+        ("segments", ["proposals", "activity", *OF_THE_TRACE]),
+        ("proposals", ["activity", *OF_THE_TRACE]),
+        ("features", OF_THE_TRACE),
     ],
 )
 def test_a_request_that_comes_too_early_is_told_to_wait(analyses, functions, stages, stage, early):
@@ -111,6 +125,7 @@ def test_a_request_that_comes_too_early_is_told_to_wait(analyses, functions, sta
             assert "error" not in reply, name
 
 
+OF_A_BOX = ("box", "mosaic", "occlusion", "gradient", "forms", "shifts", "ranks")
 NO_INDEX = [None, "0", True, -1, 1.5, math.nan, math.inf, {}, 10**6]
 NO_BOX = [[], [1, 2, 3], ["1", 2, 30, 40], [200, 200, 300, 300], [5, 5, 5, 5], [[1, 2, 30, 40]]]
 NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
@@ -120,16 +135,30 @@ NO_SHARE = [None, "0.5", True, -0.1, 2, math.nan, [0.5]]
     ("name", "wrong"),
     [
         *(("segments", {"run": run}) for run in (*NO_INDEX, 4)),
-        *((name, {"box": box}) for name in ("box", "mosaic") for box in (*NO_INDEX, *NO_BOX)),
+        *((name, {"box": box}) for name in OF_A_BOX for box in (*NO_INDEX, *NO_BOX)),
         *(
             (name, {"pooling": pooling})
-            for name in ("box", "mosaic")
+            for name in ("box", "mosaic", "occlusion", "gradient")
             for pooling in ("x", 7, ["paper"])
         ),
-        *(("box", {"channel": channel}) for channel in (*NO_INDEX[1:], 512)),
+        *(
+            (name, {"channel": channel})
+            for name in ("box", "gradient", "forms")
+            for channel in (*NO_INDEX[1:], 512)
+        ),
+        *((name, {"label": label}) for name in ("gradient", "shifts") for label in (*NO_INDEX, 21)),
+        *(("shifts", {"axis": axis}) for axis in (*NO_INDEX, 2)),
+        *(("rcnn", {"first": first}) for first in NO_INDEX),
+        *(("gradient", {"truth": box}) for box in (None, 5, *NO_BOX)),
+        *(
+            (name, {layer: rank})
+            for name in ("ranks", "compressed")
+            for layer in ("fc6", "fc7")
+            for rank in (*NO_INDEX, 0, 17)
+        ),
         *(
             (name, {key: share})
-            for name in ("decisions", "takeaway")
+            for name in ("decisions", "takeaway", "compressed")
             for key in ("score_threshold", "nms_threshold")
             for share in NO_SHARE
         ),
@@ -143,14 +172,16 @@ def test_what_is_asked_wrongly_is_answered_in_one_sentence(ask, name, wrong):
     assert_is_an_error(ask(name, **RIGHT[name] | wrong))
 
 
-@pytest.mark.parametrize("name", ["box", "mosaic", "decisions", "truth", "takeaway"])
+@pytest.mark.parametrize("name", OF_THE_TRACE)
 def test_what_is_missing_is_answered_in_one_sentence(ask, name):
     assert_is_an_error(ask(name))
 
 
 def test_a_picture_comes_with_the_objects_known_to_be_on_it(analyses, functions, ask, stages):
     scene = stages["detections"].image
-    assert ask("picture") == payloads.picture(scene) | {"objects": []}
+    # The input's shorter side has 64 pixels.
+    expected = payloads.picture(scene) | {"input": [85, 64]}
+    assert ask("picture") == expected | {"objects": []}
     known = Analysis("cat.jpg", analyses.detector, stages["segments"], objects=OBJECTS)
     token = analyses.open("you", known)
     assert functions["picture"]({"token": token})["objects"] == list(OBJECTS)
@@ -259,3 +290,78 @@ def test_what_is_taken_away_is_what_the_command_line_writes(ask, detector, trace
     assert kind == "data:image/png"
     pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
     assert (pixels == found.draw(trace.image)).all()
+
+
+# The views beside the stations
+
+
+def test_the_views_show_the_numbers_of_the_packages_experiments(ask, detector, trace):
+    seen = detector.inspect(trace, trace.boxes[3])
+    channels = payloads.strongest(seen.pooled)
+    found = occlude(detector.model.head, seen.pooled, torch.tensor(channels))
+    payload = ask("occlusion", box=3)
+    assert payload["channels"] == channels
+    assert payload["bins"] == payloads.numbers(found.bins, 4)
+    assert payload["without_channel"] == payloads.numbers(found.channels, 4)
+
+    truth = torch.tensor([20.0, 20, 70, 80])
+    payload = ask("gradient", box=3, label=8, truth=truth.tolist(), channel=channels[0])
+    for name, pooling in (("own", None), ("align", "align")):
+        inspected = detector.inspect(trace, trace.boxes[3], pooling)
+        gradient = box_gradient(detector, trace, inspected, 8, truth)
+        assert payload[name]["map"] == payloads.significant(gradient.cells[channels[0]])
+        assert payload[name]["loss"] == pytest.approx(gradient.loss.total.item(), rel=1e-5)
+    assert payload["winners"] == seen.argmax[channels[0]].tolist()
+
+    payload = ask("forms", box=3, channel=channels[0])
+    for pooling, form in payload["forms"].items():
+        inspected = detector.inspect(trace, trace.boxes[3], pooling)
+        assert form["pooled"] == payloads.numbers(inspected.pooled[channels[0]], 3)
+        assert form["probabilities"] == payloads.numbers(inspected.probabilities, 5)
+    np.testing.assert_allclose(payload["exact"], np.array(payload["input"]) / 16, atol=1e-3)
+
+    payload = ask("shifts", box=3, label=8, axis=1)
+    for scores in payload["forms"].values():
+        assert len(scores) == len(payload["shifts"]) and scores[payload["shifts"].index(0)] == 0
+
+
+def test_r_cnn_goes_on_from_where_it_was(ask, detector, trace):
+    first = ask("rcnn", first=0)
+    assert first["once"] > 0 and len(first["seconds"]) == 2
+    then = ask("rcnn", first=2)
+    assert then["once"] is None and then["first"] == 2
+    assert then["fast"] == payloads.numbers(trace.probabilities[2:4], 4)
+    own = [
+        payloads.numbers(crop.probabilities, 4) for crop in crops(detector, trace, trace.boxes[2:4])
+    ]
+    assert then["rcnn"] == own
+    last = ask("rcnn", first=len(trace.boxes) - 1)
+    assert len(last["rcnn"]) == 1
+
+
+def test_full_ranks_leave_the_network_as_it_is_and_lower_ones_do_not(ask, detector, trace):
+    whole = {"fc6": 16, "fc7": 16}
+    same = ask("ranks", box=0, **whole)
+    assert same["probabilities"] == ask("box", box=0)["probabilities"]
+    assert same["layers"]["fc6"] == {"undivided": 16 * 25088, "own": 16 * 25088, "now": 16 * 25088}
+    lower = ask("ranks", box=0, fc6=2, fc7=16)
+    assert lower["layers"]["fc6"]["now"] == 2 * (25088 + 16)
+    assert lower["probabilities"] != same["probabilities"]
+    both = ask("compressed", score_threshold=0.1, nms_threshold=0.3, **whole)
+    assert both["own"] | {"seconds": 0} == both["now"] | {"seconds": 0}
+    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, 0.5)
+    assert both["own"]["labels"] == found.labels.tolist()
+
+
+def test_a_second_long_experiment_is_told_to_ask_again(ask, monkeypatch):
+    replies = []
+
+    def busy_meanwhile(*inputs):
+        replies.append(ask("rcnn", first=0))
+        replies.append(ask("compressed", **RIGHT["compressed"]))
+        return iter(())
+
+    monkeypatch.setattr(explanations, "crops", busy_meanwhile)
+    assert "busy" not in ask("rcnn", first=4)
+    assert replies == [{"busy": True}] * 2
+    assert "busy" not in ask("compressed", **RIGHT["compressed"])

@@ -42,7 +42,7 @@ def test_limits_are_checked_when_they_are_made(name, value):
 
 
 def test_what_is_counted_is_a_whole_number():
-    for name in ("pixels", "queue", "analyses", "trainings", "open_trainings", "pictures"):
+    for name in ("pixels", "queue", "analyses", "experiments", "trainings", "pictures"):
         with pytest.raises(RecipeError, match="valid integer"):
             Limits(**{name: 1.5})
         with pytest.raises(FastRCNNError, match="valid integer"):

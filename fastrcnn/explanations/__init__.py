@@ -1,0 +1,1 @@
+"""Why the network answers as it does: small experiments on the boxes of a `Trace`."""

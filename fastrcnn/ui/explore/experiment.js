@@ -1,0 +1,28 @@
+// What a view shows beside its station: the reply to an experiment on the chosen box.
+
+import { boxInputs } from "./inspection.js";
+import { change, on, requester, state } from "./page.js";
+
+on(["view", "token"], () => change({ experiment: null }));
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+// What a view has got from the server for the box that is chosen now, or null.
+export function experimentOf(view) {
+  const { chosen, experiment } = state;
+  if (experiment?.view !== view || !chosen) return null;
+  return same(experiment.sent.box, boxInputs().box) ? experiment : null;
+}
+
+// Makes a function that keeps `state.experiment` at the reply of the server function `name` to
+// `inputs()`, while the view is open and a box is chosen.
+export function experiment(view, name, inputs) {
+  const isOpen = () => state.view === view && state.chosen && state.box;
+  const request = requester(name, (reply, sent) => {
+    if (isOpen() && same(sent, inputs())) change({ experiment: { view, sent, ...reply } });
+  });
+  return () => {
+    if (!isOpen() || same(experimentOf(view)?.sent, inputs())) return;
+    request(inputs());
+  };
+}

@@ -1,0 +1,1 @@
+"""The line above the tabs: the page's name and its languages."""

@@ -1,0 +1,224 @@
+"""The views beside the stations; what they show is held to the package's own experiments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+from fastrcnn.detector import Detector
+from fastrcnn.explanations.gradient import box_gradient
+from fastrcnn.explanations.occlusion import occlude
+from fastrcnn.explanations.rcnn import crops
+from fastrcnn.explanations.rounding import moved, scores_with, shifts_of
+from fastrcnn.model.svd import HeadFactors
+from tests.browser.conftest import open_station, upload, wait_for_analysis
+from tests.browser.test_explore import SIZE, drag, numbers
+
+pytestmark = pytest.mark.system
+
+VIEWS = {
+    "rounding": "pooling",
+    "gradient": "pooling",
+    "rcnn": "features",
+    "worth": "head",
+    "ranks": "fc",
+}
+BOX = (22.0, 18.0, 74.0, 83.0)
+
+
+def open_view(page: Page, name: str) -> None:
+    open_station(page, VIEWS[name])
+    button = page.locator(f"#explore-{VIEWS[name]} [data-opens='{name}']")
+    button.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(f"[data-view='{name}']")).to_be_visible()
+
+
+def choose(page: Page, box: tuple[float, ...] = BOX) -> torch.Tensor:
+    """By typing, so that nothing is rounded."""
+    open_station(page, "proposals")
+    for name, value in zip(("x1", "y1", "x2", "y2"), box, strict=True):
+        page.locator(f".typed [name={name}]").fill(str(value))
+    page.locator(".typed button").click()
+    expect(page.locator(".under")).to_contain_text("your own box")
+    return torch.tensor(box)
+
+
+def likeliest(probabilities: torch.Tensor) -> int:
+    return int(probabilities[1:].argmax()) + 1
+
+
+def test_the_worth_of_each_bin_is_the_fall_of_its_score(shapes, trace, detector):
+    seen = detector.inspect(trace, choose(shapes))
+    open_view(shapes, "worth")
+    found = occlude(detector.model.head, seen.pooled, torch.arange(0))
+    label = likeliest(seen.probabilities)
+    others = found.whole.clone()
+    others[label] = -torch.inf
+    for place, own in enumerate((label, int(others.argmax()))):
+        grid = shapes.locator(".worth-grid").nth(place)
+        expect(grid.locator("[role=gridcell]")).to_have_count(49)
+        cells = grid.locator("[role=gridcell]").all()
+        shown = [numbers(cell.get_attribute("aria-label").replace("+", ""))[-1] for cell in cells]
+        expected = (found.whole[own] - found.bins[..., own]).flatten()
+        torch.testing.assert_close(torch.tensor(shown), expected, rtol=0, atol=0.006)
+    shapes.locator(".worth-grid [data-bin='0,0']").first.focus()
+    shapes.keyboard.press("ArrowDown")
+    expect(shapes.locator(".worth-text")).to_contain_text("Without bin (2, 1)")
+
+
+def test_the_gradient_is_that_of_the_loss_for_the_visitors_own_truth(shapes, trace, detector):
+    box = choose(shapes)
+    seen = detector.inspect(trace, box)
+    open_view(shapes, "gradient")
+    shapes.locator(".gradient-class").select_option("8")
+    for place, value in enumerate((20, 20, 70, 80)):
+        shapes.locator(".gradient-corners input").nth(place).fill(str(value))
+    shapes.locator(".gradient-corners input").last.press("Tab")
+    found = box_gradient(detector, trace, seen, 8, torch.tensor([20.0, 20, 70, 80]))
+    shapes.wait_for_function(
+        """total => Math.abs(total - Number(
+            document.querySelector(".gradient-loss").textContent.split("=").at(-1))) < 6e-4""",
+        arg=found.loss.total.item(),
+    )
+    reached = int((found.cells != 0).any(dim=0).sum())
+    count = trace.features.shape[2] * trace.features.shape[3]
+    expect(shapes.locator(".gradient-reached").first).to_contain_text(f"{reached} of {count}")
+
+    shapes.locator("input[name=explore-gradient][value=one]").check()
+    channel = int(shapes.locator(".channel").input_value())
+    winner = int(seen.argmax[channel, 3, 3])
+    row, column = divmod(winner, trace.features.shape[3])
+    canvas = shapes.locator(".gradient-map").first
+    canvas.focus()
+    for key, steps in (("ArrowUp", 20), ("ArrowLeft", 20), ("ArrowDown", row)):
+        for _ in range(steps):
+            canvas.press(key)
+    for _ in range(column):
+        canvas.press("ArrowRight")
+    words = shapes.locator(".gradient-cell")
+    expect(words).to_contain_text(f"column {column + 1}, row {row + 1}:")
+    expect(words).to_contain_text("of bin (4, 4)")
+    shown = numbers(words.inner_text())[2]
+    assert shown == pytest.approx(found.cells[channel, row, column].item(), rel=0.01, abs=1e-9)
+
+
+def test_a_nudged_box_has_the_scores_of_its_place_with_each_pooling(shapes, trace, detector):
+    choose(shapes)
+    open_view(shapes, "rounding")
+    for _ in range(2):
+        shapes.locator(".nudge-right").click()
+    expect(shapes.locator(".under")).to_contain_text("24.0, 18.0, 76.0, 83.0")
+    expect(shapes.locator(".shift-text")).to_have_text("+2 pixels")
+    box = torch.tensor([24.0, 18.0, 76.0, 83.0])
+    label = likeliest(detector.inspect(trace, box).probabilities)
+    for place, pooling in enumerate(("paper", "walkthrough", "align")):
+        probability = detector.inspect(trace, box, pooling).probabilities[label]
+        caption = shapes.locator(".forms figcaption").nth(place)
+        expect(caption).to_contain_text(f"{100 * probability:.1f}")
+    shifts = shifts_of(torch.tensor(BOX), trace, 0, 16)
+    boxes = moved(torch.tensor(BOX), shifts, 0)
+    for pooling in ("paper", "align"):
+        scores = scores_with(detector, trace, boxes, pooling)[:, label]
+        scores = scores - scores[shifts == 0]
+        name = {"paper": "paper (RoI max pooling)", "align": "RoIAlign"}[pooling]
+        expect(shapes.locator(".curve-text")).to_contain_text(
+            f"{name}: {len({round(score, 4) for score in scores.tolist()})} different values"
+        )
+    chain = shapes.locator(".chain tbody tr")
+    exact = box * torch.tensor(trace.scale * 2) / 16
+    assert numbers(chain.nth(2).inner_text())[1:] == pytest.approx(exact.tolist(), abs=6e-4)
+    # Dragging moves it too, and stays in the picture.
+    drag(shapes, (50, 50, 60, 50), SIZE)
+    expect(shapes.locator(".under")).to_contain_text(", 18.0,")
+    expect(shapes.locator(".under")).not_to_contain_text("24.0")
+
+
+def test_lower_ranks_show_the_network_that_they_give(shapes, trace, detector):
+    seen = detector.inspect(trace, choose(shapes))
+    label = likeliest(seen.probabilities)
+    open_view(shapes, "ranks")
+    expect(shapes.locator(".ranks-time")).to_contain_text("measured just now")
+    slider = shapes.locator(".rank-fc6")
+    assert slider.get_attribute("max") == "16"
+    slider.fill("4")
+    network = HeadFactors.of(detector.model).network(detector.model, 4, None)
+    thin = Detector(network, precision=detector.precision).inspect(trace, seen.box)
+    change = f"{100 * seen.probabilities[label]:.1f}\u00a0% → {100 * thin.probabilities[label]:.1f}"
+    expect(shapes.locator(".ranks-box")).to_contain_text(change)
+    cost = (512 * 49 * 4 + 4 * 16) / 1e6
+    expect(shapes.locator(".ranks-costs tbody tr").first).to_contain_text(f"{cost:.2f} million")
+    expect(shapes.locator(".ranks-time")).to_contain_text("measured just now")
+
+
+def test_r_cnn_counts_its_crops_and_stops_when_left(shapes, trace, detector):
+    open_view(shapes, "rcnn")
+    button = shapes.locator(".rcnn-run")
+    button.click()
+    expect(button).to_have_text("Stop")
+    expect(shapes.locator(".rcnn-crops li")).to_have_count(6)
+    open_station(shapes, "head")
+    open_view(shapes, "rcnn")
+    expect(button).to_have_text("Go on")
+    done = int(numbers(shapes.locator(".rcnn-done").inner_text())[0])
+    assert 6 <= done < len(trace.boxes)
+    shapes.wait_for_timeout(1000)
+    expect(shapes.locator(".rcnn-done")).to_contain_text(f"{done} of {len(trace.boxes)}")
+    # The scores of the last crop are those of the box cut out, and those of the trace.
+    (crop,) = crops(detector, trace, trace.boxes[done - 1 : done])
+    words = shapes.locator(".rcnn-crops li").last.inner_text()
+    for probabilities in (crop.probabilities, trace.probabilities[done - 1]):
+        assert f"{100 * probabilities.max():.1f}\u00a0%" in words
+    assert numbers(shapes.locator(".rcnn-times tbody tr").nth(1).inner_text())[0] == done
+
+
+def test_a_link_opens_a_view(context, address):
+    page = context.new_page()
+    page.goto(f"{address}#example=sheep&station=head&view=worth&rank=3")
+    wait_for_analysis(page, "sheep.jpg")
+    expect(page.locator("[data-view=worth] [role=gridcell]")).to_have_count(98)
+    expect(page.locator(".under")).to_contain_text("rank 3,")
+
+
+@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+def test_nothing_is_cut_off_and_the_browser_has_nothing_to_complain_of(
+    browser, address, photo, language
+):
+    context = browser.new_context(locale=language, color_scheme="dark")
+    context.set_default_timeout(120_000)
+    complaints = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda told: told.type == "error" and complaints.append(told.text))
+    page.goto(address)
+    page.locator(".life .fate").wait_for()
+    upload(page, photo)
+    expect(page.locator(".status")).to_contain_text(photo.name)
+    expect(page.locator(".explore[data-stage=detections]")).to_be_visible()
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        for name in VIEWS:
+            open_view(page, name)
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            box = page.locator(f"[data-view='{name}']").bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert [text for text in complaints if "Method not implemented" not in text] == []
+    context.close()
+
+
+def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes, trace):
+    shapes.locator(".index summary").click()
+    questions = shapes.locator(".index [data-why]")
+    expect(questions).to_have_count(7)
+    for name in questions.evaluate_all("all => all.map((button) => button.dataset.why)"):
+        question = shapes.locator(f".index [data-why='{name}']")
+        question.press("Enter")
+        expect(shapes.locator(".answer h3")).to_have_text(question.inner_text())
+        # It stands at its station too, and every value is filled in.
+        expect(shapes.locator(f".panel:visible .whys [data-why='{name}']")).to_be_visible()
+        words = shapes.locator(".answer p").inner_text()
+        assert len(words) > 80 and not {"undefined", "NaN", "{"} & set(words.split())
+    open_station(shapes, "photo")
+    expect(shapes.locator(".answer")).to_be_hidden()
