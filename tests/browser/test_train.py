@@ -15,7 +15,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from fastrcnn.detector import Detector
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import build, launch
-from fastrcnn.ui.train.runs import Run, Runs
+from fastrcnn.ui.train.run import Run
+from fastrcnn.ui.train.runs import Runs
 from tests.browser.conftest import PATIENCE
 
 pytestmark = pytest.mark.system
