@@ -6,48 +6,46 @@ import { text } from "../shared/texts.js";
 import { setExperiment } from "./form.js";
 import { $, $$, change, root } from "./page.js";
 
-// panel: the panel that opens. experiment: what is set up. place: what is lit.
+// place: what is lit. panel: the panel that opens. experiment: what is set up.
 export const QUESTIONS = {
-  normalised: { panel: "loss", experiment: "raw-targets", place: "#train-loss" },
-  "empty-pictures": { place: ".batch" },
+  normalised: { place: "#train-loss", panel: "loss", experiment: "raw-targets" },
   "loss-rises": { place: '[data-plot="loc"]' },
-  nan: { experiment: "high-lr", place: '[data-plot="loss"]' },
-  background: { experiment: "background-0", place: ".batch" },
+  nan: { place: '[data-plot="loss"]', experiment: "high-lr" },
+  background: { place: ".batch", experiment: "background-0" },
+  "true-boxes": { place: '[data-plot="loc"]', experiment: "no-ground-truth" },
+  "empty-pictures": { place: ".batch" },
   "batch-of-rois": { place: ".batch" },
-  "true-boxes": { experiment: "no-ground-truth", place: '[data-plot="loc"]' },
-  "low-loss": { panel: "precision", experiment: "foreground", place: "#train-precision" },
+  "low-loss": { place: "#train-precision", panel: "precision", experiment: "foreground" },
 };
 
-function open(name) {
-  const { panel, experiment, place } = QUESTIONS[name];
+function show(name) {
+  const { place, panel, experiment } = QUESTIONS[name];
   if (panel) change({ panel });
   if (experiment) setExperiment(experiment);
-  const shown = $(place);
   for (const lit of $$(".lit")) lit.classList.remove("lit");
-  shown.classList.add("lit");
-  shown.scrollIntoView({ block: "nearest" });
+  $(place).classList.add("lit");
+  $(place).scrollIntoView({ block: "nearest" });
 }
 
-function question(name) {
-  return make(
-    "details", { class: "question", "data-question": name },
-    make("summary", {}, text(`question.${name}.ask`)),
-    make("p", {}, ...pieces(`question.${name}.answer`)),
-    make("button", { class: "link", onclick: () => open(name) }, text("questions.show")),
-  );
-}
-$(".question-list").append(...Object.keys(QUESTIONS).map(question));
+$(".question-list").append(
+  ...Object.keys(QUESTIONS).map((name) =>
+    make(
+      "details", { class: "question", "data-question": name },
+      make("summary", {}, text(`question.${name}.ask`)),
+      make("p", {}, ...pieces(`question.${name}.answer`)),
+      make("button", { type: "button", class: "link", onclick: () => show(name) }, text("questions.show")),
+    ),
+  ),
+);
 
-// "Why?" where the question comes up opens it in the list.
-function why(name) {
-  const ask = () => {
-    $(".questions").open = true;
-    const entry = $(`[data-question="${name}"]`);
-    entry.open = true;
-    entry.querySelector("summary").focus();
-    open(name);
-  };
-  return make("button", { type: "button", class: "link why", title: text(`question.${name}.ask`), onclick: ask }, text("questions.why"));
-}
-
-for (const place of root.querySelectorAll("[data-why]")) place.append(" ", why(place.dataset.why));
+// "Why?", where a question comes up, opens it in the list.
+root.addEventListener("click", (event) => {
+  const name = event.target.closest("[data-ask]")?.dataset.ask;
+  if (!name) return;
+  event.preventDefault(); // the label that it may stand in
+  $(".questions").open = true;
+  const entry = $(`[data-question="${name}"]`);
+  entry.open = true;
+  entry.scrollIntoView({ block: "nearest" });
+  entry.querySelector("summary").focus({ preventScroll: true });
+});
