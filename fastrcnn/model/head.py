@@ -63,6 +63,10 @@ class Head(nn.Module):
 
         fc6: the result of `fc6_channels_last`, for RoIs whose channels come last in memory.
         """
+        return self.outputs(self.hidden(pooled, fc6))
+
+    def hidden(self, pooled: Tensor, fc6: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The first half of `forward`: (R, C, S, S) -> the outputs of fc7, (R, F)."""
         if fc6 is None:
             x, fc6 = pooled.flatten(1), self.fc6  # (R, C S S)
         else:
@@ -70,7 +74,10 @@ class Head(nn.Module):
         if self.divisor != 1:
             x = x / self.divisor
         x = self.dropout(fc6(x).relu())
-        x = self.dropout(self.fc7(x).relu())
+        return self.dropout(self.fc7(x).relu())
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half of `forward`: (R, F) -> cls_score (R, K) and bbox_pred (R, K, 4)."""
         # Never in half precision, which would round a logit of 10 by up to 0.03.
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.cls_score.weight.dtype)

@@ -87,7 +87,8 @@ function drawCurve(rois) {
 
 function drawTargets(canvas, rois) {
   const { kind } = canvas.dataset;
-  const reach = Math.max(0.5, ...rois.flatMap((roi) => roi[kind].map(Math.abs)));
+  // One scale for both, so that they can be compared.
+  const reach = Math.max(0.5, ...rois.flatMap((roi) => [...roi.deltas, ...roi.targets].map(Math.abs)));
   const drawn = axes(canvas, -reach, reach);
   if (!drawn) return;
   const { context, x, style } = drawn;
