@@ -6,10 +6,8 @@ second, it requests what is new from the functions of `_Server`.
 
 from __future__ import annotations
 
-import base64
 import os
 import shlex
-import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ import gradio as gr
 from fastrcnn.data import Dataset, draw_shapes_set, open_dataset
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.model import save_checkpoint
 from fastrcnn.model.backbone import layer_names
 from fastrcnn.model.fast_rcnn import HEAD_LAYERS
 from fastrcnn.runtime.array_folder import default_cache, trim_cache
@@ -36,6 +33,7 @@ from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
+from fastrcnn.ui.shared import takeaways
 from fastrcnn.ui.shared.inputs import session_of, whole
 from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, error_reply, replying
 from fastrcnn.ui.shared.view import build_view
@@ -46,7 +44,6 @@ from fastrcnn.ui.train.run import Run
 from fastrcnn.ui.train.runs import Runs
 
 _MOST_PICTURES = 2001  # the largest allowed number is one less
-_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that can be downloaded from the page
 
 
 @dataclass(frozen=True)
@@ -274,7 +271,6 @@ def _shapes(cache: Path, count: int) -> Generator[Progress, None, tuple[Dataset,
     return open_dataset(folder, "train")[:count], open_dataset(folder, "val")[: _held_out(count)]
 
 
-_COPYING = threading.Lock()  # copies of a network are large, so only one is made at a time
 _TEMPORARY: list[TemporaryDirectory] = []
 
 
@@ -409,25 +405,12 @@ class _Server:
         kind = inputs.get("kind")
         if kind == "jsonl":
             return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
-        with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
-            if kind == "png":
+        if kind == "png":
+            with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
                 path = Path(folder) / "loss.png"
                 plot_losses(read_metrics(run.metrics()), path)
-                return _file(path, "image/png")
-            size = run.checkpoint_size()
-            if size > _LARGEST_DOWNLOAD:  # before anything is copied
-                raise FastRCNNError(
-                    text(
-                        "server.too-large",
-                        megabytes=round(size / 2**20),
-                        most=_LARGEST_DOWNLOAD // 2**20,
-                    )
-                )
-            path = Path(folder) / "model.safetensors"
-            with _COPYING:
-                detector = run.detector()
-                save_checkpoint(path, detector.model, detector.metadata, half=True)
-                return _file(path, "application/octet-stream")
+                return takeaways.file(path, "image/png")
+        return takeaways.checkpoint(run.checkpoint_size(), run.detector)
 
     def _run(self, inputs: dict) -> Run:
         return self._runs.get(inputs.get("token"))
@@ -437,8 +420,3 @@ def _held_out_of(run: Run) -> HeldOut:
     if run.held_out is None:
         raise FastRCNNError(text("server.no-scenes"))
     return run.held_out
-
-
-def _file(path: Path, kind: str) -> dict:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {"name": path.name, "src": f"data:{kind};base64,{data}"}

@@ -188,7 +188,7 @@ def test_the_curves_and_the_checkpoint_can_be_taken_away(finished, tmp_path):
 
 def test_a_network_too_large_for_the_page_says_so(finished, monkeypatch):
     run, ask = finished
-    monkeypatch.setattr("fastrcnn.ui.train.server._LARGEST_DOWNLOAD", 1000)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways._LARGEST_CHECKPOINT", 1000)
     monkeypatch.setattr(run, "detector", lambda: pytest.fail("it was copied all the same"))
     with pytest.raises(AssertionError, match="go through the page"):
         ask("takeaway", kind="checkpoint")
@@ -209,7 +209,7 @@ def test_one_network_is_copied_at_a_time_however_many_ask(finished, monkeypatch)
         busy.pop()
 
     monkeypatch.setattr(run, "detector", detector)
-    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways.save_checkpoint", save)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: ask("takeaway", kind="checkpoint"), range(4)))
     assert most == [1] * 4
@@ -223,7 +223,7 @@ def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, mon
         places.append(path)
         save_checkpoint(path, *inputs, **named)
 
-    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways.save_checkpoint", save)
     ask("takeaway", kind="checkpoint")
     (path,) = places
     assert path.is_relative_to(uploads.FOLDER) and not path.is_relative_to(uploads.FILES)
