@@ -159,7 +159,8 @@ def is_prose(value: str) -> bool:
 
 # Keys of the keyboard, fonts, classes, selectors and formulas.
 NO_PROSE = re.compile(
-    r"^(Arrow(Left|Right|Up|Down)|Enter|Delete|Backspace|Escape|key (orange|blue)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"^(Arrow(Left|Right|Up|Down)|Enter|Delete|Backspace|Escape|key (orange|blue)|bar-fill.*"
+    r"|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )
 

@@ -13,7 +13,7 @@ export const className = () => nameInput.value.trim();
 function add(inputs) {
   if (state.waiting) return;
   change({ waiting: true });
-  trigger("add", inputs);
+  trigger("collect", inputs);
 }
 
 picker.addEventListener("change", async () => {

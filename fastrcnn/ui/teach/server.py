@@ -53,7 +53,7 @@ def build_teach(
     """
     teacher = Teacher(albums, analyses, examples, limits)
 
-    def add(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
+    def collect(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
         yield from _told(teacher.add(session_of(request), event_values(event)))
 
     def teach(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
@@ -71,7 +71,7 @@ def build_teach(
 
     view = build_view(
         Path(__file__).parent,
-        ("add", "teach", "look"),
+        ("collect", "teach", "look"),
         teacher.functions(),
         most=limits.album_photos,
         longest=_LONGEST_NAME,
@@ -84,13 +84,13 @@ def build_teach(
     )
     options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     analysis = {"concurrency_limit": limits.analyses, "concurrency_id": "analysis"}
-    added = view.add(add, None, view, **analysis, **options)
+    collected = view.collect(collect, None, view, **analysis, **options)
     taught = view.teach(
         teach, None, view, concurrency_limit=limits.teachings, concurrency_id="teaching", **options
     )
     looked = view.look(look, None, [tabs, explore.view, view], **analysis, **options)
     failed = error_note_in_browser(text("server.failed", count=limits.queue))
-    for event in (added, taught, looked):
+    for event in (collected, taught, looked):
         event.failure(None, None, view, js=failed, **options)
 
 
@@ -157,7 +157,7 @@ class Teacher:
         model = with_new_class(base.model, name)
         yield _note(album, doing={"stage": "teaching", "done": 0, "total": 1})
         steps = []
-        for step in learn_new_class(model, pictures):
+        for step in learn_new_class(model, pictures, NEW_CLASS):
             scores = step.loss, step.object_score, step.background_score
             steps.append([step.iteration, *(round(value, 4) for value in scores)])
             if step.iteration % _STEPS_A_NOTE == 0:
