@@ -22,9 +22,7 @@ picker.addEventListener("change", async () => {
   if (!chosen.length) return;
   showStatus(text("teach.uploading"));
   try {
-    const files = await Promise.all(
-      chosen.map(async (file) => ({ path: (await upload(file)).path, orig_name: file.name })),
-    );
+    const files = await Promise.all(chosen.map(async (file) => ({ uploaded: (await upload(file)).path, name: file.name })));
     add({ files });
   } catch {
     showStatus(text("no-reply"));

@@ -141,7 +141,10 @@ class Teacher:
             name, image = example.path.name, load_image(example.path)
         else:
             example = None
-            name, image = photograph(source if isinstance(source, dict) else None, self._limits)
+            # Not named "path": such values are taken out of events, since Gradio would use them.
+            values = source if isinstance(source, dict) else {}
+            file = {"path": values.get("uploaded"), "orig_name": values.get("name")}
+            name, image = photograph(file, self._limits)
         analysis = Analysis(name, self._analyses.detector, example=example and example.name)
         for _ in self._analyses.analyse(analysis, image):
             pass

@@ -49,7 +49,7 @@ def uploaded(image: np.ndarray, name: str) -> dict:
     folder = uploads.FILES / name
     folder.mkdir(exist_ok=True)
     Image.fromarray(image).save(folder / "file.png")
-    return {"path": str(folder / "file.png"), "orig_name": f"{name}.png"}
+    return {"uploaded": str(folder / "file.png"), "name": f"{name}.png"}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,13 @@ def test_a_name_that_the_detector_has_already_is_refused(teacher, two, detector)
 
 
 @pytest.mark.parametrize(
-    "inputs", [{"examples": ["nosuch"]}, {"files": [{"path": "/etc/passwd"}]}, {"files": [None]}]
+    "inputs",
+    [
+        {"examples": ["nosuch"]},
+        {"files": [{"uploaded": "/etc/passwd"}]},
+        {"files": [{"uploaded": 3, "name": []}]},
+        {"files": [None]},
+    ],
 )
 def test_what_is_no_photograph_is_refused(teacher, albums, inputs):
     with pytest.raises(FastRCNNError) as told:
