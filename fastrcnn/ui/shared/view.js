@@ -8,7 +8,19 @@ export async function connect(name, values) {
   given[name] = values;
   await import(`../${name}/main.js`);
   values.element.querySelector(".view").dataset.ready = "";
+  openLinkedTab();
 }
+
+let opened = null; // the address whose tab was opened
+
+// Opens the tab that a link names. Gradio builds a tab's view when the tab is first opened.
+function openLinkedTab() {
+  const name = new URLSearchParams(location.hash.slice(1)).get("tab");
+  if (!name || opened === location.hash) return;
+  opened = location.hash;
+  document.querySelector(`#tabs [role=tab][data-tab-id="${CSS.escape(name)}"]`)?.click();
+}
+window.addEventListener("hashchange", openLinkedTab);
 
 // root: the view's own element. $ and $$ find elements in it.
 export function openView(name) {

@@ -161,7 +161,7 @@ function about(number, found) {
   const role = count ? counted("teach.learned", count) : text("teach.looked-through");
   if (!found) return role;
   const list = found.map(({ label, score }) => `${label} ${fixed(score, 2)}`).join(", ");
-  return `${role} ${text("teach.found", { list: list || text("scenes.nothing") })}`;
+  return `${role} ${text("teach.found", { list: list || text("teach.nothing") })}`;
 }
 
 on(["photos", "boxes", "taught", "waiting"], () => {

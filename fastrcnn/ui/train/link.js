@@ -3,12 +3,9 @@
 
 import { text } from "../shared/texts.js";
 import { fillFrom, settings } from "./form.js";
-import { $, root, showStatus } from "./page.js";
+import { $, showStatus } from "./page.js";
 
 const TAB = "train";
-
-// The tab's own button; Gradio names it by the tab's id.
-const tabButton = () => document.querySelector(`#tabs [role=tab][data-tab-id="${TAB}"], #tabs #${TAB}-button`);
 
 function link() {
   const { recipe, pictures, values } = settings();
@@ -33,7 +30,6 @@ function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (parts.get("tab") !== TAB) return;
   fillFrom(Object.fromEntries(parts));
-  if (root.offsetParent === null) tabButton()?.click();
   showStatus(text("train.link.set"));
 }
 window.addEventListener("hashchange", followAddress);
