@@ -127,10 +127,12 @@ def learn_new_class(
     score = nn.Linear(proposals.hidden.shape[1], 1, device=proposals.hidden.device)
     box = nn.Linear(proposals.hidden.shape[1], 4, device=proposals.hidden.device)
     rows = {
-        f"{layer}.{name}": nn.init.zeros_(parameter)
+        f"{layer}.{name}": parameter
         for layer, own in (("cls_score", score), ("bbox_pred", box))
         for name, parameter in own.named_parameters()
     }
+    for parameter in rows.values():
+        nn.init.zeros_(parameter)
     optimizer = build_optimizer(recipe, rows)
     iterations = recipe.iterations or 0
     for iteration in range(iterations):

@@ -145,7 +145,9 @@ class Teacher:
             values = source if isinstance(source, dict) else {}
             file = {"path": values.get("uploaded"), "orig_name": values.get("name")}
             name, image = photograph(file, self._limits)
-        analysis = Analysis(name, self._analyses.detector, example=example and example.name)
+        analysis = Analysis(
+            name, self._analyses.detector, example=example.name if example else None
+        )
         for _ in self._analyses.analyse(analysis, image):
             pass
         assert analysis.stage is not None and analysis.stage.trace is not None

@@ -247,6 +247,7 @@ def _pictures(
         raise FastRCNNError(text("server.only-shapes"))
     path = Path(folder).expanduser()
     train = open_dataset(path, "train")[:count]
+    pair: tuple[Dataset, Dataset | None]
     if path.is_file():
         # The folder has no other split.
         pair = split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
