@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastrcnn.model import FastRCNN, ModelConfig, load_checkpoint, save_checkpoint
     from fastrcnn.proposals import selective_search
 
+__version__ = "0.1.0"
+
 # torch reads this when it first allocates memory. Large tensors then get huge pages, as NumPy's
 # arrays do. With ordinary pages, allocating the memory for 2,000 pooled RoIs takes longer than
 # pooling them.

@@ -23,6 +23,7 @@ from fastrcnn.images import Source, load_image, save_image
 
 if TYPE_CHECKING:
     import pandas
+    import supervision
 
 _NAMED = 5  # repr lists at most this many detections one by one
 
@@ -124,9 +125,9 @@ class Detections:
     def __repr__(self) -> str:
         if not len(self):
             return "no detections"
-        told = ", ".join(f"{name} {score:.2f}" for name, score, _ in self.first(_NAMED))
+        named = ", ".join(f"{name} {score:.2f}" for name, score, _ in self.first(_NAMED))
         more = f" and {len(self) - _NAMED} more" if len(self) > _NAMED else ""
-        return f"{len(self)} detection{'s' * (len(self) > 1)}: {told}{more}"
+        return f"{len(self)} detection{'s' * (len(self) > 1)}: {named}{more}"
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the picture with the detections, if the picture is available."""
@@ -217,6 +218,23 @@ class Detections:
         table.insert(0, "name", self.names)
         table.insert(1, "score", self.scores)
         return table
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same for the library supervision, with its annotators, trackers and metrics.
+
+        ``class_id`` is the place in `classes`, from 0; ``data["class_name"]`` has the names. Raises
+        MissingPackageError if supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingPackageError("to_supervision", "supervision") from error
+        return supervision.Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.labels - 1,
+            data={"class_name": np.array(self.names, dtype=np.str_)},
+        )
 
 
 def picture_record(

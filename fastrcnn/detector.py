@@ -6,10 +6,11 @@ R proposals, K classes with background at 0.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,10 +20,12 @@ from torch import Tensor
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
 from fastrcnn.images import Source, load_image
-from fastrcnn.model import FastRCNN, load_checkpoint
+from fastrcnn.model import FastRCNN, hub, load_checkpoint
+from fastrcnn.model.backbone import join_maps
 from fastrcnn.model.fast_rcnn import with_image_index
+from fastrcnn.model.pyramid import Scale, nearest_level, put_together, share_out, to_input
 from fastrcnn.model.roi_pool import RoIPool
-from fastrcnn.postprocess import select
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 from fastrcnn.runtime import torchvision_ops
 from fastrcnn.runtime.device import choose
@@ -30,11 +33,6 @@ from fastrcnn.runtime.precision import autocast
 
 Record = TypeVar("Record", "Trace", "Inspection")
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
-
-PROPOSALS = 2000  # the number of best-ranked proposals that are scored per picture
-SCORE_THRESHOLD = 0.5
-NMS_THRESHOLD = 0.3
-VOTE_THRESHOLD = 0.5  # a box votes on a detection's edges if their IoU is at least this
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,8 +45,10 @@ class Trace:
     proposals: selective search's ranked boxes with their hierarchies, or None if the boxes came
     from elsewhere.
     boxes: (R, 4) float32, the proposals that were scored, in pixels of the picture.
-    features: (1, C, h, w), the last convolution's map. scale: (sx, sy), network input pixels per
-    picture pixel. The map has one cell per `model.backbone.stride` input pixels (16 for VGG16).
+    features: (V, C, h, w), the last convolution's map; V is 1, unless the detector looks at several
+    scales or at the mirror image too (`fastrcnn.model.pyramid`). scales: (sx, sy) of each scale,
+    network input pixels per picture pixel. A map has one cell per `model.backbone.stride` input
+    pixels (16 for VGG16).
     probabilities: (R, K) softmax scores. deltas: (R, K, 4), (tx, ty, tw, th) per class.
     regressed: (R, K, 4), the proposals moved by their deltas and clipped to the picture.
     seconds: the time of each stage. A GPU may still be working when the next stage begins. Its
@@ -59,12 +59,17 @@ class Trace:
     proposals: Proposals | None
     boxes: Tensor
     features: Tensor
-    scale: tuple[float, float]
+    scales: tuple[Scale, ...]
     probabilities: Tensor
     deltas: Tensor
     regressed: Tensor
     detections: Detections
     seconds: dict[str, float]
+
+    @property
+    def scale(self) -> Scale:
+        """(sx, sy) of the first map, the only one of most detectors."""
+        return self.scales[0]
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
@@ -94,7 +99,8 @@ class Inspection:
 
     All tensors are on the processor.
 
-    pooling: the kind of RoI pooling. box: (4,) float32 in pixels of the picture.
+    pooling: the kind of RoI pooling. box: (4,) float32 in pixels of the picture. level: which of
+    the trace's maps the box was pooled from; 0 if there is one scale. The mirror image is left out.
     exact: (4,) float32, the box on the map before any rounding.
     cells: (4,) int64, x1 y1 x2 y2 after rounding, x2 and y2 exclusive; None for ``align``.
     bins: (S, S, 4), the part of the map that each bin covers. Whole cells, int64; for ``align``,
@@ -106,6 +112,7 @@ class Inspection:
 
     pooling: str
     box: Tensor
+    level: int
     exact: Tensor
     cells: Tensor | None
     bins: Tensor
@@ -123,7 +130,9 @@ class Detector:
     (H, W, 3) uint8 RGB picture to (R, 4) boxes in its pixels, best first. precision: the number
     format of convolutions and fully connected layers: "float32", "bfloat16" or "auto". "auto" is
     bfloat16 if the device has it; this is nearly twice as fast, and scores differ in the third
-    digit. The network runs on the device of `model`; see `to`.
+    digit. flip: look at the mirror image of each picture too, and take the mean of both answers,
+    in twice the time. The network runs on the device of `model`; see `to`. The scales that it looks
+    at are the model's (`Resize`).
     """
 
     def __init__(
@@ -132,11 +141,13 @@ class Detector:
         metadata: dict | None = None,
         search: Search = "fast",
         precision: str = "auto",
+        flip: bool = False,
     ) -> None:
         self.model = model.eval()
         self.metadata = metadata or {}
         self.search = search
         self.precision = precision
+        self.flip = flip
 
     def __repr__(self) -> str:
         own = self.model.config
@@ -150,15 +161,65 @@ class Detector:
         search: Search = "fast",
         precision: str = "auto",
         device: str = "auto",
+        flip: bool = False,
     ) -> Detector:
         """The detector that ships with the project, or the one in `path`.
 
-        device: see `fastrcnn.runtime.device.choose`. Raises CheckpointError if the file is not a
-        checkpoint, RecipeError if there is no such device.
+        search, precision, flip: as for `Detector`. device: see `fastrcnn.runtime.device.choose`.
+        Raises CheckpointError if the file is not a checkpoint, RecipeError if there is no such
+        device.
         """
         place = choose(device)
         model, metadata = load_checkpoint(path)
-        return cls(model.to(place), metadata, search, precision)
+        return cls(model.to(place), metadata, search, precision, flip)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        search: Search = "fast",
+        precision: str = "auto",
+        device: str = "auto",
+        **download: Any,
+    ) -> Detector:
+        """The detector in a folder that `save_pretrained` wrote, or of a repository on the Hub.
+
+        name: a folder, or "user/name" on the Hugging Face Hub. What comes from there is kept on
+        disk, so the network is needed once. download: options of `huggingface_hub.hf_hub_download`,
+        such as revision, token, cache_dir, force_download and local_files_only. Raises
+        CheckpointError and RecipeError as `from_checkpoint` does.
+        """
+        return cls.from_checkpoint(hub.find_checkpoint(name, **download), search, precision, device)
+
+    def save_pretrained(
+        self, folder: str | Path, *, half: bool = False, card: str | Path | None = None
+    ) -> None:
+        """Write a folder that `from_pretrained` reads, in the form of the Hub's repositories.
+
+        It holds model.safetensors, config.json and the model card README.md. half: store 16-bit
+        floats. card: a Markdown file that becomes the card; without it a short card is written,
+        unless the folder has one. Raises CheckpointError if the folder cannot be written.
+        """
+        hub.save_folder(folder, self.model, self.metadata, half, card)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        half: bool = False,
+        card: str | Path | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Push a detector of fastrcnn",
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hub's repository "user/name".
+
+        The repository is made if there is none. Log in with `hf auth login` before, or give a
+        token. Returns the commit's address. Raises CheckpointError if the Hub refuses it.
+        """
+        with TemporaryDirectory() as folder:
+            hub.save_folder(folder, self.model, self.metadata, half, card, name)
+            return hub.push(Path(folder), name, private, token, commit_message)
 
     def to(self, device: str) -> Detector:
         """Move the network to a device, named as for `from_checkpoint`, and return this detector.
@@ -178,26 +239,13 @@ class Detector:
         """The class names, background left out."""
         return self.model.config.classes
 
-    def __call__(
-        self,
-        image: Source,
-        *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
-    ) -> Detections:
-        """The detections in a picture, without the steps that led to them. See `stages`."""
-        *_, last = self.stages(
-            image,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            vote_threshold=vote_threshold,
-            proposals=proposals,
-            retry=retry,
-            keep=False,
-        )
+    def __call__(self, image: Source, **selection: Any) -> Detections:
+        """The detections in a picture, without the steps that led to them.
+
+        image: anything that `load_image` reads. selection: fields of `Selection`, such as
+        ``score_threshold=0.6``. Raises ImageError, and RecipeError for a field that cannot work.
+        """
+        *_, last = self.stages(image, Selection(**selection), keep=False)
         assert last.trace is not None
         return last.trace.detections
 
@@ -205,57 +253,33 @@ class Detector:
         self,
         image: Source,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
         boxes: np.ndarray | None = None,
-        features: tuple[Tensor, tuple[float, float]] | None = None,
+        features: tuple[Tensor, tuple[Scale, ...]] | None = None,
+        **selection: Any,
     ) -> Trace:
-        """Detect, and keep every step. See `stages`."""
-        *_, last = self.stages(
-            image,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            vote_threshold=vote_threshold,
-            proposals=proposals,
-            retry=retry,
-            boxes=boxes,
-            features=features,
-        )
+        """Detect, and keep every step. boxes, features: see `stages`; the rest: see `__call__`."""
+        *_, last = self.stages(image, Selection(**selection), boxes=boxes, features=features)
         assert last.trace is not None
         return last.trace
 
     def stages(
         self,
         image: Source,
+        selection: Selection | None = None,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_threshold: float = NMS_THRESHOLD,
-        vote_threshold: float | None = VOTE_THRESHOLD,
-        proposals: int = PROPOSALS,
-        retry: float | None = None,
         boxes: np.ndarray | None = None,
-        features: tuple[Tensor, tuple[float, float]] | None = None,
+        features: tuple[Tensor, tuple[Scale, ...]] | None = None,
         keep: bool = True,
     ) -> Iterator[Stage]:
         """Detect in stages, and yield each stage as soon as it is done.
 
-        image: anything that `load_image` reads.
-        score_threshold: the least probability of a detection.
-        nms_threshold: a box is dropped if its IoU with a better box of its class is above this.
-        vote_threshold: each remaining box moves to the mean, weighted by probability, of all boxes
-        of its class that overlap it by at least this IoU, dropped ones included. None leaves it at
-        its regressed place, as in the paper.
-        proposals: how many of the best-ranked proposals are scored.
-        retry: if no box reaches the score threshold, the single best box with at least this
-        probability is kept, as in the walk-through.
+        image: anything that `load_image` reads. selection: what is scored and what is kept.
         boxes, features: results that are known already. They are used instead of being computed.
         keep: copy each step to the processor. Without it tensors stay on the network's device, and
         only the detections are copied.
         Raises ImageError.
         """
+        selection = selection or Selection()
         torchvision_ops.prepare()
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
@@ -279,32 +303,32 @@ class Detector:
             found, boxes = second, second.boxes
         yield Stage("proposals", picture, segmentations, found)
 
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)[: selection.max_proposals]
+        scored = torch.from_numpy(boxes)
+        placed = scored.to(self.device)
         # Inference mode must be off at each yield: the caller's own code runs then.
         with torch.inference_mode(), _timed(seconds, "features"):
             if features is None:
-                resized, scale = self.model.config.resize.resize(picture)
-                maps = self.convolve(self.model.backbone.preprocess(resized))
+                images, scales = self._images(picture)
+                halves = self.halves(images, self._rois(placed, picture, scales, self.flip)[0])
+                (maps,) = next(halves)
             else:
-                maps, scale = features[0].to(self.device), features[1]
+                maps, scales = features[0].to(self.device), features[1]
             kept = maps.cpu() if keep else maps
         yield Stage("features", picture, segmentations, found, kept)
 
-        scored = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)[:proposals])
-        height, width = picture.shape[:2]
         with torch.inference_mode():
             with _timed(seconds, "head"):
-                scores = self._score(scored, maps, scale, height, width)
+                known = features is not None
+                scores = self._scores(
+                    placed, picture, maps, scales, None if known else next(halves)
+                )
             with _timed(seconds, "nms"):
                 probabilities, _, regressed = scores
-                thresholds = nms_threshold, vote_threshold
-                detections = select(
-                    probabilities, regressed, self.classes, score_threshold, *thresholds
-                )
-                if retry is not None and not len(detections):
-                    best = select(probabilities, regressed, self.classes, retry, *thresholds)
-                    detections = best.first(1)
+                detections = selection.select(probabilities, regressed, self.classes)
+        height, width = picture.shape[:2]
         detections = replace(detections, origin=Origin.of(image, height, width, seconds))
-        trace = Trace(picture, found, scored, kept, scale, *scores, detections, seconds)
+        trace = Trace(picture, found, scored, kept, scales, *scores, detections, seconds)
         if keep:
             trace = _on_processor(trace)
         yield Stage("detections", picture, segmentations, found, kept, trace)
@@ -316,36 +340,67 @@ class Detector:
         boxes: (R, 4) in pixels of the trace's picture. The results have the same shapes as in the
         trace.
         """
-        height, width = trace.image.shape[:2]
-        features = trace.features.to(self.device)
-        scores = self._score(boxes.float(), features, trace.scale, height, width)
+        boxes, maps = boxes.float().to(self.device), trace.features.to(self.device)
+        scores = self._scores(boxes, trace.image, maps, trace.scales)
         probabilities, deltas, regressed = (part.cpu() for part in scores)
         return probabilities, deltas, regressed
 
-    def _score(
+    def halves(
+        self, images: Sequence[Tensor], rois: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The network's two halves, one after the other.
+
+        images: V network inputs, each (1, 3, h, w). rois: those of each, (n, 4). Yields the joined
+        maps, ``((V, C, h', w'),)``, then what `predict` gives.
+        """
+        maps = join_maps([self.convolve(image) for image in images])
+        yield (maps,)
+        yield self.predict(maps, *rois)
+
+    def _images(self, picture: np.ndarray) -> tuple[list[Tensor], tuple[Scale, ...]]:
+        """The network's inputs for a picture, one for each of V maps, and the scales of `Trace`."""
+        levels = [level.resize(picture) for level in self.model.config.resize.levels()]
+        images = [resized for resized, _ in levels]
+        if self.flip:
+            images += [resized[:, ::-1] for resized in images]
+        inputs = [self.model.backbone.preprocess(image) for image in images]
+        return inputs, tuple(scale for _, scale in levels)
+
+    def _rois(
+        self, boxes: Tensor, picture: np.ndarray, scales: tuple[Scale, ...], is_mirrored: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        """The RoIs of each map, and each box's place among them (`share_out`)."""
+        return share_out(boxes, scales, picture.shape[1] if is_mirrored else None)
+
+    def _scores(
         self,
         boxes: Tensor,
-        features: Tensor,
-        scale: tuple[float, float],
-        height: int,
-        width: int,
+        picture: np.ndarray,
+        maps: Tensor,
+        scales: tuple[Scale, ...],
+        outputs: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, deltas and regressed boxes, on the network's device."""
-        boxes = boxes.to(self.device)
-        probabilities, deltas = self.predict(features, _scaled(boxes, scale))
-        return probabilities, deltas, box_ops.clip(box_ops.decode(boxes, deltas), height, width)
+        """Probabilities, deltas and regressed boxes, on the network's device.
+
+        outputs: what `predict` gave for the boxes' RoIs, if it was called already.
+        """
+        rois, places = self._rois(boxes, picture, scales, len(maps) > len(scales))
+        probabilities, deltas = self.predict(maps, *rois) if outputs is None else outputs
+        probabilities, deltas = put_together(probabilities, deltas, places)
+        regressed = box_ops.clip(box_ops.decode(boxes, deltas), *picture.shape[:2])
+        return probabilities, deltas, regressed
 
     def convolve(self, pixels: Tensor) -> Tensor:
         """The network's first half: input (1, 3, h, w) -> last map (1, C, h', w'), float32."""
         with autocast(self.precision, self.device):
             return self.model.backbone(pixels)
 
-    def predict(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """The second half: (1, C, h', w') and (R, 4) RoIs in pixels of the network's input ->
-        probabilities (R, K) and deltas (R, K, 4), float32.
+    def predict(self, features: Tensor, *rois: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half: (V, C, h', w') and the RoIs of each map, (n, 4) in pixels of its input
+        -> probabilities (R, K) and deltas (R, K, 4) of all RoIs in this order, float32.
         """
         with autocast(self.precision, self.device):
-            return self.model.predict(features, [rois])
+            return self.model.predict(features, rois)
 
     @torch.inference_mode()
     def inspect(self, trace: Trace, box: Tensor, pooling: str | None = None) -> Inspection:
@@ -356,9 +411,11 @@ class Detector:
         """
         own = self.model.roi_pool
         pool = RoIPool(pooling or own.pooling, own.size, own.stride)
-        features = trace.features.to(self.device)
-        boxes = box.float().view(1, 4).to(self.device)
-        rois = with_image_index([_scaled(boxes, trace.scale)], features)
+        boxes = box.float().view(1, 4)
+        level = int(nearest_level(boxes, trace.scales))
+        boxes = boxes.to(self.device)
+        features = trace.features[level : level + 1].to(self.device)
+        rois = with_image_index([to_input(boxes, trace.scales[level])], features)
         exact = rois[:, 1:] / pool.stride
         cells = argmax = None
         if pool.pooling == "align":
@@ -380,6 +437,7 @@ class Detector:
         seen = Inspection(
             pooling=pool.pooling,
             box=boxes[0],
+            level=level,
             exact=exact[0],
             cells=cells,
             bins=bins,
@@ -390,13 +448,6 @@ class Detector:
             regressed=regressed[0],
         )
         return _on_processor(seen)
-
-
-def _scaled(boxes: Tensor, scale: tuple[float, float]) -> Tensor:
-    """(R, 4) in pixels of the picture -> in pixels of the network's input."""
-    # The factors are plain numbers. A tensor would have to be copied to the boxes' device.
-    sides = zip(boxes.unbind(1), scale * 2, strict=True)
-    return torch.stack([side * factor for side, factor in sides], dim=1)
 
 
 def _on_processor(record: Record) -> Record:

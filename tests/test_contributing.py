@@ -39,10 +39,10 @@ def drawn(tmp_path_factory) -> Path:
 def test_a_backbone_learns_is_saved_and_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(BACKBONES, "resnet18", None)  # which takes it away again afterwards
+    monkeypatch.setitem(BACKBONES, "resnet34", None)  # which takes it away again afterwards
     run("a backbone")
     model, metadata = load_checkpoint(tmp_path / "run" / "model.safetensors")
-    assert model.config.backbone == "resnet18" and metadata["iterations"] == 2
+    assert model.config.backbone == "resnet34" and metadata["iterations"] == 2
     maps = model.backbone(model.backbone.preprocess(np.zeros((96, 160, 3), np.uint8)))
     assert maps.shape == (1, 256, 6, 10)
     for layer in model.backbone.layers:

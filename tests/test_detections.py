@@ -11,6 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
+import supervision
 from PIL import Image
 
 from fastrcnn.detections import Detection, Detections, Origin
@@ -191,6 +192,33 @@ def test_without_pandas_a_table_says_so_in_one_sentence(monkeypatch):
 def test_a_notebook_shows_the_picture_or_the_words(detector, photo):
     assert detector(photo)._repr_png_().startswith(b"\x89PNG")
     assert some()._repr_png_() is None
+
+
+@pytest.mark.parametrize("count", [3, 0])
+def test_supervision_takes_them_draws_them_and_finds_them_right(count):
+    boxes = np.array([[9, 9, 60, 50], [70, 5, 110, 90], [5, 60, 50, 99]], np.float32)
+    found = some(count, boxes=boxes[:count])
+    theirs = found.to_supervision()
+    assert len(theirs) == count
+    assert np.array_equal(theirs.xyxy, found.boxes)
+    assert np.array_equal(theirs.confidence, found.scores)
+    assert theirs["class_name"].tolist() == found.names
+    assert [found.classes[number] for number in theirs.class_id] == found.names
+    # What a user would do next: filter, draw, measure.
+    assert len(theirs[theirs.confidence > 0.9]) == min(count, 1)
+    scene = np.full((100, 120, 3), 200, np.uint8)
+    drawn = supervision.BoxAnnotator().annotate(scene.copy(), theirs)
+    drawn = supervision.LabelAnnotator().annotate(drawn, theirs)
+    assert (drawn != scene).any() == bool(count)
+    if count:
+        metric = supervision.metrics.MeanAveragePrecision()
+        assert metric.update(theirs, theirs).compute().map50 == pytest.approx(1)
+
+
+def test_without_supervision_it_says_so_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(FastRCNNError, match=r"pip install supervision\.$"):
+        some().to_supervision()
 
 
 def test_detections_need_neither_torch_nor_pandas():

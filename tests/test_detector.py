@@ -12,6 +12,7 @@ from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError, RecipeError
 from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
 from fastrcnn.model.resize import Resize
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import selective_search
 from tests.host_reads import HostReads, compute_as_on_a_gpu
 from tests.model.tiny import tiny_model
@@ -107,7 +108,9 @@ def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
-    segments, proposals, features, detections = detector.stages(scene, score_threshold=0.3)
+    segments, proposals, features, detections = detector.stages(
+        scene, Selection(score_threshold=0.3)
+    )
     assert [s.name for s in (segments, proposals, features, detections)] == [
         *("segments", "proposals", "features", "detections")
     ]
@@ -199,14 +202,66 @@ def test_what_is_known_already_is_not_computed_again(detector, scene, monkeypatc
     first = detector.trace(scene)
     monkeypatch.setattr("fastrcnn.detector.search_stages", None)
     second = detector.trace(
-        scene, boxes=first.boxes.numpy(), features=(first.features, first.scale)
+        scene, boxes=first.boxes.numpy(), features=(first.features, first.scales)
     )
     assert second.proposals is None
     assert torch.equal(first.probabilities, second.probabilities)
 
 
+def with_resize(detector: Detector, resize: Resize, flip: bool = False) -> Detector:
+    """The same network at other scales."""
+    model = FastRCNN(detector.model.config.but(resize=resize), detector.model.backbone)
+    model.head = detector.model.head
+    return Detector(model, detector.metadata, detector.search, detector.precision, flip)
+
+
+def test_with_a_pyramid_each_box_is_scored_as_at_the_scale_that_suits_it(detector, scene):
+    sides = (64, 160, 320)
+    pyramid = with_resize(detector, Resize(pyramid=sides, shorter=64, longer=480))
+    trace = pyramid.trace(scene)
+    alone = [with_resize(detector, Resize(shorter=side, longer=480)).trace(scene) for side in sides]
+    assert trace.features.shape[0] == 3
+    assert trace.scales == tuple(one.scale for one in alone)
+    areas = (trace.boxes[:, 2:] - trace.boxes[:, :2]).prod(dim=1)
+    seen = set()
+    for index, area in enumerate(areas.tolist()):
+        level = min(range(3), key=lambda n: abs(area * np.prod(trace.scales[n]) - 224**2))
+        seen.add(level)
+        for name in ("probabilities", "deltas", "regressed"):
+            mine, its = (getattr(one, name)[index] for one in (trace, alone[level]))
+            torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-3)
+    assert len(seen) > 1
+    # The same numbers again for a box by itself, and for boxes in any number.
+    index = int(areas.argmin())
+    looked = pyramid.inspect(trace, trace.boxes[index])
+    assert looked.level == 2
+    torch.testing.assert_close(looked.probabilities, trace.probabilities[index])
+    again = pyramid.score(trace, trace.boxes[:9])[0]
+    torch.testing.assert_close(again, trace.probabilities[:9])
+
+
+@pytest.mark.parametrize("pyramid", [(), (64, 144)])
+def test_with_flips_the_answer_is_the_mean_of_the_picture_and_its_mirror_image(
+    detector, scene, pyramid
+):
+    resize = Resize(shorter=96, longer=240, pyramid=pyramid)
+    straight, both = (with_resize(detector, resize, flip) for flip in (False, True))
+    trace = both.trace(scene)
+    boxes = trace.boxes.numpy()
+    first = straight.trace(scene, boxes=boxes)
+    mirrored = box_ops.flip_boxes(boxes, scene.shape[1])
+    second = straight.trace(np.ascontiguousarray(scene[:, ::-1]), boxes=mirrored)
+    expected = (first.probabilities + second.probabilities) / 2
+    torch.testing.assert_close(trace.probabilities, expected, rtol=1e-4, atol=1e-4)
+    back = second.deltas * torch.tensor([-1.0, 1, 1, 1])
+    torch.testing.assert_close(trace.deltas, (first.deltas + back) / 2, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(first.probabilities, trace.probabilities, atol=1e-3)
+    again = both.score(trace, trace.boxes[:9])[0]
+    torch.testing.assert_close(again, trace.probabilities[:9])
+
+
 def test_proposals_limit_takes_the_best_ranked(detector, scene):
-    assert len(detector.trace(scene, proposals=7).boxes) == 7
+    assert len(detector.trace(scene, max_proposals=7).boxes) == 7
 
 
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), []])
@@ -232,10 +287,10 @@ def test_boxes_stay_in_the_picture(detector, scene):
 def test_retry_keeps_the_single_best_when_nothing_passes(detector, scene):
     probabilities = detector.trace(scene).probabilities[:, 1:]
     best = probabilities.max().item()
-    assert len(detector(scene, score_threshold=1.01)) == 0
-    kept = detector(scene, score_threshold=1.01, retry=0.0)
+    assert len(detector(scene, score_threshold=1.0)) == 0
+    kept = detector(scene, score_threshold=1.0, retry=0.0)
     assert len(kept) == 1 and kept.scores[0] == pytest.approx(best)
-    assert len(detector(scene, score_threshold=1.01, retry=1.01)) == 0
+    assert len(detector(scene, score_threshold=1.0, retry=1.0)) == 0
 
 
 def test_from_checkpoint_detects_the_same(detector, scene, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 import fastrcnn
-from fastrcnn.cli import app, main
+from fastrcnn.cli import commands, main
 from fastrcnn.detector import Detector
 from fastrcnn.ui.page import build, launch
 
@@ -80,7 +80,7 @@ def test_the_readmes_python_runs(place, address, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_documents_commands_are_commands(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(commands)
     context = group.make_context("fastrcnn", words(command))
     name, chosen, rest = group.resolve_command(context, words(command))
     assert chosen.make_context(name, rest, parent=context).params

@@ -76,7 +76,7 @@ def test_each_class_has_its_colour_and_a_label_that_can_be_read():
         above = drawn[83:98, x1 : x1 + 80]
         assert where(above, class_colour(label)).any()
         lightness = above.mean(axis=2)
-        dark, light = above[lightness < 40], above[lightness > 235]
+        dark, light = above[lightness < 40], above[lightness > 220]
         assert len(dark) > 0.3 * lightness.size
         assert len(light) > 20
         assert contrast(light[0], dark[0]) > 7  # WCAG AAA

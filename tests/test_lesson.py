@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from fastrcnn.boxes import iou
-from fastrcnn.detector import VOTE_THRESHOLD, Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
-from fastrcnn.postprocess import select
+from fastrcnn.postprocess import Selection, select
 from fastrcnn.training import RECIPES
 from fastrcnn.ui.explore.examples import ASSETS
 
@@ -109,7 +109,7 @@ def test_how_many_boxes_are_left_at_each_setting(detector, traces):
                 detector.classes,
                 float(score),
                 float(nms),
-                VOTE_THRESHOLD,
+                Selection().vote_threshold,
             )
             assert len(found) == pytest.approx(int(count), abs=int(count) // 20), (name, score, nms)
     assert "One of the boxes on the horses says cow" in TEXT

@@ -1,6 +1,8 @@
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,14 @@ def test_every_public_name_is_there(name):
 def test_a_name_that_is_not_there():
     with pytest.raises(AttributeError, match="no attribute 'FasterRCNN'"):
         fastrcnn.FasterRCNN  # noqa: B018
+
+
+def test_the_documents_name_the_version():
+    root = Path(__file__).parents[1]
+    citation = (root / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", citation, re.M)[1] == fastrcnn.__version__
+    changes = (root / "CHANGELOG.md").read_text()
+    assert re.search(r"^## ([\d.]+)", changes, re.M)[1] == fastrcnn.__version__
 
 
 def test_importing_the_package_alone_imports_no_torch():

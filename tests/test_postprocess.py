@@ -1,9 +1,15 @@
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
 
 from fastrcnn import boxes as box_ops
-from fastrcnn.postprocess import PER_CLASS, decide, select
+from fastrcnn.cli.detect import detect
+from fastrcnn.cli.error_analysis import error_analysis
+from fastrcnn.cli.evaluate import evaluate
+from fastrcnn.errors import RecipeError
+from fastrcnn.postprocess import PER_CLASS, Selection, decide, select
 
 CLASSES = ("ball", "box", "cone")
 
@@ -95,3 +101,21 @@ def test_suppression_is_per_class():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]])[:, None].expand(-1, 3, -1)
     found = select(probabilities, boxes, ("cat", "dog"), 0.2, 0.3)
     assert sorted(found.names) == ["cat", "dog"] and found.scores.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("command", [detect, evaluate, error_analysis])
+def test_the_commands_select_as_the_detector_does(command):
+    options = signature(command).parameters
+    for name in ("nms_threshold", "vote_threshold"):
+        assert options[name].default == getattr(Selection(), name)
+    assert options["proposals"].default == Selection().max_proposals
+    assert signature(detect).parameters["score_threshold"].default == Selection().score_threshold
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("score_threshold", 1.5), ("nms_threshold", float("nan")), ("max_proposals", 0)],
+)
+def test_a_selection_that_cannot_work_is_named(field, value):
+    with pytest.raises(RecipeError, match=field):
+        Selection(**{field: value})

@@ -16,9 +16,9 @@ FIXED = {"gradio": (6, 31), "pillow": (12, 2), "torch": (2, 10)}
 # Fuzzing is set up by hand and its tool no requirement of the tests.
 OUTSIDE = ROOT / "tests" / "fuzz"
 # What is run and not imported.
-TOOLS = {"import-linter", "ipykernel", "mypy", "ruff"}
+TOOLS = {"build", "hatchling", "import-linter", "ipykernel", "mypy", "ruff"}
 # What a part of the package does without until it is asked for, and then says what to install.
-OPTIONAL = {"onnxscript"}
+OPTIONAL = {"onnxscript", "scikit-learn", "scipy", "supervision"}
 # Two builds of OpenCV, of which only one can be installed.
 PLAIN, CONTRIB = "opencv-python-headless", "opencv-contrib-python-headless"
 # Gradio requires the ones that fit. The package does without pandas too, where there is no Gradio.
@@ -27,7 +27,7 @@ WITH_GRADIO = {"gradio-client", "pandas"}
 
 def requirements(name: str) -> dict[str, str]:
     """Distribution -> what may be installed of it."""
-    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    lines = [re.split("[#;]", line)[0].strip() for line in (ROOT / name).read_text().splitlines()]
     found = [re.fullmatch(r"([\w.-]+)(.*)", line) for line in lines if line and line[0] != "-"]
     return {normal(match[1]): match[2].strip() for match in found}
 

@@ -17,7 +17,7 @@ import cv2
 import torch
 from PIL import Image
 
-from fastrcnn.benchmarks.speed import Work, photograph, random_rois, shipped_detector
+from fastrcnn.benchmarks.speed import Setup, Work, photograph, random_rois
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.model import FastRCNN, ModelConfig, Resize
 from fastrcnn.training.loss import multi_task_loss
@@ -48,31 +48,32 @@ class Growth:
         )
 
 
-def measure_growth(names: tuple[str, ...] = (), turns: int = 5) -> Iterator[Growth]:
-    """The tables with these names, by default all. Each is given as soon as it is measured.
+def measure_growth(names: tuple[str, ...], setup: Setup) -> Iterator[Growth]:
+    """The tables with these names, each as soon as it is measured.
 
-    turns: how often each size is run, after one run that is not counted.
+    Each size is run as often as `setup` says, after one run that is not counted.
     """
-    for name, (unit, works) in TABLES.items():
-        if not names or name in names:
-            by_size = works()
-            yield Growth(name, unit, tuple(by_size), _best(list(by_size.values()), turns))
+    for name in names:
+        unit, works = TABLES[name]
+        by_size = works(setup)
+        yield Growth(name, unit, tuple(by_size), _best(list(by_size.values()), setup))
 
 
-def _best(works: list[Work], turns: int) -> tuple[float, ...]:
+def _best(works: list[Work], setup: Setup) -> tuple[float, ...]:
     taken: list[list[float]] = [[] for _ in works]
-    for turn in range(turns + 1):
+    for turn in range(setup.turns + 1):
         for work, seconds in zip(works, taken, strict=True):
             start = time.perf_counter()
             work()
+            setup.wait()
             if turn:  # the first one warms up
                 seconds.append(time.perf_counter() - start)
     return tuple(map(min, taken))
 
 
-def _whole_way() -> Mapping[int, Work]:
+def _whole_way(setup: Setup) -> Mapping[int, Work]:
     """From a JPEG file to its detections, by the number of pixels."""
-    detector, works = shipped_detector(), {}
+    detector, works = setup.detector, {}
     for side in _SIDES:
         width, height = side, side * 3 // 4
         picture = Image.fromarray(cv2.resize(photograph(), (width, height)))
@@ -82,40 +83,40 @@ def _whole_way() -> Mapping[int, Work]:
     return works
 
 
-def _boxes() -> Mapping[int, Work]:
+def _boxes(setup: Setup) -> Mapping[int, Work]:
     """From boxes and a feature map to detections."""
-    detector, image = shipped_detector(), photograph()
+    detector, image = setup.detector, photograph()
     known = detector.trace(image)
-    features = known.features, known.scale
+    features = known.features, known.scales
     height, width = image.shape[:2]
     boxes = random_rois(width, height, max(_BOXES))[:, 1:].numpy()
     return {
-        count: partial(detector.trace, image, boxes=boxes, features=features, proposals=count)
+        count: partial(detector.trace, image, boxes=boxes, features=features, max_proposals=count)
         for count in _BOXES
     }
 
 
-def _batch() -> Mapping[int, Work]:
+def _batch(setup: Setup) -> Mapping[int, Work]:
     """A training step from conv3_1 on, as in the paper, by the number of pictures."""
     torch.manual_seed(0)
     config = ModelConfig(classes=VOC_CLASSES, fc6=1024, fc7=1024, resize=Resize(square=_BATCH_SIDE))
-    model = FastRCNN(config).train()
+    model = FastRCNN(config).train().to(setup.device)
     model.freeze("conv3_1")
-    one = random_rois(_BATCH_SIDE, _BATCH_SIDE, _ROIS_A_PICTURE)
+    one = random_rois(_BATCH_SIDE, _BATCH_SIDE, _ROIS_A_PICTURE).to(setup.device)
 
     def step(count: int) -> None:
-        pixels = torch.rand(count, 3, _BATCH_SIDE, _BATCH_SIDE)
+        pixels = torch.rand(count, 3, _BATCH_SIDE, _BATCH_SIDE, device=setup.device)
         rois = [one[:, 1:]] * count
-        labels = torch.arange(count * len(one)) % (len(VOC_CLASSES) + 1)
+        labels = torch.arange(count * len(one), device=setup.device) % (len(VOC_CLASSES) + 1)
         model.zero_grad(set_to_none=True)
         cls_score, bbox_pred = model(pixels, rois)
-        targets = torch.zeros(len(labels), 4)
+        targets = torch.zeros(len(labels), 4, device=setup.device)
         multi_task_loss(cls_score, bbox_pred, labels, targets).total.backward()
 
     return {count: partial(step, count) for count in _PICTURES}
 
 
-TABLES: dict[str, tuple[str, Callable[[], Mapping[int, Work]]]] = {
+TABLES: dict[str, tuple[str, Callable[[Setup], Mapping[int, Work]]]] = {
     "picture-size": ("pixels", _whole_way),
     "boxes": ("boxes", _boxes),
     "batch": ("pictures", _batch),

@@ -29,11 +29,12 @@ from fastrcnn.data import draw_shapes
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.runtime.allocator import release_memory
+from fastrcnn.runtime.shipped import shipped
 
 T = TypeVar("T")
 
-_ROOT = Path(__file__).parents[2]
-_PHOTOGRAPH = _ROOT / "assets" / "cow.jpg"
+_ROOT = Path(__file__).parents[2]  # the folder in which `-m` finds the package
+_PHOTOGRAPH = shipped("assets") / "cow.jpg"
 _LARGE = (4000, 3000)  # the size of a phone's photographs
 _LOOKED_AT = (20, 100, 200)  # memory is read after this many pictures
 _SIDES = (250, 800)  # the smallest and the largest side of those pictures
@@ -63,7 +64,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from the start of Python until `import fastrcnn` is done, and until `app.py` has
+    """Seconds from the start of Python until `import fastrcnn` is done, and until the page has
     answered with its first page. Each is the median of several turns."""
 
     imported: float
@@ -139,7 +140,8 @@ def _seconds_to_page() -> float:
         port = free.getsockname()[1]
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, _ROOT / "app.py"],
+        [sys.executable, "-m", "fastrcnn", "app"],
+        cwd=_ROOT,
         env=os.environ | {"GRADIO_SERVER_PORT": str(port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

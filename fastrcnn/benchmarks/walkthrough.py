@@ -57,8 +57,9 @@ def detect(network: WalkThrough, image: np.ndarray) -> list[tuple[int, float, np
     boxes = torch.from_numpy(opencv_selective_search(image)[:2000])
     scale = torch.tensor([SIDE / width, SIDE / height] * 2)
     rois = torch.cat([torch.zeros(len(boxes), 1), boxes * scale], dim=1)
-    scores, deltas = network(preprocess(image), rois)
-    probabilities = scores.softmax(dim=1)
+    device = network.cls_score.weight.device
+    scores, deltas = network(preprocess(image).to(device), rois.to(device))
+    probabilities, deltas = scores.softmax(dim=1).cpu(), deltas.cpu()
     found = []
     for label in range(1, CLASSES):
         regressed = decode(boxes, deltas[:, label]).numpy()

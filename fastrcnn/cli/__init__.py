@@ -1,4 +1,4 @@
-"""The command line: `python -m fastrcnn COMMAND --help`.
+"""The command line: `fastrcnn COMMAND --help`, or `python -m fastrcnn COMMAND --help`.
 
 Answers go to standard output, progress and errors to standard error. The exit code is 0
 for success, 1 for an input that could not be used, 2 for a wrong command line, and 130 for an
@@ -15,13 +15,14 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from fastrcnn import __version__
 from fastrcnn.cli import (
-    ablate,
+    app,
     bench,
     compress,
     detect,
@@ -29,6 +30,7 @@ from fastrcnn.cli import (
     evaluate,
     export,
     half_precision,
+    paper,
     proposals,
     recall,
     shapes,
@@ -37,7 +39,7 @@ from fastrcnn.cli import (
 )
 from fastrcnn.errors import FastRCNNError, reason
 
-__all__ = ["app", "main"]
+__all__ = ["commands", "main"]
 
 
 class _Commands(TyperGroup):
@@ -77,20 +79,41 @@ class _Notes(logging.Handler):
 
 
 _notes = _Notes(logging.INFO)
-app = typer.Typer(
+commands = typer.Typer(
     cls=_Commands,
     help="Fast R-CNN: find the objects in photographs, and train what finds them.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text looks the same everywhere and takes half the time
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fastrcnn {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
+
+
 for _command in (
+    app.app,
     detect.detect,
     proposals.proposals,
     train.train,
     evaluate.evaluate,
     error_analysis.error_analysis,
-    ablate.ablate,
+    paper.paper,
     half_precision.half_precision,
     recall.recall,
     compress.compress,
@@ -98,7 +121,7 @@ for _command in (
     bench.bench,
     shapes.shapes,
 ):
-    app.command()(_command)
+    commands.command()(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.addHandler(_notes)
     try:
-        app(arguments)
+        commands(arguments)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

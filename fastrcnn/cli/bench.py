@@ -23,18 +23,19 @@ def bench(
     ] = None,
     turns: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each, at least.")] = 5,
     json_file: shared.Json = None,
+    device: shared.Device = "auto",
 ) -> None:
     """Time each stage beside a reference.
 
     Runs each stage and what it is compared with by turns, in this very run, until the medians are
     steady to a tenth (at most 40 turns). Prints medians, spread (slowest over fastest, less 1),
-    turns and ratio, with the ratio that is wanted. Then how the
-    cost grows with the picture (picture-size), the proposals (boxes) and the mini-batch (batch),
-    what memory detecting takes (memory), and how long the package and the page take to start
-    (start).
+    turns and ratio, with the ratio that is wanted on a processor. Then how the cost grows with the
+    picture (picture-size), the proposals (boxes) and the mini-batch (batch), what memory detecting
+    takes (memory), and how long the package and the page take to start (start).
     """
     from fastrcnn.benchmarks import growth, speed
     from fastrcnn.benchmarks.memory import measure_memory, measure_start
+    from fastrcnn.runtime.device import choose
 
     shared.check_target(json_file)
     known = (*speed.ROWS, *growth.TABLES, "memory", "start")
@@ -43,7 +44,8 @@ def bench(
             raise FastRCNNError(f"There is no row {name!r}; there are {', '.join(known)}.")
     chosen = tuple(rows or known)
     show = (lambda line: None) if json_file == "-" else partial(print, flush=True)
-    machine = speed.this_machine()
+    setup = speed.Setup(turns, choose(device))
+    machine = speed.this_machine(setup.device)
     found: dict[str, object] = {"machine": vars(machine)}
     show(", ".join(f"{name} {value}" for name, value in vars(machine).items()))
 
@@ -55,7 +57,7 @@ def bench(
         found["rows"] = measured = []
         for name in stages:
             try:
-                row = speed.measure(name, turns)
+                row = speed.measure(name, setup)
             except MissingPackageError as error:
                 shared.say(f"{name}: {error}")
                 continue
@@ -63,7 +65,7 @@ def bench(
             measured.append(vars(row) | {"ratio": row.ratio, "reached": row.reached})
     if tables := [name for name in growth.TABLES if name in chosen]:
         found["growth"] = grown = []
-        for table in growth.measure_growth(tuple(tables), turns):
+        for table in growth.measure_growth(tuple(tables), setup):
             show(_growth_lines(table))
             grown.append(vars(table) | {"exponents": table.exponents})
     if "memory" in chosen:

@@ -37,9 +37,10 @@ def detect(
         ),
     ] = None,
     score_threshold: shared.ScoreThreshold = 0.5,
-    nms_threshold: shared.NmsThreshold = 0.3,
+    nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     retry: Annotated[
         float | None,
         typer.Option(
@@ -48,6 +49,8 @@ def detect(
             help="Where nothing reaches --score-threshold, give the best box that reaches this.",
         ),
     ] = None,
+    flip: shared.Flip = False,
+    pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> int:
@@ -57,28 +60,32 @@ def detect(
     cannot be read is reported and the others are done; the exit code is then 1.
     """
     from fastrcnn.detections import coco_results, picture_record
-    from fastrcnn.detector import Detector
     from fastrcnn.images import save_image
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.postprocess import Selection
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.runtime.allocator import release_memory
 
     quiet = shared.check_targets(json_file, coco_file)
     if save is not None:
         shared.make_folder(save)
-    detector = Detector.from_checkpoint(checkpoint, device=device)
+    detector = shared.open_detector(checkpoint, device, flip, pyramid)
     records, failed = [], False
     results: list[dict] = []
     drawn: set[Path] = set()
-    detecting = detect_each(
-        detector,
-        photos,
+    selection = Selection(
+        max_proposals=max_proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
-        proposals=proposals,
         retry=retry,
-        keep=False,
     )
+    searches = None
+    if proposals is not None:
+        files = [Path(photo) for photo in photos]
+        source = open_proposals(proposals, files)
+        searches = [source.search(file) for file in files]
+    detecting = detect_each(detector, photos, selection, keep=False, searches=searches)
     numbered = enumerate(shared.progress(photos, "detecting"), start=1)
     for (number, photo), finish in zip(numbered, detecting, strict=True):
         try:

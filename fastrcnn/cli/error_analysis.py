@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,9 +28,9 @@ def error_analysis(
     cache: shared.Cache = None,
     json_file: shared.Json = None,
     score_threshold: shared.ScoreThreshold = 0.01,
-    nms_threshold: shared.NmsThreshold = 0.3,
+    nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -39,22 +40,22 @@ def error_analysis(
     counts what they overlap: an object of their own class (localisation), of a similar class, of
     another, or none (background). Objects that selective search misses are counted too.
     """
+    from fastrcnn.detector import Detector
     from fastrcnn.evaluation.error_analysis import missed_objects, worst_false_positives
+    from fastrcnn.postprocess import Selection
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
 
     shared.check_target(json_file)
     dataset = shared.open_data(data, split, limit, skip_bad)
-    _, found = detect_or_load(
-        dataset,
-        detections,
-        checkpoint,
-        device,
+    selection = Selection(
+        max_proposals=max_proposals,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         vote_threshold=vote_threshold,
-        proposals=proposals,
     )
+    opened = partial(Detector.from_checkpoint, checkpoint, device=device)
+    _, found = detect_or_load(dataset, detections, opened, selection)
     wrong = worst_false_positives(found, dataset, worst)
     proposed = ProposalCache(MODES["fast"], cache)
     boxes = (proposed.get(annotation) for annotation in shared.progress(dataset, "proposals"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from fastrcnn.data import Dataset
     from fastrcnn.detections import Detections
+    from fastrcnn.detector import Detector, Search
     from fastrcnn.evaluation.average_precision import Evaluation
+    from fastrcnn.postprocess import Selection
 
 
 def evaluate(
@@ -38,9 +41,12 @@ def evaluate(
         ),
     ] = None,
     score_threshold: shared.ScoreThreshold = 0.01,
-    nms_threshold: shared.NmsThreshold = 0.3,
+    nms_threshold: shared.NmsThreshold = 0.35,
     vote_threshold: shared.VoteThreshold = 0.5,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
+    flip: shared.Flip = False,
+    pyramid: shared.Pyramid = None,
     checkpoint: shared.Checkpoint = None,
     device: shared.Device = "auto",
 ) -> None:
@@ -52,20 +58,19 @@ def evaluate(
     """
     from fastrcnn.data.coco import coco_image_ids
     from fastrcnn.detections import coco_results
+    from fastrcnn.postprocess import Selection
 
     quiet = shared.check_targets(json_file, coco_file)
-    with shared.process_group():
+    selection = Selection(
+        max_proposals=max_proposals,
+        score_threshold=score_threshold,
+        nms_threshold=nms_threshold,
+        vote_threshold=vote_threshold,
+    )
+    with shared.process_group(device) as own:
         dataset = shared.open_data(data, split, limit, skip_bad)
-        evaluation, found = detect_or_load(
-            dataset,
-            detections,
-            checkpoint,
-            device,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            vote_threshold=vote_threshold,
-            proposals=proposals,
-        )
+        opened = partial(shared.open_detector, checkpoint, str(own), flip, pyramid)
+        evaluation, found = detect_or_load(dataset, detections, opened, selection, proposals)
         if not shared.is_first_process():
             return
         if not quiet:
@@ -82,25 +87,31 @@ def evaluate(
 def detect_or_load(
     dataset: Dataset,
     saved: Path | None,
-    checkpoint: Path | None,
-    device: str,
-    **thresholds: Any,
+    open_detector: Callable[[], Detector],
+    selection: Selection,
+    proposals: Path | None = None,
 ) -> tuple[Evaluation, Mapping[str, Detections]]:
     """The scores of saved detections, or of a detector that is run now, and the detections.
 
-    thresholds: as the detector takes them.
+    proposals: where they come from, as the option says.
     """
-    from fastrcnn.detector import Detector
     from fastrcnn.evaluation import average_precision as ap
     from fastrcnn.pipeline import detect_each
+    from fastrcnn.proposals.files import open_proposals
+    from fastrcnn.runtime import distributed
 
     if saved is not None:
         found = ap.load_detections(saved, dataset)
         return ap.score_detections(found, dataset), found
-    detector = Detector.from_checkpoint(checkpoint, device=device)
+    detector = open_detector()
+    searches: Iterable[Search] | None = None
+    if proposals is not None:
+        source = open_proposals(proposals, [annotation.path for annotation in dataset])
+        mine = dataset.annotations[distributed.rank() :: distributed.world_size()]
+        searches = (source.search(annotation.path) for annotation in mine)
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
-        for finish in detect_each(detector, images, keep=False, **thresholds):
+        for finish in detect_each(detector, images, selection, keep=False, searches=searches):
             yield finish().detections
 
     return ap.evaluate(detect, dataset, shared.progress_of("evaluating"))

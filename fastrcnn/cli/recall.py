@@ -16,7 +16,8 @@ def recall(
     limit: shared.Limit = 200,
     skip_bad: shared.SkipBad = False,
     mode: shared.Mode = shared.SearchMode.fast,
-    proposals: shared.ProposalCount = 2000,
+    max_proposals: shared.MaxProposals = 2000,
+    proposals: shared.Proposals = None,
     iou: Annotated[
         float,
         typer.Option(
@@ -28,28 +29,34 @@ def recall(
     """Measure how many objects the proposals reach.
 
     Runs our selective search and OpenCV's own (switchToSelectiveSearchFast) on the same annotated
-    pictures. Recall is the share of the objects that some box overlaps by at least --iou. MABO is
-    the mean over classes of the average best overlap.
+    pictures. With --proposals their row comes first. Recall is the share of the objects that some
+    box overlaps by at least --iou. MABO is the mean over classes of the average best overlap. AR
+    is the mean of the recalls at the IoUs from 0.5 to 1.
     """
     from fastrcnn.evaluation.recall import RecallRow, compare_recall
+    from fastrcnn.proposals.files import open_proposals
 
     shared.check_target(json_file)
     dataset = shared.open_data(data, split, limit, skip_bad)
+    others = {}
+    if proposals is not None:
+        files = [annotation.path for annotation in dataset]
+        others[str(proposals)] = open_proposals(proposals, files)
     searching = shared.progress_of("searching")
     rows: list[RecallRow] = []
     try:
-        rows.extend(compare_recall(dataset, mode.value, proposals, iou, searching))
+        rows.extend(compare_recall(dataset, mode.value, max_proposals, iou, searching, others))
     except MissingPackageError as error:  # ours needs none
         shared.say(str(error))
     if json_file != "-":
         print(
-            f"{len(dataset)} pictures of {dataset.name}, at most {proposals} boxes each, "
+            f"{len(dataset)} pictures of {dataset.name}, at most {max_proposals} boxes each, "
             f"recall at IoU {iou}"
         )
-        print(f"{'':20}{'recall':>8}{'MABO':>8}{'boxes':>8}{'s/picture':>11}")
+        print(f"{'':20}{'recall':>8}{'MABO':>8}{'AR':>8}{'boxes':>8}{'s/picture':>11}")
         for row in rows:
             print(
-                f"{row.method:20}{row.recall:8.4f}{row.mean_best_overlap:8.4f}{row.boxes:8.0f}"
-                f"{row.seconds_per_image:11.2f}"
+                f"{row.method:20}{row.recall:8.4f}{row.mean_best_overlap:8.4f}"
+                f"{row.average_recall:8.4f}{row.boxes:8.0f}{row.seconds_per_image:11.2f}"
             )
     shared.write_json([vars(row) for row in rows], json_file)

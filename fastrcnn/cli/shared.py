@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from tqdm import tqdm
 
-from fastrcnn.errors import FastRCNNError, reason
+from fastrcnn.errors import FastRCNNError, RecipeError, reason
 from fastrcnn.runtime.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     import torch
 
     from fastrcnn.data import Dataset
+    from fastrcnn.detector import Detector
 
 T = TypeVar("T")
 
@@ -77,6 +78,31 @@ Device = Annotated[
         metavar="NAME",
         help="Where the network computes: cpu, cuda, cuda:1 or mps; auto takes a GPU where there "
         "is one.",
+    ),
+]
+Flip = Annotated[
+    bool,
+    typer.Option(
+        "--flip",
+        help="Look at the mirror image of each picture too, and take the mean of both answers.",
+    ),
+]
+Pyramid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDES",
+        help="Look at each picture at several scales, by its shorter side in pixels, such as "
+        "480,576,688,864,1200: each box is classified at the scale that suits its size. By default "
+        "the detector's own.",
+    ),
+]
+BackboneWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights to start from, a safetensors file: Caffe's tensors for VGG16, CaffeNet "
+        "and VGG_CNN_M_1024, torchvision's for a ResNet. torchvision downloads torchvision's, "
+        "random takes none. By default VGG16's convolutions that come with the project.",
     ),
 ]
 Data = Annotated[
@@ -138,13 +164,21 @@ VoteThreshold = Annotated[
         "much. none leaves it in its place, as the paper does.",
     ),
 ]
-ProposalCount = Annotated[
+MaxProposals = Annotated[
     int,
     typer.Option(
-        "--proposals",
         min=1,
         metavar="N",
-        help="How many of selective search's boxes are used, the best ones.",
+        help="How many of a picture's proposals are used, the best ones.",
+    ),
+]
+Proposals = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Take the proposals from this file, or from a folder with a file for each picture: "
+        ".mat of selective search, .npz, .npy, .json or .pkl. The word dense takes 45 thousand "
+        "boxes of all places, sizes and shapes. Without it selective search proposes.",
     ),
 ]
 Mode = Annotated[
@@ -153,6 +187,30 @@ Mode = Annotated[
         help="How many ways of grouping are pooled: single is quickest, quality finds most."
     ),
 ]
+
+# Detectors
+
+
+def open_detector(
+    checkpoint: Path | None, device: str, flip: bool, pyramid: str | None
+) -> Detector:
+    """The detector of the options of these names."""
+    from fastrcnn.detector import Detector
+    from fastrcnn.model import Resize
+
+    detector = Detector.from_checkpoint(checkpoint, device=device, flip=flip)
+    if pyramid is not None:
+        try:
+            sides = tuple(int(side) for side in pyramid.split(","))
+        except ValueError as error:
+            raise RecipeError(
+                f"{pyramid!r} is not a pyramid; write shorter sides in pixels, such as 480,576,688."
+            ) from error
+        # The limit of the longer side, as in the paper: 1,000 for 600, and 2,000 for 1,200.
+        resize = Resize(shorter=min(sides), longer=round(max(sides) * 5 / 3), pyramid=sides)
+        detector.model.config = detector.model.config.but(resize=resize)
+    return detector
+
 
 # Data sets
 

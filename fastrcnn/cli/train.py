@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from tqdm import tqdm
 
 from fastrcnn.cli import shared
-from fastrcnn.errors import RecipeError
+from fastrcnn.errors import MissingPackageError, RecipeError
 
 if TYPE_CHECKING:
     from fastrcnn.model import FastRCNN
@@ -57,14 +58,7 @@ def train(
     val_limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Validate on the first N pictures only.")
     ] = None,
-    backbone_weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="VGG16 convolution weights to start from; those that come with the project by "
-            "default. torchvision downloads torchvision's. The recipe shapes takes none.",
-        ),
-    ] = None,
+    backbone_weights: shared.BackboneWeights = None,
     init: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +66,7 @@ def train(
             help="Start from a trained model's weights instead, its last layers too.",
         ),
     ] = None,
+    proposals: shared.Proposals = None,
     cache: shared.Cache = None,
     device: shared.Device = "auto",
 ) -> int:
@@ -81,8 +76,12 @@ def train(
     and at the end model.safetensors, which the other commands take as --checkpoint. Under torchrun
     the pictures of each batch are shared out among its processes.
     """
+    if find_spec("matplotlib") is None:  # now, and not when the first curves are drawn
+        raise MissingPackageError("Training", "matplotlib")
+
     from fastrcnn.proposals import MODES
-    from fastrcnn.proposals.cache import ProposalCache
+    from fastrcnn.proposals.cache import PreparedProposals, ProposalCache
+    from fastrcnn.proposals.files import open_proposals
     from fastrcnn.training.caches import feature_cache, fill_caches
     from fastrcnn.training.recipe import with_settings
     from fastrcnn.training.recipes import RECIPES
@@ -96,12 +95,17 @@ def train(
         # The recipe sets validation pictures apart itself, or the COCO file has no other split.
         has_val = not settings.validation_fraction and not data[0].is_file()
         val = shared.open_data(data[:1], val_split, val_limit, skip_bad) if has_val else None
-        model = build_model(settings, pictures.classes, backbone_weights)
+        # With --init all weights come from there, so no others are needed.
+        weights = "random" if init is not None else backbone_weights
+        model = build_model(settings, pictures.classes, weights)
         if init is not None:
             _copy_weights(init, model)
         model.to(own)
         features = feature_cache(settings, model, cache)
-        proposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        source: PreparedProposals = ProposalCache(MODES[settings.proposals_mode], cache)
+        if proposals is not None:
+            used = [annotation.path for annotation in (*pictures, *(val or ()))]
+            source = open_proposals(proposals, used)
         trainer = Trainer(
             settings,
             model,
@@ -109,10 +113,10 @@ def train(
             val,
             out=out,
             features=features,
-            proposals=proposals,
+            proposals=source,
             resume=resume,
         )
-        _show_making(fill_caches(trainer, features, proposals))
+        _show_making(fill_caches(trainer, features, source))
         return _follow(trainer)
 
 
@@ -121,8 +125,9 @@ def _copy_weights(path: Path, model: FastRCNN) -> None:
 
     source, _ = load_checkpoint(path)
     same = ("classes", "backbone", "divisor", "pool_size", "fc6", "fc7", "fc6_rank", "fc7_rank")
+    configs = [net.config.but(pool_size=net.roi_pool.size) for net in (source, model)]
     for name in same:
-        theirs, ours = getattr(source.config, name), getattr(model.config, name)
+        theirs, ours = (getattr(config, name) for config in configs)
         if theirs != ours:
             raise RecipeError(
                 f"{path} cannot be the start of this training: its {name} is {theirs}, the "

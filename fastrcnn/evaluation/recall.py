@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -17,6 +18,7 @@ from fastrcnn.errors import DataError, MissingPackageError
 from fastrcnn.evaluation.average_precision import exact_iou
 from fastrcnn.images import load_image
 from fastrcnn.proposals import MODES, selective_search
+from fastrcnn.proposals.cache import ProposalSource
 
 
 class ProposalQuality(NamedTuple):
@@ -24,11 +26,14 @@ class ProposalQuality(NamedTuple):
 
     recall: the share of all objects that some proposal overlaps enough.
     mean_best_overlap: MABO, the best IoU of each object, averaged by class, then over classes.
+    average_recall: the mean of the recalls at all IoUs from 0.5 to 1 (Hosang et al., PAMI 2016;
+    paper, section 5.5).
     boxes: proposals per picture on average, before any limit.
     """
 
     recall: float
     mean_best_overlap: float
+    average_recall: float
     boxes: float
 
 
@@ -54,11 +59,13 @@ def proposal_recall(
         labels.append(annotation.labels[wanted])
     overlap, label = np.concatenate(best), np.concatenate(labels)
     if len(overlap) == 0:
-        return ProposalQuality(math.nan, math.nan, float(np.mean(counts)))
+        return ProposalQuality(math.nan, math.nan, math.nan, float(np.mean(counts)))
     by_class = [overlap[label == value].mean() for value in np.unique(label)]
     return ProposalQuality(
         recall=float((overlap >= iou).mean()),
         mean_best_overlap=float(np.mean(by_class)),
+        # An object adds to the recall at every IoU from 0.5 up to its own best one.
+        average_recall=float(np.mean(2 * (overlap - 0.5).clip(min=0))),
         boxes=float(np.mean(counts)),
     )
 
@@ -67,12 +74,14 @@ def proposal_recall(
 class RecallRow:
     """One method's proposals over a data set.
 
-    recall, mean_best_overlap, boxes: see ProposalQuality. seconds_per_image: a mean.
+    recall, mean_best_overlap, average_recall, boxes: see ProposalQuality.
+    seconds_per_image: a mean.
     """
 
     method: str
     recall: float
     mean_best_overlap: float
+    average_recall: float
     boxes: float
     seconds_per_image: float
 
@@ -106,8 +115,9 @@ def compare_recall(
     limit: int = 2000,
     iou: float = 0.5,
     progress: Callable[[Iterable], Iterable] = iter,
+    others: Mapping[str, ProposalSource] | None = None,
 ) -> Iterator[RecallRow]:
-    """Recall of our proposals, then of OpenCV's, with at most `limit` proposals a picture.
+    """Recall of `others` by name, our proposals and OpenCV's, at most `limit` boxes a picture.
 
     progress: wraps the iteration over the pictures, for a progress bar. Raises DataError if there
     is no object to reach or a picture's size is not that of its annotation, ImageError for a
@@ -116,17 +126,22 @@ def compare_recall(
     """
     if all(annotation.difficult.all() for annotation in dataset):
         raise DataError(f"{dataset.name} has no object that counts; use more or other pictures.")
-    methods = {
-        f"fastrcnn, {mode}": lambda image: selective_search(image, mode).boxes,
-        "OpenCV, fast": opencv_selective_search,
+    methods: dict[str, Callable[[Annotation, np.ndarray], np.ndarray]] = {
+        **{name: partial(_from_source, source) for name, source in (others or {}).items()},
+        f"fastrcnn, {mode}": lambda _, image: selective_search(image, mode).boxes,
+        "OpenCV, fast": lambda _, image: opencv_selective_search(image),
     }
-    for method, search in methods.items():
+    for method, propose in methods.items():
         found, seconds = [], 0.0
         for annotation in progress(dataset):
             image = load_image(annotation.path)
             check_size(annotation, *image.shape[:2])
             start = time.perf_counter()
-            found.append(search(image))
+            found.append(propose(annotation, image))
             seconds += time.perf_counter() - start
         quality = proposal_recall(found, dataset, iou=iou, limit=limit)
         yield RecallRow(method, *quality, seconds / len(dataset))
+
+
+def _from_source(source: ProposalSource, annotation: Annotation, image: np.ndarray) -> np.ndarray:
+    return source.get(annotation)

@@ -1,7 +1,7 @@
 """The convolutions that a picture goes through once (section 2), and how each kind is built.
 
-Shapes: B images of H x W pixels give a map (B, C, H/S, W/S), rounded down: C channels, and one cell
-per S pixels. VGG16 has C = 512 and S = 16.
+Shapes: B images of H x W pixels give a map (B, C, H', W'): C channels, and one cell per S pixels.
+VGG16 has C = 512 and S = 16, and its H' is H / 16, rounded down.
 
 Each kind of backbone has a function that builds it. The `Backbone` it returns holds all that the
 other modules need: its layers, the pixels it expects, and the weights it starts with.
@@ -11,15 +11,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from fastrcnn.errors import RecipeError
+from fastrcnn.model.caffenet import (
+    POOL_SIZE,
+    caffenet_layers,
+    paper_pixels,
+    vgg_cnn_m_1024_layers,
+)
+from fastrcnn.model.resnet import resnet_layers
 from fastrcnn.model.vgg import CHANNELS, LAYERS, caffe_pixels, convolutions, torchvision_pixels
-from fastrcnn.model.weights import start_at_random, start_vgg16, start_vgg16_bn
+from fastrcnn.model.weights import (
+    start_at_random,
+    start_from_file,
+    start_resnet,
+    start_vgg16,
+    start_vgg16_bn,
+)
 
 
 class Backbone(nn.Module):
@@ -35,6 +50,11 @@ class Backbone(nn.Module):
     the size of its picture (10 MB each after VGG16's conv2_2). Computing such a map again is
     cheaper than storing it.
     pixels: turns (B, 3, H, W) float32 RGB, 0 to 255, into what the first layer expects.
+    pads: whether images of several sizes, padded with zeros to one, give the maps that each gives
+    alone, if the padding is set to 0 again after every layer. So it is with 3 x 3 convolutions that
+    see zeros beyond a border, and with pools that do not overlap. Other backbones compute such
+    images one by one.
+    pool_size: how many bins a side RoI pooling gives, unless the network's settings say otherwise.
     start: fills in the weights that training starts with, from a file or from the usual place
     (None). A backbone without it keeps the random weights it was built with.
     """
@@ -47,6 +67,8 @@ class Backbone(nn.Module):
         channels: int,
         first_kept: str,
         pixels: Callable[[Tensor], Tensor],
+        pads: bool = False,
+        pool_size: int = 7,
         start: Callable[[nn.Module, str | Path | None], None] | None = None,
     ) -> None:
         super().__init__()
@@ -54,6 +76,8 @@ class Backbone(nn.Module):
         self.stride = strides[-1]
         self.channels = channels
         self.first_kept = first_kept
+        self.pads = pads
+        self.pool_size = pool_size
         self.start = start
         self._pixels = pixels
         self._strides = dict(zip(layers, strides, strict=True))
@@ -84,9 +108,8 @@ class Backbone(nn.Module):
 
         x: (B, 3, H, W) from `preprocess`; with `start`, the output of an earlier call that stopped
         at that layer. sizes: (B, 2), the height and width of each image within `x`, if they are
-        padded with zeros to one size. The padding is set to 0 again after every layer. A
-        convolution sees zeros beyond a border too, so each image gives the same map as alone.
-        Returns float32, also if it was computed in another precision.
+        padded with zeros to one size (`pads`). Returns float32, also if it was computed in another
+        precision.
         """
         first = 0 if start is None else self.layers.index(start) + 1
         last = len(self.layers) if stop is None else self.layers.index(stop) + 1
@@ -157,6 +180,20 @@ def _only_inside(x: Tensor, sizes: Tensor | None, stride: int) -> Tensor:
     return x * ((rows < heights)[:, :, None] & (columns < widths)[:, None])[:, None]
 
 
+def join_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (b, C, h, w) of several sizes -> one (B, C, H', W'), with zeros at the right and below.
+
+    Max pooling of a RoI ignores these zeros, since all activations are 0 or more. The pooling forms
+    walkthrough and align also split or weigh by the number of cells, so they take in one of zeros.
+    """
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(item.shape[side] for item in maps) for side in (2, 3))
+    return torch.cat(
+        [pad(item, (0, width - item.shape[3], 0, height - item.shape[2])) for item in maps]
+    )
+
+
 def vgg16() -> Backbone:
     """VGG16 for the original weights, which expect Caffe's pixels: BGR minus the mean."""
     layers, strides = convolutions(LAYERS, CHANNELS)
@@ -166,6 +203,7 @@ def vgg16() -> Backbone:
         channels=512,
         first_kept="conv3_3",
         pixels=caffe_pixels,
+        pads=True,
         start=start_vgg16,
     )
 
@@ -179,6 +217,7 @@ def vgg16_bn() -> Backbone:
         channels=512,
         first_kept="conv3_3",
         pixels=torchvision_pixels,
+        pads=True,
         start=start_vgg16_bn,
     )
 
@@ -191,9 +230,65 @@ def small() -> Backbone:
     """
     names = ("conv1", "conv2", "conv3", "conv4")
     layers, strides = convolutions(names, (16, "M", 32, "M", 64, "M", 64))
-    start_at_random(layers)
+    backbone = Backbone(
+        layers,
+        strides=strides,
+        channels=64,
+        first_kept="conv3",
+        pixels=torchvision_pixels,
+        pads=True,
+    )
+    start_at_random(backbone)
+    return backbone
+
+
+def caffenet() -> Backbone:
+    """CaffeNet, the paper's S. Its weights come from a file that the user has."""
+    layers, strides = caffenet_layers()
     return Backbone(
-        layers, strides=strides, channels=64, first_kept="conv3", pixels=torchvision_pixels
+        layers,
+        strides=strides,
+        channels=256,
+        first_kept="conv2",
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
+        start=start_from_file,
+    )
+
+
+def vgg_cnn_m_1024() -> Backbone:
+    """VGG_CNN_M_1024, the paper's M. Its weights come from a file that the user has."""
+    layers, strides = vgg_cnn_m_1024_layers()
+    return Backbone(
+        layers,
+        strides=strides,
+        channels=512,
+        first_kept="conv2",
+        pixels=paper_pixels,
+        pool_size=POOL_SIZE,
+        start=start_from_file,
+    )
+
+
+def resnet18() -> Backbone:
+    """torchvision's ResNet-18 up to its third stage, with frozen batch norms."""
+    return _resnet(18, channels=256)
+
+
+def resnet50() -> Backbone:
+    """torchvision's ResNet-50 up to its third stage, with frozen batch norms."""
+    return _resnet(50, channels=1024)
+
+
+def _resnet(depth: int, channels: int) -> Backbone:
+    layers, strides = resnet_layers(depth)
+    return Backbone(
+        layers,
+        strides=strides,
+        channels=channels,
+        first_kept="conv3",
+        pixels=torchvision_pixels,
+        start=partial(start_resnet, depth),
     )
 
 
@@ -201,6 +296,10 @@ def small() -> Backbone:
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "vgg16": vgg16,
     "vgg16_bn": vgg16_bn,
+    "caffenet": caffenet,
+    "vgg_cnn_m_1024": vgg_cnn_m_1024,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
     "small": small,
 }
 
@@ -213,16 +312,19 @@ def empty_backbone(name: str) -> Backbone:
 
 
 def build_backbone(name: str = "vgg16", weights: str | Path | None = None) -> Backbone:
-    """A backbone as training starts: VGG16 with ImageNet weights, any other with its own.
+    """A backbone as training starts: with weights from ImageNet, or at random.
 
-    weights: for VGG16 a safetensors file of the original convolutions (BGR, with the keys
-    ``conv1_1.weight`` and so on), or "torchvision" to download torchvision's own. None takes the
-    file that ships with the project, or the download if there is no such file. Raises
-    CheckpointError if the weights cannot be used. Raises RecipeError for an unknown name, and if
-    weights are given for a backbone that starts at random.
+    weights: a safetensors file. For VGG16, CaffeNet and VGG_CNN_M_1024 it holds Caffe's tensors
+    (``conv1_1.weight`` and so on, for BGR), for a ResNet torchvision's. "torchvision" downloads
+    torchvision's own, which VGG16 and the ResNets have. "random" starts without learned weights.
+    None takes the usual ones: VGG16's file that ships with the project, or the download. Raises
+    CheckpointError if there are no such weights or they cannot be used. Raises RecipeError for an
+    unknown name, and if weights are given for a backbone that always starts at random.
     """
     backbone = empty_backbone(name)
-    if backbone.start is not None:
+    if weights == "random":
+        start_at_random(backbone)
+    elif backbone.start is not None:
         backbone.start(backbone, weights)
     elif weights is not None:
         raise RecipeError(f"The {name} backbone starts at random; it takes no weights.")

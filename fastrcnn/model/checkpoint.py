@@ -18,8 +18,9 @@ from torch import Tensor
 from fastrcnn.errors import CheckpointError, RecipeError, reason, shown
 from fastrcnn.model.fast_rcnn import FastRCNN, ModelConfig
 from fastrcnn.runtime.atomic_write import atomic_write
+from fastrcnn.runtime.shipped import shipped
 
-DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "fast_rcnn_vgg16_voc07.safetensors"
+DEFAULT_CHECKPOINT = shipped("checkpoints") / "fast_rcnn_vgg16_voc07.safetensors"
 _FORMAT_VERSION = 1
 _HEADER_KEY = "fastrcnn"
 _FLOATS = ("F16", "BF16", "F32")

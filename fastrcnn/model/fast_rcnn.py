@@ -6,7 +6,7 @@ Shapes: B images, R RoIs of all images together, C channels, K classes with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,13 +43,14 @@ class ModelConfig(Settings):
     """The class names, without the background; a class's label is its place here plus 1."""
 
     backbone: str = "vgg16"
-    """The convolutions: a name in `BACKBONES`, such as vgg16, vgg16_bn or small."""
+    """The convolutions: a name in `BACKBONES`, such as vgg16, caffenet or resnet50."""
 
     pooling: Pooling = "paper"
     """How RoI pooling rounds a box to cells of the map."""
 
-    pool_size: Annotated[int, Field(ge=1, le=32)] = 7
-    """RoI pooling gives this many bins a side (the paper's H and W)."""
+    pool_size: Annotated[int, Field(ge=1, le=32)] | None = None
+    """RoI pooling gives this many bins a side (the paper's H and W); None: as many as the backbone
+    was made for."""
 
     fc6: _Units = 4096
     """Units of the first fully connected layer."""
@@ -75,6 +76,10 @@ class ModelConfig(Settings):
     bbox_reg: bool = True
     """Whether boxes are regressed at all."""
 
+    classifier: Literal["softmax", "svm"] = "softmax"
+    """How cls_score becomes scores: by a softmax, or as the margins of one SVM a class (section
+    5.4), brought to 0 to 1 by the logistic function. It keeps their order."""
+
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         if not 0 < len(self.classes) == len(set(self.classes)):
@@ -94,10 +99,11 @@ class FastRCNN(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = empty_backbone(config.backbone) if backbone is None else backbone
-        self.roi_pool = RoIPool(config.pooling, config.pool_size, self.backbone.stride)
+        pool_size = config.pool_size or self.backbone.pool_size
+        self.roi_pool = RoIPool(config.pooling, pool_size, self.backbone.stride)
         self.head = Head(
             self.backbone.channels,
-            config.pool_size,
+            pool_size,
             config.fc6,
             config.fc7,
             len(config.classes) + 1,
@@ -147,11 +153,13 @@ class FastRCNN(nn.Module):
         """Turn the outputs of `forward` into probabilities (R, K) and deltas (R, K, 4).
 
         The deltas are no longer normalised. They are zeros when the configuration has no box
-        regression.
+        regression. SVMs give scores from 0 to 1 too, but those of a box do not add up to 1.
         """
         deltas = self.head.deltas(bbox_pred)
         if not self.config.bbox_reg:
             deltas = torch.zeros_like(deltas)
+        if self.config.classifier == "svm":
+            return cls_score.sigmoid(), deltas
         return cls_score.softmax(dim=1), deltas
 
     @torch.no_grad()
@@ -172,7 +180,7 @@ class FastRCNN(nn.Module):
         if torch.is_autocast_enabled(device):
             # If two boxes are nearly as good, rounding can make the wrong one win. Most boxes are
             # clear background, where rounding changes nothing.
-            objects = cls_score.softmax(dim=1)[:, 1:]
+            objects = self.interpret(cls_score, bbox_pred)[0][:, 1:]
             again = (objects.amax(dim=1) >= MATTERS).nonzero().flatten()
             with torch.autocast(device, enabled=False):
                 exact = self.score_rois(features.float(), distinct[again])

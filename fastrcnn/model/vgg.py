@@ -31,9 +31,14 @@ TORCHVISION_STD_RGB = (0.229, 0.224, 0.225)
 
 def caffe_pixels(images: Tensor) -> Tensor:
     """(B, 3, H, W) RGB, 0 to 255 -> BGR minus the mean, as the original weights expect."""
-    # One plain number per channel. A tensor would have to be copied to the images' device.
-    channels = zip(images.flip(1).unbind(1), CAFFE_MEAN_BGR, strict=True)
-    return torch.stack([channel - mean for channel, mean in channels], dim=1)
+    return minus_mean(images.flip(1), CAFFE_MEAN_BGR)
+
+
+def minus_mean(images: Tensor, mean: tuple[float, ...]) -> Tensor:
+    """(B, 3, H, W) minus a number for each channel."""
+    # A tensor of the three numbers would have to be copied to the images' device.
+    channels = zip(images.unbind(1), mean, strict=True)
+    return torch.stack([channel - number for channel, number in channels], dim=1)
 
 
 def torchvision_pixels(images: Tensor) -> Tensor:

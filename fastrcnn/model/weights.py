@@ -1,13 +1,16 @@
-"""The weights that a backbone starts with: VGG16's from ImageNet, or random ones.
+"""The weights that training starts with: those learned on ImageNet, or random ones.
 
-VGG16's weights come from the file that ships with the project, in Caffe's form, or from
-torchvision.
+VGG16's convolutions come from the file that ships with the project, in Caffe's form, or from
+torchvision. For CaffeNet and VGG_CNN_M_1024 the user brings such a file. A ResNet's weights are
+torchvision's.
+
+A file in Caffe's form holds ``conv1.weight``, ``conv1.bias`` and so on, each with Caffe's shape,
+for pixels in BGR minus the mean. It may hold fc6 and fc7 too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,13 +18,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fastrcnn.errors import CheckpointError
+from fastrcnn.errors import CheckpointError, RecipeError, reason
+from fastrcnn.model.head import Head
+from fastrcnn.model.resnet import in_our_layers
 from fastrcnn.model.vgg import CAFFE_MEAN_BGR, LAYERS, TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB
+from fastrcnn.runtime.shipped import shipped
 
-IMAGENET_WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "vgg16_imagenet_conv.safetensors"
+IMAGENET_WEIGHTS = shipped("checkpoints") / "vgg16_imagenet_conv.safetensors"
 
 # torchvision's copy of the Caffe weights was made for RGB minus this mean.
 _TORCHVISION_FEATURES_MEAN_RGB = (255 * 0.48235, 255 * 0.45882, 255 * 0.40784)
+_HIDDEN = ("fc6", "fc7")
 
 
 def start_vgg16(backbone: nn.Module, weights: str | Path | None) -> None:
@@ -30,7 +37,7 @@ def start_vgg16(backbone: nn.Module, weights: str | Path | None) -> None:
     if weights == "torchvision":
         _fill(backbone, _caffe_from_torchvision())
     else:
-        _fill(backbone, _read_caffe(Path(weights)))
+        _fill(backbone, _read_caffe(Path(weights), backbone))
 
 
 def start_vgg16_bn(backbone: nn.Module, weights: str | Path | None) -> None:
@@ -42,36 +49,89 @@ def start_vgg16_bn(backbone: nn.Module, weights: str | Path | None) -> None:
     if weights == "torchvision":
         from torchvision.models import VGG16_BN_Weights  # late, as in torchvision_ops.py
 
-        state = _download(VGG16_BN_Weights.IMAGENET1K_V1)
+        state = _features(_download(VGG16_BN_Weights.IMAGENET1K_V1))
         features = nn.Sequential(*(m for layer in LAYERS for m in getattr(backbone, layer)))
         features.load_state_dict(state)
     else:
-        _fill(backbone, _for_torchvision_pixels(_read_caffe(Path(weights))))
+        _fill(backbone, _for_torchvision_pixels(_read_caffe(Path(weights), backbone)))
 
 
-def start_at_random(layers: Mapping[str, nn.Module]) -> None:
+def start_from_file(backbone: nn.Module, weights: str | Path | None) -> None:
+    """Fill CaffeNet or VGG_CNN_M_1024 from a file in Caffe's form; there is no other source."""
+    if weights is None:
+        raise CheckpointError(
+            "The ImageNet weights of this backbone do not come with the project; give a "
+            "safetensors file of Caffe's tensors, or 'random' to start without them."
+        )
+    _fill(backbone, _read_caffe(Path(weights), backbone))
+
+
+def start_resnet(depth: int, backbone: nn.Module, weights: str | Path | None) -> None:
+    """Fill the ResNet of this depth with torchvision's weights: downloaded, or from a safetensors
+    file.
+    """
+    if weights is None or weights == "torchvision":
+        from torchvision.models import get_weight  # late, as in torchvision_ops.py
+
+        tensors = _download(get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1"))
+    else:
+        tensors = _read(Path(weights))
+    try:
+        backbone.load_state_dict(in_our_layers(tensors))
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights} does not hold this ResNet: {reason(error)}.") from error
+
+
+def start_at_random(backbone: nn.Module) -> None:
     """Start layers before a ReLU as He et al. (2015) do, which keeps the size of activations."""
-    for layer in layers.values():
-        for module in layer.modules():
-            # On the meta device torch draws normal numbers only with its compiler.
-            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                assert module.bias is not None
+    for module in backbone.modules():
+        # On the meta device torch draws normal numbers only with its compiler.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def start_head(head: Head, weights: str | Path | None) -> None:
+    """Fill fc6 and fc7 if `weights` is a file in Caffe's form that holds layers of their shapes.
+
+    If it does not, the head stays as it is. Raises RecipeError if the head divides the pooled
+    features, since such layers expect them whole.
+    """
+    if weights is None or not Path(weights).is_file():
+        return
+    tensors = _read(Path(weights))
+    wanted = {name: t for name, t in head.named_parameters() if name.split(".")[0] in _HIDDEN}
+    if any(name not in tensors or tensors[name].shape != t.shape for name, t in wanted.items()):
+        return
+    if head.divisor != 1:
+        raise RecipeError(
+            f"{weights} holds fc6 and fc7, which expect pooled features that are not divided; "
+            f"set divisor to 1."
+        )
+    for name, parameter in wanted.items():
+        parameter.copy_(tensors[name])
 
 
 def _default() -> str | Path:
     return IMAGENET_WEIGHTS if IMAGENET_WEIGHTS.exists() else "torchvision"
 
 
-def _read_caffe(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}.") from error
-    for layer in LAYERS:
+
+
+def _read_caffe(path: Path, backbone: nn.Module) -> dict[str, Tensor]:
+    tensors = _read(path)
+    for layer, _ in backbone.named_children():
         if not {f"{layer}.weight", f"{layer}.bias"} <= tensors.keys():
-            raise CheckpointError(f"{path} does not hold VGG16's convolutions: {layer} is missing.")
+            raise CheckpointError(
+                f"{path} does not hold this backbone's convolutions: {layer} is missing."
+            )
     return {key: tensor.float() for key, tensor in tensors.items()}
 
 
@@ -92,13 +152,13 @@ def _for_torchvision_pixels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 @torch.no_grad()
 def _fill(backbone: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy the convolutions in; batch norms become the identity."""
-    for layer in LAYERS:
-        modules = getattr(backbone, layer)
+    for layer, modules in backbone.named_children():
+        assert isinstance(modules, nn.Sequential)
         for key, parameter in modules[0].named_parameters():
             tensor = tensors[f"{layer}.{key}"]
             if tensor.shape != parameter.shape:
                 raise CheckpointError(
-                    f"{layer}.{key} has shape {tuple(tensor.shape)}; VGG16's is "
+                    f"{layer}.{key} has shape {tuple(tensor.shape)}; it must have "
                     f"{tuple(parameter.shape)}."
                 )
             parameter.copy_(tensor)
@@ -111,7 +171,7 @@ def _caffe_from_torchvision() -> dict[str, Tensor]:
     """torchvision's copy of the Caffe weights, converted back to BGR and the Caffe mean."""
     from torchvision.models import VGG16_Weights  # late, as in torchvision_ops.py
 
-    state = _download(VGG16_Weights.IMAGENET1K_FEATURES)
+    state = _features(_download(VGG16_Weights.IMAGENET1K_FEATURES))
     tensors = {}
     weights = [key for key in state if key.endswith(".weight")]
     for layer, key in zip(LAYERS, weights, strict=True):
@@ -126,13 +186,17 @@ def _caffe_from_torchvision() -> dict[str, Tensor]:
 
 
 def _download(weights: object) -> dict[str, Tensor]:
-    """torchvision's convolutions and batch norms, by their places: ``0.weight``, ..."""
+    """torchvision's tensors by their names."""
     try:
-        state = weights.get_state_dict(progress=True, check_hash=True)  # type: ignore[attr-defined]
+        return weights.get_state_dict(progress=True, check_hash=True)  # type: ignore[attr-defined]
     except OSError as error:
         raise CheckpointError(
             f"torchvision's {weights} could not be downloaded ({error}); connect to the internet, "
-            f"or give a file of VGG16 convolution weights."
+            f"give a file of weights, or 'random' to start without them."
         ) from error
+
+
+def _features(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Only VGG's convolutions and batch norms, by their places: ``0.weight``, ..."""
     start = "features."
     return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}

@@ -33,6 +33,14 @@ class ProposalSource(Protocol):
         ...
 
 
+class PreparedProposals(ProposalSource, Protocol):
+    """A source that can make, or check, the proposals of many pictures before they are used."""
+
+    def fill(self, annotations: Iterable[Annotation], workers: int = 1) -> Iterator[None]:
+        """Do so, in at most so many processes. Yields once per picture, to show progress."""
+        ...
+
+
 class ProposalCache:
     """Selective search, run once per picture."""
 

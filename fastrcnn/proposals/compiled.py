@@ -30,11 +30,11 @@ def compiled(loop: Callable | None = None, **options: Any) -> Callable:
 class _Announcement(event.Listener):
     """Logs once that compiling begins. Numba sends this event only if no kept code fits."""
 
-    said = False
+    announced = False
 
     def on_start(self, event: event.Event) -> None:
-        if not self.said and event.data["dispatcher"].py_func.__module__.startswith(_PACKAGE):
-            self.said = True
+        if not self.announced and event.data["dispatcher"].py_func.__module__.startswith(_PACKAGE):
+            self.announced = True
             _log.info("Compiling selective search for this computer, which takes some seconds.")
 
     def on_end(self, event: event.Event) -> None:

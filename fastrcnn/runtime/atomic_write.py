@@ -1,4 +1,8 @@
-"""Writes files whole: at any moment a file has its old content or its new, never half of it."""
+"""Writes files whole: at any moment a file has its old content or its new, never half of it.
+
+A power cut changes nothing about that. The disk gets the new content before the new name, and both
+before the writer goes on.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(part, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
+        _sync(path.parent)
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Put the names of a folder's files on the disk, if the system can."""
+    with suppress(OSError):  # Windows opens no folder, and some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_parts(folder: Path, until: float) -> None:

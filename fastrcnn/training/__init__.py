@@ -6,11 +6,17 @@ from fastrcnn.training.loss import Loss, RoILosses, multi_task_loss, roi_losses,
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipe import Recipe, with_settings
 from fastrcnn.training.recipes import (
+    CLASSIFICATION_ONLY,
+    FIVE_SCALES,
     LAPTOP,
     LAPTOP_CONV5,
+    MULTI_TASK_WITHOUT_BOXES,
     PAPER,
+    PAPER_M,
+    PAPER_S,
     RECIPES,
     SHAPES,
+    STAGE_WISE,
     VOC,
     WALKTHROUGH,
 )
@@ -29,11 +35,17 @@ from fastrcnn.training.targets import Targets, label_proposals, target_statistic
 from fastrcnn.training.trainer import Trainer, build_model
 
 __all__ = [
+    "CLASSIFICATION_ONLY",
+    "FIVE_SCALES",
     "LAPTOP",
     "LAPTOP_CONV5",
+    "MULTI_TASK_WITHOUT_BOXES",
     "PAPER",
+    "PAPER_M",
+    "PAPER_S",
     "RECIPES",
     "SHAPES",
+    "STAGE_WISE",
     "VOC",
     "WALKTHROUGH",
     "CheckpointSaved",

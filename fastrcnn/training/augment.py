@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from fastrcnn.boxes import clip
-from fastrcnn.model.resize import Resize, resize_to
+from fastrcnn.model.pyramid import Scale
+from fastrcnn.model.resize import Resize, Side, resize_to
 from fastrcnn.runtime.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,11 +49,16 @@ class View:
         seen = clip(boxes - corner, height, width) + corner
         return seen, _area(seen) / _area(boxes).clamp(min=1e-6)
 
+    @property
+    def scale(self) -> Scale:
+        """(sx, sy), pixels of the input per pixel of the picture."""
+        (x1, y1, x2, y2), (left, top, right, bottom) = self.crop, self.place
+        return (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
+
     def to_input(self, boxes: Tensor) -> Tensor:
         """Boxes (R, 4) in pixels of the picture -> in pixels of the input."""
-        (x1, y1, x2, y2), (left, top, right, bottom) = self.crop, self.place
-        scale = boxes.new_tensor([(right - left) / (x2 - x1), (bottom - top) / (y2 - y1)] * 2)
-        return (boxes - boxes.new_tensor([x1, y1] * 2)) * scale + boxes.new_tensor([left, top] * 2)
+        corner, place = (boxes.new_tensor([*box[:2]] * 2) for box in (self.crop, self.place))
+        return (boxes - corner) * boxes.new_tensor(self.scale * 2) + place
 
 
 def whole_view(resize: Resize, height: int, width: int) -> View:
@@ -64,9 +70,10 @@ def whole_view(resize: Resize, height: int, width: int) -> View:
 class Augmentation(Settings):
     """The random changes to each training picture; none by default."""
 
-    scales: tuple[Annotated[int, Field(ge=16, le=4096)], ...] = ()
+    scales: tuple[Side, ...] = ()
     """The shorter sides, in pixels, of which each mini-batch draws one (paper, section 2.4:
-    multi-scale training); none for `shorter` alone."""
+    multi-scale training); none for `shorter` alone. Detection stays at one scale, unlike with
+    `pyramid`."""
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Brightness, contrast and saturation are each multiplied by a number drawn from 1 minus this
     to 1 plus this."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fastrcnn.model import FastRCNN
+from fastrcnn.model.backbone import join_maps
 from fastrcnn.runtime.precision import autocast
 from fastrcnn.training.batches import Batch
 from fastrcnn.training.hard_examples import hardest_rois
@@ -92,9 +93,18 @@ class BatchLoss(nn.Module):
         )
 
     def _maps(self, batch: Batch) -> Tensor:
-        """The backbone's maps (B, C, H', W'). Frozen layers below run without a gradient graph."""
+        """The backbone's maps (B, C, H', W')."""
+        images = self._images(batch)
+        if batch.sizes is None:
+            return self._convolve(images)
+        if self.model.backbone.pads:
+            return self._convolve(images, torch.tensor(batch.sizes, device=images.device))
+        sized = zip(images.split(1), batch.sizes, strict=True)
+        return join_maps([self._convolve(one[:, :, :h, :w]) for one, (h, w) in sized])
+
+    def _convolve(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """`x` after all layers. The frozen ones below run without a gradient graph."""
         backbone = self.model.backbone
-        x, sizes = self._images(batch), batch.sizes
         frozen = backbone.last_frozen()
         if frozen is not None and frozen != self._start:
             with torch.no_grad():

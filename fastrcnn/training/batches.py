@@ -4,13 +4,9 @@ The content of a mini-batch depends only on the recipe's seed and the mini-batch
 what was drawn before. So a run can resume at any iteration, several processes can share the
 pictures, and workers can prepare batches, and every number stays the same.
 
-The pictures of a mini-batch are padded at the right and below to one size, so that they go through
-the convolutions together. The padding is set to 0 after preprocessing and after every layer. A
-convolution also sees 0 beyond a border, so each picture gives the same map as it does alone, with
-zeros around it. Max pooling of a RoI at the border ignores these zeros, since all activations are
-0 or more. (The pooling forms walkthrough and align also split or weigh by the number of cells, so
-they take in one cell of zeros there.) Pictures of one orientation go together to keep the padding
-small.
+The pictures of a mini-batch are padded at the right and below to one size, so that they are one
+array. The padding does not reach into their maps (see `BatchLoss`), which have zeros around them.
+Pictures of one orientation go together to keep the padding small.
 """
 
 from __future__ import annotations
@@ -29,6 +25,7 @@ from fastrcnn.boxes import flip_boxes
 from fastrcnn.data import Annotation, Dataset
 from fastrcnn.data.pictures import load_annotated
 from fastrcnn.errors import RecipeError
+from fastrcnn.model.pyramid import nearest_level
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.training.augment import View, whole_view
 from fastrcnn.training.feature_cache import FeatureSource
@@ -58,7 +55,7 @@ class Sample:
     overlaps: np.ndarray
 
     def only(self, chosen: np.ndarray) -> Sample:
-        """The RoIs with these indices."""
+        """The RoIs with these indices, or where `chosen` is true."""
         names = ("boxes", "labels", "deltas", "overlaps")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
@@ -68,16 +65,17 @@ class Batch:
     """Samples prepared for the network, padded to one size.
 
     images: (B, H, W, 3) uint8, the resized pictures; or the frozen layers' maps, (B, C, h, w) as
-    floats, if these are kept. sizes: (B, 2) int64, the height and width of each picture within
-    `images`; None if nothing is padded. places: (B, 4) int64, x1, y1, x2, y2 of each picture's
-    pixels within `images`, since a view may leave a part empty; None for maps.
+    floats, if these are kept. sizes: the height and width of each picture within `images`; None if
+    nothing is padded. They are plain numbers, because reading a tensor would wait for the GPU.
+    places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels within `images`, since a view may
+    leave a part empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, picture by picture. counts: the number of
     RoIs of each picture. labels: (R,) int64. deltas: (R, 4) float32, not normalised.
     """
 
     samples: tuple[Sample, ...]
     images: Tensor
-    sizes: Tensor | None
+    sizes: tuple[tuple[int, int], ...] | None
     places: Tensor | None
     rois: Tensor
     counts: tuple[int, ...]
@@ -130,17 +128,31 @@ class MiniBatches:
             draw = generator(recipe.seed, Stream.SAMPLING, iteration, slot)
             view, draw_view = None, generator(recipe.seed, Stream.VIEW, iteration, slot)
             if self._features is None:
-                view = recipe.view(resize, annotation.height, annotation.width, draw_view)
+                levels = resize.levels()
+                level = generator(recipe.seed, Stream.LEVEL, iteration, slot).integers(len(levels))
+                view = recipe.view(levels[level], annotation.height, annotation.width, draw_view)
             sample = self._sample(annotation, draw, flip, view, recipe.candidates > 0)
             parts.append(self._alone(annotation, sample, view, draw_view))
         return _together(parts)
 
     def validation_picture(self, annotation: Annotation, index: int) -> Batch:
-        """A validation picture, always with the same RoIs, so that losses can be compared."""
-        draw, view = generator(self._recipe.seed, Stream.VALIDATION, index), None
-        if self._features is None:
-            view = whole_view(self._recipe.resize(), annotation.height, annotation.width)
-        return self._alone(annotation, self._sample(annotation, draw, view=view), view)
+        """A validation picture, always with the same RoIs, so that losses can be compared.
+
+        With a pyramid the batch has the picture at each scale, and each RoI where it is detected.
+        """
+        draw = generator(self._recipe.seed, Stream.VALIDATION, index)
+        if self._features is not None:
+            return self._alone(annotation, self._sample(annotation, draw), None)
+        levels = self._recipe.resize().levels()
+        views = [whole_view(level, annotation.height, annotation.width) for level in levels]
+        sample = self._sample(annotation, draw, view=views[0])
+        chosen = nearest_level(torch.from_numpy(sample.boxes), [view.scale for view in views])
+        return _together(
+            [
+                self._alone(annotation, sample.only((chosen == level).numpy()), view)
+                for level, view in enumerate(views)
+            ]
+        )
 
     def label(
         self, annotation: Annotation, flip: bool = False, view: View | None = None
@@ -244,7 +256,7 @@ def _together(parts: Sequence[Batch]) -> Batch:
     """Joins batches of one picture into one batch, the images padded to one size."""
     pictures = parts[0].places is not None
     rows = 1 if pictures else 2  # the index of the height in the shape of `images`
-    sizes = [part.images.shape[rows : rows + 2] for part in parts]
+    sizes = [(part.images.shape[rows], part.images.shape[rows + 1]) for part in parts]
     height, width = (max(size[side] for size in sizes) for side in (0, 1))
     images = []
     for part, size in zip(parts, sizes, strict=True):
@@ -254,7 +266,7 @@ def _together(parts: Sequence[Batch]) -> Batch:
     return Batch(
         samples=tuple(sample for part in parts for sample in part.samples),
         images=torch.cat(images),
-        sizes=torch.tensor(sizes) if len(set(sizes)) > 1 else None,
+        sizes=tuple(sizes) if len(set(sizes)) > 1 else None,
         places=torch.cat(places) if pictures else None,
         rois=torch.cat([part.rois for part in parts]),
         counts=tuple(count for part in parts for count in part.counts),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastrcnn.model import FastRCNN
-from fastrcnn.proposals.cache import ProposalCache
+from fastrcnn.proposals.cache import PreparedProposals
 from fastrcnn.runtime import distributed
 from fastrcnn.training.feature_cache import FeatureCache, can_keep
 from fastrcnn.training.recipe import Recipe
@@ -21,7 +21,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
     The layers of `model` must be frozen already. Gives None if training uses the pictures
     themselves: too few layers are frozen, or the pictures change each time they are used.
     """
-    if recipe.augments or not can_keep(model.backbone):
+    if recipe.augments or recipe.pyramid or not can_keep(model.backbone):
         return None
     return FeatureCache(
         model.backbone, model.config.resize, root, recipe.flip_maps, recipe.precision
@@ -29,7 +29,7 @@ def feature_cache(recipe: Recipe, model: FastRCNN, root: Path | None = None) -> 
 
 
 def fill_caches(
-    trainer: Trainer, features: FeatureCache | None, proposals: ProposalCache
+    trainer: Trainer, features: FeatureCache | None, proposals: PreparedProposals
 ) -> Iterator[Progress]:
     """Make the proposals and frozen features of all pictures that are not on disk yet.
 

@@ -91,11 +91,13 @@ class FeatureCache:
         ), scale
 
     def mirror_width(self, annotation: Annotation) -> float:
-        """See `FeatureSource`. A mirrored map lacks the pixels on the right that fill no cell."""
+        """See `FeatureSource`. A mirrored map has whole cells: the pixels on the right that fill no
+        cell of VGG16's are missing, and the last cell of CaffeNet's goes beyond the picture.
+        """
         if not self._flip_maps:
             return annotation.width
-        width = self._resize.size(annotation.height, annotation.width)[1]
-        return annotation.width * (width - width % self._stride) / width
+        maps, (sx, _) = self.get(annotation)
+        return maps.shape[3] * self._stride / sx
 
     def fill(self, annotations: Iterable[Annotation], flips: bool = False) -> Iterator[None]:
         """Make the maps that are missing. Yields once per picture, to show progress."""

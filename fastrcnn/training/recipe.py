@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbone import BACKBONES
-from fastrcnn.model.resize import Resize
+from fastrcnn.model.resize import Resize, Side
 from fastrcnn.model.roi_pool import Pooling
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
@@ -44,7 +44,7 @@ class Recipe(Augmentation):
     # The network
 
     backbone: str = "vgg16"
-    """The convolutions: vgg16, vgg16_bn or small."""
+    """The convolutions: vgg16, vgg16_bn, caffenet, vgg_cnn_m_1024, resnet18, resnet50 or small."""
     pooling: Pooling = "paper"
     """How RoIs are pooled: paper, walkthrough or align."""
     fc6: int = 4096
@@ -63,8 +63,14 @@ class Recipe(Augmentation):
     """The most pixels that the longer side may have."""
     square: int | None = None
     """Both sides in pixels, for pictures that lose their aspect ratio; none: they keep it."""
+    pyramid: tuple[Side, ...] = ()
+    """The shorter sides of an image pyramid (paper, section 2.4), with `longer` as their limit.
+    Each time a picture is learned from, one of them is drawn. When detecting, each box is looked at
+    where its area is nearest to 224 x 224 pixels. None: one scale."""
     bbox_reg: bool = True
     """Learn to regress boxes; without it only the classes are learned."""
+    bbox_reg_at_test: bool = True
+    """Regress boxes when detecting; without it their loss only helps to learn the features."""
 
     # The mini-batch
 
@@ -209,6 +215,8 @@ class Recipe(Augmentation):
             )
         if self.scales and self.square is not None:
             raise ValueError("scales are shorter sides; they do not go with square.")
+        if self.scales and self.pyramid:
+            raise ValueError("Give either scales or pyramid, not both.")
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("Give either epochs or iterations, not both and not neither.")
         if self.average_last and self.average_decay:
@@ -247,7 +255,9 @@ class Recipe(Augmentation):
 
     def resize(self) -> Resize:
         """How pictures are resized."""
-        return Resize(shorter=self.shorter, longer=self.longer, square=self.square)
+        return Resize(
+            shorter=self.shorter, longer=self.longer, square=self.square, pyramid=self.pyramid
+        )
 
     def network_config(self, classes: tuple[str, ...]) -> ModelConfig:
         """The network that training starts with, for these class names (without background)."""
@@ -261,7 +271,7 @@ class Recipe(Augmentation):
             dropout=self.dropout,
             divisor=self.divisor,
             resize=self.resize(),
-            bbox_reg=self.bbox_reg,
+            bbox_reg=self.bbox_reg and self.bbox_reg_at_test,
         )
 
     def learning_rate(self, iteration: int, iterations: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastrcnn.training.recipe import Recipe
 
 # Both systems start fc6 and fc7 from ImageNet. The weights that ship with this project hold only
@@ -11,6 +13,44 @@ _RANDOM_HEAD_DIVISOR = 10.0
 
 # The paper's system, VGG16 (L).
 PAPER = Recipe(divisor=_RANDOM_HEAD_DIVISOR)
+
+PAPER_S = PAPER.but(backbone="caffenet", divisor=1.0, first_trainable="conv2")
+"""The paper's S, CaffeNet. conv1 does not learn (section 4.5). The file of ImageNet weights that it
+starts with is the user's, and holds fc6 and fc7 too:
+
+    python -m fastrcnn train --recipe paper_s --data VOC2007 --out runs/s
+        --backbone-weights caffenet.safetensors
+
+With a file of the convolutions alone, or with random ones, the head starts at random too; then
+``--set divisor=10`` helps, as in `PAPER`.
+"""
+
+PAPER_M = PAPER_S.but(backbone="vgg_cnn_m_1024", fc7=1024)
+"""The paper's M, VGG_CNN_M_1024, likewise."""
+
+FIVE_SCALES: dict[str, Any] = {"pyramid": (480, 576, 688, 864, 1200), "longer": 2000}
+"""The paper's five scales (Table 7), for `Recipe.but` or as ``--set``:
+
+    python -m fastrcnn train --recipe paper_s --data VOC2007 --out runs/s5
+        --backbone-weights caffenet.safetensors --set pyramid=480,576,688,864,1200 --set longer=2000
+"""
+
+# The rows of the paper's Table 6 for L, besides `PAPER` itself. Those for S and M need
+# --set backbone=caffenet and the other settings of `PAPER_S`.
+
+CLASSIFICATION_ONLY = PAPER.but(bbox_reg=False)
+"""Only the class loss, lambda = 0: no boxes are regressed."""
+
+MULTI_TASK_WITHOUT_BOXES = PAPER.but(bbox_reg_at_test=False)
+"""Both losses are learned, but boxes are not regressed at test time."""
+
+STAGE_WISE = PAPER.but(first_trainable="bbox_pred")
+"""Boxes alone, after the classes: all but bbox_pred is frozen ("piecewise" in the paper's code).
+
+    python -m fastrcnn train --recipe classification_only --data VOC2007 --out runs/classes
+    python -m fastrcnn train --recipe stage_wise --data VOC2007 --out runs/stage_wise
+        --init runs/classes/model.safetensors
+"""
 
 # The walk-through: everything at 224 x 224, convolutions frozen, Adam on the rest for 3 epochs,
 # validated on a fifth of its pictures. Its slips are not repeated: the box loss is not averaged
@@ -183,6 +223,11 @@ next thing to try keeps more of the ImageNet weights and varies the pictures mor
 
 RECIPES = {
     "paper": PAPER,
+    "paper_s": PAPER_S,
+    "paper_m": PAPER_M,
+    "classification_only": CLASSIFICATION_ONLY,
+    "multi_task_without_boxes": MULTI_TASK_WITHOUT_BOXES,
+    "stage_wise": STAGE_WISE,
     "walkthrough": WALKTHROUGH,
     "laptop": LAPTOP,
     "laptop_conv5": LAPTOP_CONV5,

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     DROPOUT = 5
     SCALE = 6
     VIEW = 7
+    LEVEL = 8
 
 
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:

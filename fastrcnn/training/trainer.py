@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fastrcnn.data import Dataset
 from fastrcnn.errors import DataError, RecipeError
 from fastrcnn.model import FastRCNN, build_backbone, save_checkpoint
+from fastrcnn.model.weights import start_head
 from fastrcnn.proposals.cache import ProposalSource
 from fastrcnn.runtime import distributed
 from fastrcnn.training.batch_loss import BatchLoss, BatchSums
@@ -49,16 +50,17 @@ _STEPS_A_READ = {"cpu": 1, "cuda": 10, "mps": 10}
 def build_model(
     recipe: Recipe, classes: tuple[str, ...], weights: str | Path | None = None
 ) -> FastRCNN:
-    """The network at the start of training, frozen as the recipe says: VGG16's convolutions from
-    ImageNet or the small ones at random, and a random head.
+    """The network at the start of training, frozen as the recipe says.
 
-    weights: see `build_backbone`. The same recipe gives the same network.
+    weights: see `build_backbone`. The head starts at random, or with fc6 and fc7 from `weights` if
+    that file holds them (`start_head`). The same recipe gives the same network.
     """
     with seeded(recipe.seed):
         backbone = build_backbone(recipe.backbone, weights)
     # Seeded again, so that the head does not depend on the backbone's random numbers.
     with seeded(recipe.seed):
         model = FastRCNN(recipe.network_config(classes), backbone)
+    start_head(model.head, weights)
     model.freeze(recipe.first_trainable)
     return model
 

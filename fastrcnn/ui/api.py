@@ -16,6 +16,7 @@ from fastrcnn.detections import picture_record
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.model.roi_pool import POOLINGS
+from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import MODES, selective_search
 from fastrcnn.ui.hosting import compile_ahead
 from fastrcnn.ui.hosting.gradio_private import input_of_schema
@@ -93,8 +94,8 @@ def build(detector: Detector, limits: Limits) -> None:
 
     with gr.Row(visible=False):
         image = gr.Image(label="image", type="filepath", image_mode=None)
-        score_threshold = gr.Number(0.5, label="score_threshold")
-        nms_threshold = gr.Number(0.3, label="nms_threshold")
+        score_threshold = gr.Number(Selection().score_threshold, label="score_threshold")
+        nms_threshold = gr.Number(Selection().nms_threshold, label="nms_threshold")
         mode = gr.Dropdown(sorted(MODES), value="fast", label="mode")
         # Not gr.JSON: its schema is empty, and MCP clients refuse an empty schema.
         box = input_of_schema(_FOUR_NUMBERS, "box")

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from fastrcnn.detector import Detector
-from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
 from fastrcnn.runtime.allocator import keep_apart, release_memory
 from fastrcnn.ui import api
 from fastrcnn.ui.explore.examples import ASSETS, Example, first_of, read_examples
 from fastrcnn.ui.explore.server import build_explore
 from fastrcnn.ui.hosting import uploads
+from fastrcnn.ui.hosting.connections import close_idle
 from fastrcnn.ui.hosting.gradio_private import known_files
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory
@@ -35,12 +35,8 @@ from fastrcnn.ui.texts import I18N, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
 
-# Gradio's footer links to Gradio's site, but the page needs no other host. Korean lines break
-# between words, as in the views.
-_CSS = (
-    "footer { display: none !important; } "
-    "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
-)
+# Korean lines break between words, as in the views.
+_CSS = "#tabs .prose:lang(ko) { word-break: keep-all; overflow-wrap: break-word; }"
 _SWEEP_SECONDS = 10.0
 
 
@@ -99,11 +95,9 @@ def build(
 def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
     """Serve the page; `options` are those of Gradio's own `launch`.
 
-    mcp: serve the endpoints as tools of an MCP server too, at /gradio_api/mcp/ of the page. Raises
-    MissingPackageError if the package for this is not installed.
+    mcp: serve the endpoints as tools of an MCP server too, at /gradio_api/mcp/ of the page. It
+    needs the package mcp.
     """
-    if mcp and find_spec("mcp") is None:
-        raise MissingPackageError("The MCP server", '"gradio[mcp]"')
     limits = page.limits
     return page.launch(
         i18n=I18N,
@@ -112,7 +106,7 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
         css=_CSS,
         max_file_size=int(limits.upload_mb * 2**20),
         ssr_mode=False,
-        footer_links=[],
+        footer_links=["api", "settings"],  # not Gradio's site: the page needs no other host
         # Nothing that visitors send or receive is kept or passed on.
         run_history=False,
         enable_monitoring=False,
@@ -131,7 +125,10 @@ def launch(page: Page, mcp: bool = False, **options: Any) -> tuple:
 
 @asynccontextmanager
 async def _kept_clean(page: Page) -> AsyncIterator[None]:
-    """Again and again: removes old files, closes ended sessions and frees their memory."""
+    """Again and again: removes old files, closes ended sessions and frees their memory.
+
+    Closes idle connections too.
+    """
 
     async def clean() -> None:
         seconds = page.limits.file_seconds
@@ -142,21 +139,24 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
             await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 
-    task = asyncio.create_task(clean())
+    tasks = [asyncio.create_task(work) for work in (clean(), close_idle(page, page.limits))]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> None:
-    """Build and serve the page until it is closed; `options` as for `launch`."""
+    """Build and serve the page until it is closed; `options` as for `launch`.
+
+    It is an MCP server too if the package mcp is installed, as it is on a Space.
+    """
     keep_apart()
     examples = read_examples()
     page = build(detector, limits=limits)
-    launch(page, prevent_thread_lock=True, **options)
+    launch(page, mcp=find_spec("mcp") is not None, prevent_thread_lock=True, **options)
     if first := first_of(examples):
         # It takes seconds, so the page is served first.
         threading.Thread(target=_warm, args=(page.analyses, examples[first]), daemon=True).start()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from fastrcnn.benchmarks import growth
 from fastrcnn.benchmarks.growth import Growth, measure_growth
+from fastrcnn.benchmarks.speed import Setup
 from fastrcnn.cli import main
 
 
@@ -24,7 +26,10 @@ def small(tiny_checkpoint, monkeypatch):
 
 
 def test_every_table_has_its_sizes(small):
-    sizes = {table.name: table.sizes for table in measure_growth(turns=1)}
+    sizes = {
+        table.name: table.sizes
+        for table in measure_growth(tuple(growth.TABLES), Setup(1, torch.device("cpu")))
+    }
     assert sizes == {
         "picture-size": (60 * 45, 120 * 90),
         "boxes": (10, 40),

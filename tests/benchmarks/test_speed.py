@@ -13,6 +13,7 @@ from torchvision.ops import nms
 from fastrcnn.benchmarks import speed, walkthrough
 from fastrcnn.benchmarks.speed import (
     ROWS,
+    Setup,
     SpeedRow,
     _in_turns,
     _multiplications,
@@ -21,6 +22,8 @@ from fastrcnn.benchmarks.speed import (
 )
 from fastrcnn.cli import main
 from fastrcnn.model.backbone import empty_backbone
+
+_SETUP = Setup(turns=3, device=torch.device("cpu"))
 
 
 def test_ratio_and_target():
@@ -33,16 +36,16 @@ def test_ratio_and_target():
 def test_both_run_by_turns_and_the_first_turn_is_not_counted(monkeypatch):
     monkeypatch.setattr(speed, "is_steady", lambda seconds: True)
     done = []
-    row = _in_turns("row", "other", lambda: done.append("a"), lambda: done.append("b"), 3, 1)
+    row = _in_turns("row", "other", lambda: done.append("a"), lambda: done.append("b"), _SETUP, 1)
     assert done == ["a", "b"] * 4
     assert len(row.seconds) == len(row.reference_seconds) == 3
 
 
 def test_a_row_is_measured_until_its_medians_are_steady(monkeypatch):
     monkeypatch.setattr(speed, "is_steady", lambda seconds: len(seconds) >= 7)
-    assert len(_in_turns("row", "other", lambda: None, lambda: None, 3, 1).seconds) == 7
+    assert len(_in_turns("row", "other", lambda: None, lambda: None, _SETUP, 1).seconds) == 7
     monkeypatch.setattr(speed, "is_steady", lambda seconds: False)
-    assert len(_in_turns("row", "other", lambda: None, lambda: None, 3, 1).seconds) == 40
+    assert len(_in_turns("row", "other", lambda: None, lambda: None, _SETUP, 1).seconds) == 40
 
 
 def test_a_median_is_steady_when_its_interval_is_narrow():

@@ -16,9 +16,8 @@ from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import VOTE_THRESHOLD
 from fastrcnn.images import load_image
-from fastrcnn.postprocess import decide, select
+from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.page import build, launch
 from fastrcnn.ui.sessions import Analyses
 from tests.browser.conftest import open_page, open_station, upload, wait_for_analysis
@@ -484,7 +483,9 @@ def test_the_detections_download_as_the_command_line_writes_them(shapes, trace, 
     with shapes.expect_download() as download:
         shapes.get_by_role("button", name="Detections (JSON)").click()
     (record,) = json.loads(download.value.path().read_text())
-    found = select(trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, VOTE_THRESHOLD)
+    found = select(
+        trace.probabilities, trace.regressed, detector.classes, 0.1, 0.3, Selection().vote_threshold
+    )
     expected = picture_record(photo.name, 120, 160, found, record["seconds"])
     assert record == expected
     with shapes.expect_download() as download:

@@ -9,13 +9,15 @@ import sys
 import pytest
 import typer
 
-from fastrcnn.cli import app, main, shared
+import fastrcnn
+from fastrcnn.cli import commands, main, shared
 from fastrcnn.proposals import MODES
 from tests.cli.conftest import one_sentence
 
 COMMANDS = (
-    *("detect", "proposals", "train", "evaluate", "error-analysis", "ablate", "half-precision"),
-    *("compress", "recall", "export", "bench", "shapes"),
+    "app",
+    *("detect", "proposals", "train", "evaluate", "error-analysis", "half-precision"),
+    *("compress", "recall", "export", "bench", "shapes", "paper"),
 )
 
 
@@ -55,7 +57,7 @@ def test_what_cannot_be_used_is_one_sentence(command, says, voc, photo, tmp_path
         ["detect", "a.jpg", "--score-threshold", "1.5"],
         ["detect", "a.jpg", "--score-threshold", "nan"],
         ["detect", "a.jpg", "--score-threshold", "half"],
-        ["detect", "a.jpg", "--proposals", "0"],
+        ["detect", "a.jpg", "--max-proposals", "0"],
         ["proposals", "a.jpg", "--mode", "slow"],
         ["proposals", "a.jpg", "--seed", "-1"],
         ["shapes"],
@@ -71,8 +73,8 @@ def test_each_command_explains_itself(command, capsys):
     assert main([command, "--help"]) == 0
     told = capsys.readouterr().out
     assert re.match(rf"Usage: .*{command} \[OPTIONS\]", told)
-    options = typer.main.get_command(app).commands[command].params
-    assert options and all(option.help.endswith(".") for option in options)
+    options = typer.main.get_command(commands).commands[command].params
+    assert all(option.help.endswith(".") for option in options)
     assert main(["--help"]) == 0
     assert f"\n  {command} " in capsys.readouterr().out
 
@@ -92,6 +94,19 @@ def test_help_and_wrong_options_wait_for_no_heavy_import(arguments):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastrcnn {fastrcnn.__version__}\n"
+
+
+def test_without_gradio_the_page_is_refused_in_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)  # as if it were not installed
+    assert main(["app"]) == 1
+    assert capsys.readouterr().err == (
+        "error: The page needs gradio; install it with: pip install gradio.\n"
+    )
+
+
 def test_python_m_fastrcnn_is_the_command_line():
     command = [sys.executable, "-m", "fastrcnn"]
     run = subprocess.run([*command, "detect"], capture_output=True, text=True)
@@ -105,10 +120,7 @@ def test_python_m_fastrcnn_is_the_command_line():
     "command",
     [
         ["detect", "{photo}"],
-        *(
-            [name, "--data", "{voc}"]
-            for name in ("evaluate", "error-analysis", "ablate", "half-precision")
-        ),
+        *([name, "--data", "{voc}"] for name in ("evaluate", "error-analysis", "half-precision")),
         ["train", "--recipe", "laptop", "--data", "{voc}", "--out", "{tmp}"],
     ],
 )

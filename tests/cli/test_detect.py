@@ -37,15 +37,15 @@ def test_without_json_the_detections_are_listed_for_a_person(photo, capsys):
     assert best.names[0] in listed
 
 
-def test_detect_obeys_score_nms_vote_and_proposals(photo, capsys):
+def test_detect_obeys_score_nms_vote_and_max_proposals(photo, capsys):
     settings = {
         "score_threshold": 0.01,
         "nms_threshold": 0.9,
         "vote_threshold": None,
-        "proposals": 5,
+        "max_proposals": 5,
     }
     options = ["--score-threshold", "0.01", "--nms-threshold", "0.9", "--vote-threshold", "none"]
-    options += ["--proposals", "5"]
+    options += ["--max-proposals", "5"]
     assert main(["detect", str(photo), "--json", "-", *options]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert record["detections"] == Detector.from_checkpoint()(photo, **settings).to_list()

@@ -32,6 +32,19 @@ def test_saved_detections_score_as_the_model_that_made_them(voc, tmp_path, capsy
     assert "mAP over 1 pictures" in capsys.readouterr().out
 
 
+def test_flips_and_a_pyramid_change_the_scores(voc, tmp_path, capsys):
+    found = []
+    for more in ((), ("--flip",), ("--pyramid", "48,96,144"), ("--flip", "--pyramid", "48,96")):
+        saved = tmp_path / "found.json"
+        command = ["evaluate", "--data", str(voc), "--limit", "1", "--coco", str(saved), *more]
+        assert main([*command, "--score-threshold", "0.1"]) == 0
+        found.append([result["score"] for result in json.loads(saved.read_text())])
+    assert len(set(map(tuple, found))) == 4 and all(found)
+    capsys.readouterr()
+    assert main(["evaluate", "--data", str(voc), "--pyramid", "large"]) == 1
+    assert one_sentence(capsys.readouterr().err)
+
+
 def test_several_data_sets_are_taken_together(voc, tmp_path, capsys):
     twice = ["--data", str(voc), "--data", str(voc)]
     assert main(["evaluate", *twice, "--limit", "3", "--json", "-"]) == 0

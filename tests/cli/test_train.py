@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from fastrcnn import Detector
@@ -25,6 +26,7 @@ SMALL = (
     *("--set", "images_per_batch=2", "--set", "rois_per_batch=16", "--set", "flip=false"),
     *("--set", "proposals_mode=single", "--set", "first_trainable=fc6"),
 )
+BOXES = ("bbox_pred.weight", "bbox_pred.bias", "bbox_mean", "bbox_std")
 
 
 def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
@@ -52,6 +54,14 @@ def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
     assert "fc6" in capsys.readouterr().err
 
 
+def test_without_matplotlib_nothing_is_trained(voc, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+    assert main(["train", "--recipe", "laptop", "--data", str(voc), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "error: Training needs matplotlib; install it with: pip install matplotlib.\n"
+    )
+
+
 def test_what_ships_is_made_by_one_command_from_two_data_sets(voc, tmp_path):
     """The recipe voc, cut short; the second set has no split for validation."""
     second = tmp_path / "second"
@@ -73,6 +83,27 @@ def test_what_ships_is_made_by_one_command_from_two_data_sets(voc, tmp_path):
     with safe_open(path, framework="pt") as file:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
     assert Detector.from_checkpoint(path).trace(draw_shapes()).proposals
+
+
+def test_stage_wise_training_learns_boxes_alone_after_the_classes(voc, tmp_path):
+    """Both stages of CaffeNet, whose ImageNet weights the second does not need again."""
+    common = ["--data", str(voc), *SMALL[:8], "--set", "backbone=caffenet", "--set", "iterations=2"]
+    common += ["--set", "proposals_mode=single", "--set", "lr=0.01", "--val-limit", "1"]
+    first, second = tmp_path / "classes", tmp_path / "stage_wise"
+    command = ["train", "--recipe", "classification_only", "--out", str(first), *common]
+    command += ["--set", "first_trainable=conv2", "--backbone-weights"]
+    assert main([*command, str(tmp_path / "none")]) == 1
+    assert main([*command, "random"]) == 0
+    start = ["--init", str(first / "model.safetensors")]
+    assert main(["train", "--recipe", "stage_wise", "--out", str(second), *common, *start]) == 0
+    before, after = (load_checkpoint(run / "model.safetensors")[0] for run in (first, second))
+    assert (before.config.bbox_reg, after.config.bbox_reg) == (False, True)
+    changed = {
+        name
+        for name, tensor in after.state_dict().items()
+        if not torch.equal(tensor, before.state_dict()[name])
+    }
+    assert changed <= {f"head.{name}" for name in BOXES} and "head.bbox_pred.weight" in changed
 
 
 def test_the_built_in_shapes_are_drawn_trained_on_and_measured(tmp_path, capsys, monkeypatch):

@@ -22,6 +22,11 @@ def test_proposal_recall_by_hand():
     quality = proposal_recall(proposals, annotations)
     assert quality.recall == pytest.approx(2 / 3)
     assert quality.mean_best_overlap == pytest.approx(((1 + 0.45) / 2 + 0.8) / 2)
+    # The mean of the recalls. A is reached up to 1 in the first picture, up to 0.8 in the second.
+    steps = np.linspace(0.5, 1, 2001)
+    by_threshold = [proposal_recall(proposals, annotations, iou=step).recall for step in steps]
+    assert quality.average_recall == pytest.approx(np.mean(by_threshold), abs=1e-3)
+    assert quality.average_recall == pytest.approx((1 + 0 + 0.6) / 3)
     assert quality.boxes == pytest.approx(2)
     first = proposal_recall(proposals, annotations, limit=1)
     assert first.recall == pytest.approx(1 / 3)
@@ -30,7 +35,7 @@ def test_proposal_recall_by_hand():
 
 
 def test_proposal_recall_without_proposals_or_objects():
-    assert proposal_recall([NO_BOXES], [annotation("1", (A, 1))]) == (0, 0, 0)
+    assert proposal_recall([NO_BOXES], [annotation("1", (A, 1))]) == (0, 0, 0, 0)
     nothing = proposal_recall([np.array([A], np.float32)], [annotation("1", (A, 1, True))])
     assert math.isnan(nothing.recall)
     assert nothing.boxes == 1

@@ -10,6 +10,7 @@ from fastrcnn.model.backbone import (
     Backbone,
     build_backbone,
     empty_backbone,
+    join_maps,
     layer_names,
 )
 from fastrcnn.model.vgg import LAYERS, caffe_pixels
@@ -25,6 +26,12 @@ def photo() -> np.ndarray:
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return build_backbone("vgg16").eval()
+
+
+def started(name: str) -> Backbone:
+    """With the weights that come with the project, else at random."""
+    torch.manual_seed(0)
+    return build_backbone(name, None if name.startswith("vgg16") else "random").eval()
 
 
 def test_equals_torchvisions_vgg16_without_its_last_pool(backbone, photo):
@@ -148,7 +155,7 @@ def test_batch_norms_keep_their_statistics_in_training():
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_bfloat16_without_a_gradient_is_as_near_as_autocast_with_one(name, photo):
-    backbone = build_backbone(name).eval()
+    backbone = started(name)
     pixels = backbone.preprocess(photo)
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
@@ -163,7 +170,7 @@ def test_bfloat16_without_a_gradient_is_as_near_as_autocast_with_one(name, photo
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_bfloat16_sees_the_pixels_as_they_are(name):
-    backbone = build_backbone(name).eval()
+    backbone = started(name)
     # On an even surface a rounded pixel is wrong everywhere alike, and nothing averages it out.
     pixels = backbone.preprocess(np.full((48, 48, 3), 203, np.uint8))
     first = backbone.layers[0]
@@ -213,10 +220,23 @@ def test_a_fingerprint_is_of_pixels_layers_and_weights_below():
 @pytest.mark.parametrize("name", BACKBONES)
 def test_each_layer_says_its_stride(name):
     backbone = empty_backbone(name).eval()
+    # The published S and M round up and pad, which may add a cell or take one.
+    exact = name not in ("caffenet", "vgg_cnn_m_1024")
     for layer in backbone.layers:
         with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, 64, 32), stop=layer)
+            maps = backbone(torch.zeros(1, 3, 128, 96), stop=layer)
         stride = backbone.stride_after(layer)
-        assert maps.shape[2:] == (64 // stride, 32 // stride)
+        for side, pixels in zip(maps.shape[2:], (128, 96), strict=True):
+            assert abs(side - pixels / stride) <= (0 if exact else 2)
     assert maps.shape[1] == backbone.channels and stride == backbone.stride
     assert layer_names(name) == backbone.layers and backbone.first_kept in backbone.layers
+    with torch.no_grad():
+        assert backbone(torch.zeros(1, 3, 32, 32)).numel()  # the smallest input has a cell
+
+
+def test_maps_of_several_sizes_are_joined_with_zeros_around():
+    maps = [torch.rand(1, 2, 3, 5), torch.rand(2, 2, 4, 2)]
+    joined = join_maps(maps)
+    assert joined.shape == (3, 2, 4, 5)
+    assert torch.equal(joined[:1, :, :3], maps[0]) and not joined[0, :, 3].any()
+    assert torch.equal(joined[1:, :, :, :2], maps[1]) and not joined[1:, :, :, 2:].any()

@@ -45,6 +45,7 @@ MODELS = {
     "paper": {"pooling": "paper"},
     "walkthrough": {"pooling": "walkthrough", "resize": Resize(square=224)},
     "align": {"pooling": "align", "pool_size": 5},
+    "caffenet": {"backbone": "caffenet", "divisor": 10.0},
     "vgg16": {"backbone": "vgg16", "fc6_rank": 4, "bbox_reg": False, "divisor": 10.0},
 }
 

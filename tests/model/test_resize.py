@@ -12,7 +12,7 @@ from fastrcnn.model.resize import Resize
         ((500, 375), Resize(), (800, 600)),
         ((300, 900), Resize(), (333, 1000)),
         ((375, 500), Resize(square=224), (224, 224)),
-        ((1, 5000), Resize(), (16, 1000)),
+        ((1, 5000), Resize(), (32, 1000)),
         ((1, 1), Resize(), (600, 600)),
     ],
 )
@@ -25,7 +25,20 @@ def test_resize_gives_the_scale_of_each_axis():
     assert resized.shape == (224, 224, 3) and (sx, sy) == (0.5, 2.24)
 
 
+def test_a_pyramid_is_a_resize_for_each_scale():
+    sides = (480, 576, 688, 864, 1200)
+    levels = Resize(pyramid=sides, longer=2000).levels()
+    assert [level.size(375, 500) for level in levels] == [(s, round(s * 4 / 3)) for s in sides]
+    # A long picture reaches the limit, from some scale on.
+    assert [level.size(300, 900) for level in levels][2:] == [(667, 2000)] * 3
+    assert Resize().levels() == (Resize(),)
+
+
 def test_settings_that_cannot_work():
+    with pytest.raises(RecipeError, match="largest of pyramid"):
+        Resize(pyramid=(480, 1200))
+    with pytest.raises(RecipeError, match="square"):
+        Resize(pyramid=(480, 600), square=224)
     with pytest.raises(RecipeError, match="shorter is 3"):
         Resize(shorter=3)
     with pytest.raises(RecipeError, match="shorter is None"):

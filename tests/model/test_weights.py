@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torchvision.models import vgg16, vgg16_bn
+from torchvision.models import resnet18, resnet50, vgg16, vgg16_bn
 
 from fastrcnn.errors import CheckpointError, RecipeError
 from fastrcnn.model.backbone import build_backbone
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
+from fastrcnn.training import PAPER, PAPER_S, build_model
 from tests.model.tiny import noisy_ramp
 
 
@@ -45,6 +46,34 @@ def test_torchvisions_caffe_features_become_the_caffe_convention(monkeypatch, ph
     assert difference < 0.02 * theirs.abs().max()
 
 
+@pytest.mark.parametrize(("name", "network"), [("resnet18", resnet18), ("resnet50", resnet50)])
+def test_torchvisions_resnets_are_taken_over_exactly(monkeypatch, tmp_path, photo, name, network):
+    source = network(weights=None)
+    with torch.no_grad():
+        for key, tensor in source.state_dict().items():
+            if tensor.ndim == 1 and "fc" not in key:
+                tensor.uniform_(0.5, 1)
+    monkeypatch.setattr(
+        "torchvision.models._api.WeightsEnum.get_state_dict",
+        lambda self, *args, **kwargs: source.state_dict() if name in str(self).lower() else {},
+    )
+    ours = build_backbone(name).train()
+    net = source.eval()
+    x = ours.preprocess(photo)
+    expected = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+    for layer in (net.layer1, net.layer2, net.layer3):
+        expected = layer(expected)
+    torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-3)
+    # The batch norms are frozen: none of their numbers is a parameter.
+    assert all(parameter.ndim == 4 for parameter in ours.parameters())
+    # A file of the same tensors does it too.
+    save_file(source.state_dict(), tmp_path / "own")
+    assert torch.equal(build_backbone(name, tmp_path / "own")(x), ours(x))
+    other = {"resnet18": "resnet50", "resnet50": "resnet18"}[name]
+    with pytest.raises(CheckpointError, match="does not hold this ResNet"):
+        build_backbone(other, tmp_path / "own")
+
+
 def test_no_internet_is_one_sentence(monkeypatch):
     def offline(self, *args, **kwargs):
         raise OSError("Name or service not known")
@@ -52,6 +81,8 @@ def test_no_internet_is_one_sentence(monkeypatch):
     monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
     with pytest.raises(CheckpointError, match="connect to the internet"):
         build_backbone("vgg16_bn", "torchvision")
+    with pytest.raises(CheckpointError, match="'random' to start without them"):
+        build_backbone("resnet50")
 
 
 def test_files_that_are_not_vgg16(tmp_path):
@@ -65,10 +96,61 @@ def test_files_that_are_not_vgg16(tmp_path):
     save_file(tensors, tmp_path / "shape")
     with pytest.raises(CheckpointError, match=r"conv3_1.bias has shape \(7,\)"):
         build_backbone("vgg16", tmp_path / "shape")
-    with pytest.raises(RecipeError, match="vgg16, vgg16_bn, small"):
-        build_backbone("resnet50")
+    with pytest.raises(RecipeError, match="vgg16, vgg16_bn, caffenet"):
+        build_backbone("resnet5")
 
 
 def test_the_small_backbone_takes_no_vgg16_weights():
     with pytest.raises(RecipeError, match="starts at random"):
         build_backbone("small", IMAGENET_WEIGHTS)
+
+
+@pytest.mark.parametrize("name", ["caffenet", "vgg_cnn_m_1024"])
+def test_s_and_m_without_a_file_say_what_would_work(name):
+    with pytest.raises(CheckpointError, match="give a safetensors file of Caffe's tensors"):
+        build_backbone(name)
+    assert build_backbone(name, "random").channels in (256, 512)
+
+
+def caffe_file(path, fc6=24, **more):
+    """A file of CaffeNet with a narrow head, in Caffe's form."""
+    torch.manual_seed(3)
+    shapes = {
+        "conv1": (96, 3, 11, 11),
+        "conv2": (256, 48, 5, 5),
+        "conv3": (384, 256, 3, 3),
+        "conv4": (384, 192, 3, 3),
+        "conv5": (256, 192, 3, 3),
+        "fc6": (fc6, 9216),
+        "fc7": (16, fc6),
+    }
+    tensors = {}
+    for layer, shape in shapes.items():
+        tensors[f"{layer}.weight"] = torch.randn(shape) / np.prod(shape[1:]) ** 0.5
+        tensors[f"{layer}.bias"] = torch.randn(shape[0])
+    save_file(tensors | more, path)
+    return tensors
+
+
+def test_caffenet_starts_from_a_file_its_fc6_and_fc7_too(tmp_path):
+    path = tmp_path / "caffenet"
+    tensors = caffe_file(path)
+    model = build_model(PAPER_S.but(fc6=24, fc7=16), ("cat",), path)
+    for layer in model.backbone.layers:
+        convolution = getattr(model.backbone, layer)[0]
+        assert torch.equal(convolution.weight, tensors[f"{layer}.weight"])
+        assert torch.equal(convolution.bias, tensors[f"{layer}.bias"])
+    for layer in (model.head.fc6, model.head.fc7):
+        assert any(torch.equal(layer.weight, tensor) for tensor in tensors.values())
+    assert model.roi_pool.size == 6
+    with pytest.raises(RecipeError, match="set divisor to 1"):
+        build_model(PAPER_S.but(fc6=24, fc7=16, divisor=10.0), ("cat",), path)
+
+
+def test_a_head_of_another_width_starts_at_random(tmp_path):
+    tensors = caffe_file(tmp_path / "wide", fc6=32)
+    model = build_model(PAPER_S.but(fc6=24, fc7=16, divisor=10.0), ("cat",), tmp_path / "wide")
+    assert torch.equal(model.backbone.conv5[0].weight, tensors["conv5.weight"])
+    assert model.head.fc6.weight.shape == (24, 9216)
+    # So does that of VGG16's own file, which has no head.
+    build_model(PAPER.but(fc6=4, fc7=4), ("cat",), IMAGENET_WEIGHTS)

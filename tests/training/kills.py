@@ -15,16 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision  # noqa: F401  # in the server, or every child would spend its life on that
 
 from fastrcnn.model import save_checkpoint
-from fastrcnn.runtime import torchvision_ops
 from fastrcnn.runtime.array_folder import ArrayFolder
 from fastrcnn.training import CheckpointSaved
 from fastrcnn.training.run_folder import save_state
 from tests.model.tiny import tiny_model
 from tests.training.tiny import trainer
-
-torchvision_ops.prepare()  # in the server, or every child would spend its life on that
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])

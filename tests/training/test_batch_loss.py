@@ -1,4 +1,4 @@
-"""All pictures of a mini-batch together give what each gives alone, but for their borders."""
+"""All pictures of a mini-batch together give, and cost, what each does alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def parts(folder: Path, *settings: str):
     recipe = with_settings(PICTURES, settings)
     batches = MiniBatches(recipe, painted(folder), None, Proposals())
-    return batches, BatchLoss(build_model(recipe, CLASSES), recipe, None)
+    return batches, BatchLoss(build_model(recipe, CLASSES, "random"), recipe, None)
 
 
 def test_a_batch_costs_what_its_pictures_cost_together(tmp_path: Path):
@@ -32,6 +32,17 @@ def test_a_batch_costs_what_its_pictures_cost_together(tmp_path: Path):
     for name in ("total", "cls", "loc", "foreground", "background"):
         summed = sum(getattr(own, name).item() for own in alone)
         assert getattr(together, name).item() == pytest.approx(summed, rel=1e-5), name
+
+
+def test_a_validation_picture_costs_the_same_with_a_pyramid_of_one_scale_that_suits_all(tmp_path):
+    one, loss = parts(tmp_path, "shorter=96", "longer=160")
+    # At 2,000 pixels every RoI would be too large: they all go to the first scale.
+    two, _ = parts(tmp_path, "shorter=96", "longer=2400", "pyramid=96,2000")
+    annotation = one._train[0]
+    plain, pyramid = (made.validation_picture(annotation, 0) for made in (one, two))
+    assert plain.counts[0] > 0 and pyramid.counts == (*plain.counts, 0)
+    costs = [loss.eval()(batch).total.item() for batch in (plain, pyramid)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-5)
 
 
 def test_frozen_layers_build_no_graph_and_the_others_learn(tmp_path: Path):
@@ -93,9 +104,18 @@ def test_pictures_padded_to_one_size_give_the_maps_that_each_gives_alone(dtype):
                     assert not together[number, :, :, width:].any()
 
 
-@pytest.mark.parametrize("frozen", ["none", "conv2", "fc6"])
-def test_a_padded_batch_costs_what_its_pictures_cost_alone(tmp_path: Path, frozen: str):
-    batches, loss = parts(tmp_path, "images_per_batch=4", f"first_trainable={frozen}")
+@pytest.mark.parametrize(
+    ("backbone", "frozen"),
+    [
+        *(("small", "none"), ("small", "conv2"), ("small", "fc6")),
+        *(("caffenet", "conv2"), ("resnet18", "conv3")),
+    ],
+)
+def test_a_padded_batch_costs_what_its_pictures_cost_alone(
+    tmp_path: Path, backbone: str, frozen: str
+):
+    settings = f"backbone={backbone}", f"first_trainable={frozen}", "images_per_batch=4"
+    batches, loss = parts(tmp_path, *settings)
     loss.eval()
     seen = 0
     for iteration in range(3):

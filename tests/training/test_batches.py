@@ -85,7 +85,7 @@ def test_maps_of_several_sizes_are_padded_with_nothing():
     made._features.get = smaller
     batch = made.batch(0)
     own = [sizes[sample.image_id] for sample in batch.samples]
-    assert batch.places is None and batch.sizes.tolist() == [list(size) for size in own]
+    assert batch.places is None and list(batch.sizes) == own
     assert batch.images.shape[2:] == (max(h for h, _ in own), max(w for _, w in own))
     assert len(set(own)) > 1
     for maps, (height, width) in zip(batch.images, own, strict=True):
@@ -260,6 +260,41 @@ def test_only_training_pictures_are_drawn_anew(tmp_path: Path):
     assert first.images.shape[1:3] == (48, 64)
     shapes = {made.batch(i).images.shape for i in range(12)}
     assert len(shapes) == 4  # two scales, two orientations
+
+
+def test_of_a_pyramid_each_picture_is_drawn_at_one_scale(tmp_path: Path):
+    made = pictures(tmp_path, "pyramid=40,48,64", "longer=160", "rois_per_batch=128")
+    found, heights = [], set()
+    for iteration in range(12):
+        batch = made.batch(iteration)
+        found += colours_of_objects(batch)
+        heights |= {min(y2 - y1, x2 - x1) for x1, y1, x2, y2 in batch.places.tolist()}
+        again = made.batch(iteration, 1, 2)
+        assert torch.equal(again.rois, batch.rois[batch.counts[0] :])
+    assert heights == {40, 48, 64}
+    # Two pictures of one mini-batch may differ.
+    assert any(len(set(map(tuple, made.batch(i).places.tolist()))) == 2 for i in range(12))
+    assert np.mean([(label == 1) == (red > blue) for label, red, blue in found]) > 0.9
+
+
+def test_of_a_pyramid_a_validation_picture_has_each_roi_where_it_is_detected(tmp_path: Path):
+    made = pictures(tmp_path, "pyramid=48,500,700", "longer=1400", "rois_per_batch=128")
+    annotation = made._train[0]
+    batch = made.validation_picture(annotation, 0)
+    plain = pictures(tmp_path, "rois_per_batch=128").validation_picture(annotation, 0)
+    assert len(batch.images) == 3 and sum(batch.counts) == sum(plain.counts)
+    scales = [np.prod([w / annotation.width, h / annotation.height]) for h, w in batch.sizes]
+    boxes = [sample.boxes for sample in batch.samples]
+    seen = 0
+    for level, (own, rois) in enumerate(zip(boxes, batch.rois.split(batch.counts), strict=True)):
+        factor = np.float32(scales[level] ** 0.5)
+        torch.testing.assert_close(rois, torch.from_numpy(own * factor), rtol=0.02, atol=1)
+        for area in (own[:, 2:] - own[:, :2]).prod(axis=1):
+            distances = [abs(area * scale - 224**2) for scale in scales]
+            assert distances[level] == min(distances)
+        seen += len(own) > 0
+    assert seen > 1
+    assert sorted(np.concatenate(boxes).tolist()) == sorted(plain.samples[0].boxes.tolist())
 
 
 def test_validation_pictures_give_the_same_rois_every_time():

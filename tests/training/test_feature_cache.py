@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from fastrcnn.errors import DataError
 from fastrcnn.images import load_image
-from fastrcnn.model.backbone import Backbone, empty_backbone
+from fastrcnn.model.backbone import Backbone, build_backbone, empty_backbone
 from fastrcnn.model.resize import Resize
 from fastrcnn.training import LAPTOP, build_model
 from fastrcnn.training.caches import feature_cache
@@ -90,6 +91,7 @@ def test_maps_that_change_from_look_to_look_are_not_kept(tmp_path):
     model = build_model(recipe, ("cat",))
     assert isinstance(feature_cache(recipe, model, tmp_path), FeatureCache)
     assert feature_cache(recipe.but(zoom_in=1.5), model, tmp_path) is None
+    assert feature_cache(recipe.but(pyramid=(32, 48)), model, tmp_path) is None
 
 
 def test_fill_with_flips_makes_both(tmp_path, backbone):
@@ -109,10 +111,22 @@ def test_with_flip_maps_the_kept_map_is_mirrored_and_no_second_one_made(tmp_path
     assert not torch.equal(mirrored, maps)
     # conv3_3 has a stride of 8, and 48 pixels of input are 6 cells: nothing is cut off.
     assert maps.shape[3] == 6 and cache.mirror_width(one) == one.width
-    narrow = replace(one, width=59)  # 47 pixels of input, 5 cells
+    narrow = replace(one, path=tmp_path / "narrow.png", width=59)  # 47 pixels of input, 5 cells
+    Image.fromarray(load_image(one.path)[:, :59]).save(narrow.path)
     assert cache.mirror_width(narrow) == pytest.approx(59 * 40 / 47)
     whole = FeatureCache(backbone, SMALL, tmp_path / "cache")
     assert whole.mirror_width(narrow) == 59
+
+
+def test_a_mirrored_map_may_end_beyond_its_picture(tmp_path):
+    one = annotation(tmp_path, "one", 1)
+    torch.manual_seed(0)
+    rounds_up = build_backbone("caffenet", "random")
+    rounds_up.freeze("fc6")
+    cache = FeatureCache(rounds_up, SMALL, tmp_path / "cache", flip_maps=True)
+    maps, (sx, _) = cache.get(one)
+    # 48 pixels of input are 12 cells of conv1, 7 after its pool and 4 after conv2's.
+    assert maps.shape[3] == 4 and cache.mirror_width(one) * sx == pytest.approx(64)
 
 
 def test_errors_name_the_size(tmp_path, backbone):

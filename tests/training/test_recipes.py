@@ -4,6 +4,7 @@ import pytest
 
 from fastrcnn.errors import RecipeError
 from fastrcnn.training import (
+    FIVE_SCALES,
     LAPTOP,
     PAPER,
     RECIPES,
@@ -36,6 +37,35 @@ def test_the_paper_recipe_is_the_papers():
     assert values(PAPER, "iterations", "epochs", "first_trainable") == (40_000, None, "conv3_1")
     rates = [PAPER.learning_rate(i, 40_000) for i in (0, 29_999, 30_000, 39_999)]
     assert rates == pytest.approx([0.001, 0.001, 0.0001, 0.0001])
+
+
+def test_s_and_m_are_the_papers():
+    for name, backbone, units in (
+        ("paper_s", "caffenet", (4096, 4096)),
+        ("paper_m", "vgg_cnn_m_1024", (4096, 1024)),
+    ):
+        recipe = RECIPES[name]
+        assert values(recipe, "backbone", "fc6", "fc7") == (backbone, *units)
+        # conv1 does not learn (section 4.5). The rest is as for L.
+        own = {"backbone": "vgg16", "fc7": 4096, "divisor": 10.0, "first_trainable": "conv3_1"}
+        assert recipe.first_trainable == "conv2" and recipe.but(**own) == PAPER
+
+
+def test_the_rows_of_table_6_differ_from_the_paper_recipe_in_one_setting():
+    changes = {
+        "classification_only": {"bbox_reg": False},
+        "multi_task_without_boxes": {"bbox_reg_at_test": False},
+        "stage_wise": {"first_trainable": "bbox_pred"},
+    }
+    regressed = {}
+    for name, change in changes.items():
+        assert RECIPES[name] == PAPER.but(**change)
+        regressed[name] = RECIPES[name].network_config(("cat",)).bbox_reg
+    assert regressed == {
+        "classification_only": False,
+        "multi_task_without_boxes": False,
+        "stage_wise": True,
+    }
 
 
 def test_the_walkthrough_recipe_is_the_walkthroughs():
@@ -126,7 +156,9 @@ def test_epochs_and_iterations_take_each_others_place():
         ("bg_iou_high=0.6", ["bg_iou_high", "fg_iou"]),
         ("bg_iou_low=0.6", ["bg_iou_high", "bg_iou_low"]),
         ("images_per_batch=3", ["multiple of images_per_batch"]),
-        ("scales=400,4", ["scales", "16"]),
+        ("scales=400,4", ["scales", "32"]),
+        ("pyramid=400,4", ["pyramid", "32"]),
+        ("pyramid=480,1200", ["longer (1000)", "pyramid (1200)"]),
         ("colour_jitter=1", ["colour_jitter", "less than 1"]),
         ("foreground_candidates=20", ["foreground_candidates", "64 RoIs"]),
         ("svd_rank=4096", ["svd_rank", "1 to 4095"]),
@@ -152,6 +184,18 @@ def test_a_setting_that_cannot_work_is_refused_with_its_name(setting, words):
         with_settings(PAPER, [setting])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_five_scales_are_the_papers():
+    recipe = PAPER.but(**FIVE_SCALES)
+    resize = recipe.network_config(("cat",)).resize
+    assert (resize.pyramid, resize.longer) == ((480, 576, 688, 864, 1200), 2000)
+    given = ["pyramid=480,576,688,864,1200", "longer=2000"]
+    assert with_settings(PAPER, given) == recipe
+    with pytest.raises(RecipeError, match="scales or pyramid"):
+        recipe.but(scales=(480, 600))
+    with pytest.raises(RecipeError, match="square"):
+        recipe.but(square=224)
 
 
 def test_scales_and_a_square_are_refused_together():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-import sys
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 
@@ -16,7 +15,6 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 
-from fastrcnn.errors import MissingPackageError
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
 from fastrcnn.ui.page import build, launch
@@ -146,9 +144,3 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(ask, picture):
     answer = ask("detect", image=picture, score_threshold=7)
     assert answer.isError
     assert answer.content[0].text == "score_threshold must be a number from 0 to 1."
-
-
-def test_without_its_package_the_server_is_refused_in_one_sentence(detector, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mcp", None)
-    with pytest.raises(MissingPackageError, match=r'^The MCP server needs .*"gradio\[mcp\]"\.$'):
-        launch(None, mcp=True)

@@ -191,9 +191,9 @@ def test_no_template_has_words_of_its_own(path):
 
 # Commands to type, code for the browser, and names of threads, of data sets and of the method.
 UNSEEN = re.compile(
-    r"^(python -m fastrcnn .*|\(p\) => .*|footer \{.*|False"
+    r"^(python -m fastrcnn .*|\(p\) => .*|#tabs .*|False"
     r"|\.\nimport\(new URL\(.|., \{ element, .*\n|training run|held-out pictures|Fast R-CNN"
-    r"|The MCP server|, serial: .*)$"
+    r"|, serial: .*)$"
 )
 
 

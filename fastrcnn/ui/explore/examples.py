@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from fastrcnn.images import load_image
+from fastrcnn.runtime.shipped import shipped
 
-ASSETS = Path(__file__).parents[3] / "assets"
+ASSETS = shipped("assets")
 _THUMBNAIL = 96  # pixels of height
 # It shows one near and two far objects, so every step has something to show.
 _FIRST = "cow"

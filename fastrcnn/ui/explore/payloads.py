@@ -34,19 +34,22 @@ def model(detector: Detector) -> dict:
     sees: the side of a map cell's receptive field, in pixels of the input. pool_size: bins a side.
     """
     network = detector.model
-    sees = jump = 1
+    convolutions, sees, jump = 0, 1, 1
     for module in network.backbone.modules():
         if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+            convolutions += isinstance(module, nn.Conv2d)
             size, stride = (
                 side[0] if isinstance(side, tuple) else side
                 for side in (module.kernel_size, module.stride)
             )
+            if size == 1:  # it sees one cell; with a stride it is beside the others, in a ResNet
+                continue
             sees += (size - 1) * jump
             jump *= stride
     return {
         "classes": list(detector.classes),
         "backbone": network.config.backbone,
-        "convolutions": len(network.backbone.layers),
+        "convolutions": convolutions,
         "channels": network.backbone.channels,
         "stride": network.backbone.stride,
         "sees": sees,
@@ -149,7 +152,7 @@ def scores(probabilities: Tensor, deltas: Tensor, regressed: Tensor) -> dict:
 def activity(features: Tensor, height: int, width: int, model: FastRCNN) -> dict:
     """The mean of all channels, and a cell's size in pixels of the picture (height x width)."""
     rows, columns = features.shape[2:]
-    input_height, input_width = model.config.resize.size(height, width)
+    input_height, input_width = model.config.resize.levels()[0].size(height, width)
     stride = model.roi_pool.stride
     return {
         "map": numbers(features[0].mean(dim=0), 3),
@@ -169,7 +172,7 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
     if channel is None:
         channel = strongest[0]
     # Pixels of the picture per cell of the map.
-    cell = [stride / trace.scale[0], stride / trace.scale[1]]
+    cell = [stride / factor for factor in trace.scales[seen.level]]
     moved = None
     if seen.cells is not None:
         moved = numbers((seen.cells - seen.exact) * torch.tensor(cell * 2), 1)
@@ -184,7 +187,7 @@ def inspection(seen: Inspection, trace: Trace, stride: int, channel: int | None)
         "map_size": [width, height],
         "channels": channels,
         "channel": channel,
-        "map": numbers(trace.features[0, channel], 3),
+        "map": numbers(trace.features[seen.level, channel], 3),
         "pooled": numbers(seen.pooled[channel], 3),
         "winners": None if seen.argmax is None else seen.argmax[channel].tolist(),
         "strongest": [

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from fastrcnn.detections import picture_record
-from fastrcnn.detector import PROPOSALS, VOTE_THRESHOLD, Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.postprocess import decide, select
+from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.explore import payloads
 from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
 from fastrcnn.ui.hosting.gradio_private import event_values
@@ -33,6 +33,7 @@ from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import gradio_text, text, text_of
 
 # Runs in the browser before the upload is analysed, so that the view can show what happens.
+_USUAL = Selection()
 _NOTE_UPLOAD = "(p) => { if (p) window.dispatchEvent(new Event('explore-upload')); return [p]; }"
 
 
@@ -198,7 +199,7 @@ class _Server:
         stage = self._analyses.get(inputs.get("token")).stage
         if stage is None or stage.proposals is None:
             raise FastRCNNError(text("server.no-proposals"))
-        return payloads.proposals(stage.proposals, PROPOSALS) | {
+        return payloads.proposals(stage.proposals, _USUAL.max_proposals) | {
             "runs": payloads.runs(stage.segmentations, stage.proposals)
         }
 
@@ -278,7 +279,7 @@ class _Server:
 def _selection(inputs: dict) -> tuple[float, float, float | None]:
     """Score threshold, NMS threshold, and the IoU from which boxes vote (None: no vote)."""
     score, nms = (share(inputs.get(name), name) for name in ("score_threshold", "nms_threshold"))
-    return score, nms, VOTE_THRESHOLD if boolean(inputs.get("vote", True), "vote") else None
+    return score, nms, _USUAL.vote_threshold if boolean(inputs.get("vote", True), "vote") else None
 
 
 def _chosen(inputs: dict, trace: Trace) -> tuple[int | None, Tensor]:

@@ -1,11 +1,12 @@
-"""The only module that uses undocumented names of Gradio.
+"""The only module that uses undocumented names of Gradio, and of its server uvicorn.
 
-A new version of Gradio may move any of them. Each has a test in tests/ui/hosting, which then
+A new version may move any of them. Each has a test in tests/ui/hosting, which then
 fails.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -105,6 +106,22 @@ def session_not_found() -> str:
     """The server-sent event that tells a browser that its session is gone."""
     message = UnexpectedErrorMessage(message="404: Not Found", session_not_found=True)
     return f"data: {message.model_dump_json()}\n\n"
+
+
+# Connections
+
+
+def idle_connections(page: gr.Blocks) -> list[tuple[asyncio.Transport, object]]:
+    """The connections without a request in progress, each with its last request, None if none.
+
+    A request that has not come whole, up to its body, is not in progress yet.
+    """
+    server = getattr(page, "server", None)  # there is none while the page starts
+    return [
+        (connection.transport, connection.cycle)
+        for connection in (server.server_state.connections if server else ())
+        if connection.cycle is None or connection.cycle.response_complete
+    ]
 
 
 # Files

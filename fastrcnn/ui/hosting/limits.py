@@ -41,7 +41,11 @@ class Limits(Settings):
 
     # Computing
     connections: Count = 512
-    """Requests that are answered at a time; an open page keeps one or two."""
+    """Requests that are answered at a time; an open page keeps one or two. As many connections may
+    be open without a request. The longest idle ones are closed first."""
+    connection_seconds: Amount = 10
+    """The time after which a connection is closed that has not sent a whole request. Requests that
+    have a body may take longer to send it."""
     queue: Count = 20
     """Events that may wait at a time."""
     analyses: Count = 1

@@ -7,7 +7,9 @@ plain requests to the page's own functions, and files that were uploaded here.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +23,7 @@ from fastrcnn.ui.hosting import gradio_private as gradio
 from fastrcnn.ui.hosting.json_requests import JsonRequests
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.refused import Refused
-from fastrcnn.ui.hosting.upload_requests import UploadRequests
+from fastrcnn.ui.hosting.upload_requests import SECONDS, UploadRequests
 
 _JSON_MB = 1
 _LONGEST_NAME = 255  # bytes of a file's name
@@ -131,9 +133,13 @@ class PageMiddleware:
         """A request's body. It counts towards the limit of all bodies until the context ends."""
         parts: list[bytes] = []
         size, most = 0, self._limits.uploads_mb
+        deadline = time.monotonic() + SECONDS
         try:
             while True:
-                message = await receive()
+                try:
+                    message = await asyncio.wait_for(receive(), deadline - time.monotonic())
+                except asyncio.TimeoutError:
+                    raise Refused(408, "The request took too long to come.") from None
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 parts.append(message.get("body", b""))

@@ -18,7 +18,7 @@ from fastrcnn.ui.hosting.refused import Refused
 
 _FORM_BYTES = 2**16  # what the form adds to the size of its file
 _CHECK_EVERY = 2**20  # bytes of a file between two checks of the room that is left
-_SECONDS = 600.0  # the longest that an upload may take
+SECONDS = 600.0  # the longest that the body of a request may take to come
 
 
 class UploadRequests:
@@ -81,7 +81,7 @@ class UploadRequests:
         size = checked = 0
         refused: Refused | None = None
         reply: list[Message] = []
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + SECONDS
 
         async def next_part() -> Message:
             nonlocal size, checked

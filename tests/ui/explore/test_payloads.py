@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fastrcnn.detector import Detector
+from fastrcnn.model import FastRCNN, ModelConfig
 from fastrcnn.postprocess import decide
 from fastrcnn.ui.explore import payloads
 from tests.ui.conftest import assert_is_json
@@ -34,6 +36,19 @@ def test_labels_come_back_as_they_were(height, width, bits):
     assert payload["bits"] == bits and payload["count"] == height * width
     assert (unpack(payload) == labels).all()
     assert_is_json(payload)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "convolutions", "sees"),
+    # ResNet-18 has three more on the shortcuts of its stages, two of them below the fourth.
+    [("vgg16", 13, 196), ("caffenet", 5, 163), ("resnet18", 13 + 2, 211)],
+)
+def test_a_cell_sees_as_much_as_the_literature_says(backbone, convolutions, sees):
+    network = FastRCNN(ModelConfig(classes=("cat",), backbone=backbone, fc6=4, fc7=4))
+    told = payloads.model(Detector(network))
+    assert told["sees"] == sees and told["stride"] == 16
+    assert told["convolutions"] == convolutions
+    assert told["pool_size"] == (6 if backbone == "caffenet" else 7)
 
 
 def test_a_hierarchy_is_shown_whole(trace):

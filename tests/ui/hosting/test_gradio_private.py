@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gradio as gr
 import httpx
@@ -21,6 +24,13 @@ def double(number: int, factor: int = 2) -> int:
 
 def hide(number: int) -> int:
     return number
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -111,6 +121,31 @@ def test_a_lost_session_is_told_as_gradio_tells_it():
     assert event.startswith("data: ") and event.endswith("\n\n")
     message = json.loads(event.removeprefix("data: "))
     assert message["msg"] == "unexpected_error" and message["session_not_found"] is True
+
+
+def test_a_connection_is_idle_until_its_request_has_come_and_once_it_is_answered(page, served):
+    assert gradio_private.idle_connections(gr.Blocks(analytics_enabled=False)) == []
+    where = urlsplit(served)
+    with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
+
+        def last_requests() -> list[object]:
+            return [
+                request
+                for transport, request in gradio_private.idle_connections(page)
+                if transport.get_extra_info("peername") == connection.getsockname()
+            ]
+
+        until(lambda: last_requests() == [None])
+        connection.sendall(b"GET /config HTTP/1.1\r\nHost: here")
+        time.sleep(0.1)
+        assert last_requests() == [None]
+        connection.sendall(b"\r\n\r\n")
+        assert connection.recv(10).startswith(b"HTTP/1.1 ")
+        until(lambda: last_requests() and last_requests() != [None])
+        # A request that is being answered: this one goes on for as long as the page is shown.
+        heartbeat = f"GET {gradio_private.HEARTBEAT}me HTTP/1.1\r\nHost: here\r\n\r\n"
+        connection.sendall(heartbeat.encode())
+        until(lambda: not last_requests())
 
 
 def test_gradio_remembers_the_files_that_were_uploaded(page, served):

@@ -217,7 +217,7 @@ def test_many_tiny_files_are_many(detector, no_files):
 
 
 def test_a_file_that_takes_too_long_to_come_is_let_go_of(http, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.hosting.upload_requests._SECONDS", 0.5)
+    monkeypatch.setattr("fastrcnn.ui.hosting.upload_requests.SECONDS", 0.5)
     with announcing(http, 500_000, 1000) as line:
         line.settimeout(180)
         answer = b""
@@ -387,6 +387,18 @@ def test_the_questions_of_all_may_have_so_many_megabytes(detector):
             assert b" 503 " in answered[0].recv(1000).split(b"\r\n")[0]
         # Once they have left there is room again.
         until(lambda: http.post(f"{API}/queue/join", content=bytes(900_000)).status_code == 400)
+
+
+def test_a_question_that_takes_too_long_to_come_is_let_go_of(http, monkeypatch):
+    monkeypatch.setattr("fastrcnn.ui.hosting.middleware.SECONDS", 0.5)
+
+    def slowly() -> Iterator[bytes]:
+        yield b"{"
+        time.sleep(2)
+        yield b"}"
+
+    answer = http.post(f"{API}/queue/join", content=slowly())
+    assert answer.status_code == 408 and "too long" in sentence(answer)
 
 
 def test_so_many_requests_are_answered_at_a_time(detector):
