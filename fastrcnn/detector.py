@@ -437,7 +437,7 @@ class Detector:
             argmax = argmax[0]
         # In float32, as `predict` does for likely objects.
         fc6, fc7 = self.model.head.hidden(pooled)
-        probabilities, deltas = self.model.interpret(*self.model.head.answers(fc7))
+        probabilities, deltas = self.model.interpret(*self.model.head.outputs(fc7))
         regressed = box_ops.clip(box_ops.decode(boxes, deltas), *trace.image.shape[:2])
         seen = Inspection(
             pooling=pool.pooling,

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastrcnn.data.coco import read_coco
 from fastrcnn.data.dataset import Annotation, Dataset, join
 from fastrcnn.data.pictures import OnBad, without_bad_pictures
-from fastrcnn.data.shapes import draw_shapes, write_shapes
+from fastrcnn.data.shapes import draw_shapes, draw_shapes_set, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
 from fastrcnn.errors import DataError
 
@@ -20,6 +20,7 @@ __all__ = [
     "Reader",
     "download_voc2007",
     "draw_shapes",
+    "draw_shapes_set",
     "join",
     "open_dataset",
     "open_datasets",

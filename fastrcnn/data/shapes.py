@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -64,7 +64,16 @@ def write_shapes(folder: str | Path, seed: int = 0, **splits: int) -> Path:
     Raises DataError if the folder cannot be written or holds another data set under one of these
     names, if a count is below 1, or if the seed is below 0.
     """
-    folder = Path(folder)
+    for _ in draw_shapes_set(Path(folder), seed, splits):
+        pass
+    return Path(folder)
+
+
+def draw_shapes_set(folder: Path, seed: int, splits: dict[str, int]) -> Iterator[None]:
+    """Do the work of `write_shapes` picture by picture, and yield after each one that was drawn.
+
+    Several callers may draw into one folder: they write the same pictures.
+    """
     if type(seed) is not int or seed < 0:
         raise DataError(f"The seed is {seed!r}; it must be a whole number, 0 or more.")
     for split, count in splits.items():
@@ -74,16 +83,15 @@ def write_shapes(folder: str | Path, seed: int = 0, **splits: int) -> Path:
             raise DataError(f"The split {split} cannot have {count!r} pictures; 1 is the least.")
     for split, count in splits.items():
         try:
-            _write_split(folder, split, count, seed)
+            yield from _write_split(folder, split, count, seed)
         except OSError as error:
             raise DataError(
                 f"The shapes cannot be written to {folder} ({error.strerror}); make room, or name "
                 f"another folder."
             ) from error
-    return folder
 
 
-def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
+def _write_split(folder: Path, split: str, count: int, seed: int) -> Iterator[None]:
     path = folder / f"{split}.json"
     info = {"made_by": _MADE_BY, "version": _VERSION, "seed": seed, "pictures": count}
     names = [f"{split}/{index:05}.png" for index in range(count)]
@@ -98,6 +106,8 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
     images: list[dict] = []
     objects: list[dict] = []
     for index, name in enumerate(names):
+        if path.exists():
+            return  # another caller was faster
         image, boxes, labels = draw_shapes(_picture_seed(seed, split, index))
         with atomic_write(folder / name) as part:
             part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
@@ -114,6 +124,7 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> None:
                     "iscrowd": 0,
                 }
             )
+        yield
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES, start=1)]
     document = {
         "info": info,

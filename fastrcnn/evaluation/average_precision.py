@@ -77,8 +77,12 @@ def average_precision(recall: np.ndarray, precision: np.ndarray, eleven_point: b
     """
     if eleven_point:
         return float(np.mean([precision[recall >= step / 10].max(initial=0) for step in range(11)]))
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0) * best))
+    return float(np.sum(np.diff(recall, prepend=0) * best_precision(precision)))
+
+
+def best_precision(precision: np.ndarray) -> np.ndarray:
+    """The best precision (D,) from each detection on. Under this line lies the area that counts."""
+    return np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def evaluate(
@@ -198,12 +202,17 @@ class Matches:
         """The function of this name, at an IoU threshold; NaN where no object counts."""
         if self.positives == 0:
             return math.nan
+        return average_precision(*self.curve(threshold), eleven_point)
+
+    def curve(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Recall and precision, (D,) each, after each detection that counts, best score first.
+
+        There must be an object that counts.
+        """
         found, ignored = self.judged(threshold)
-        found = found[~ignored]
-        true_positives = np.cumsum(found)
-        recall = true_positives / self.positives
-        precision = true_positives / np.arange(1, len(found) + 1)
-        return average_precision(recall, precision, eleven_point)
+        true_positives = np.cumsum(found[~ignored])
+        places = np.arange(1, len(true_positives) + 1)
+        return true_positives / self.positives, true_positives / places
 
 
 def match(detections: Mapping[str, Detections], dataset: Dataset, label: int) -> Matches:

@@ -63,7 +63,7 @@ class Head(nn.Module):
 
         fc6: the result of `fc6_channels_last`, for RoIs whose channels come last in memory.
         """
-        return self.answers(self.hidden(pooled, fc6)[1])
+        return self.outputs(self.hidden(pooled, fc6)[1])
 
     def hidden(
         self, pooled: Tensor, fc6: Callable[[Tensor], Tensor] | None = None
@@ -78,7 +78,7 @@ class Head(nn.Module):
         first = self.dropout(fc6(x).relu())
         return first, self.dropout(self.fc7(first).relu())
 
-    def answers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The units of fc7 (R, fc7) -> cls_score (R, K) and bbox_pred (R, K, 4), normalised."""
         # Never in half precision, which would round a logit of 10 by up to 0.03.
         with torch.autocast(x.device.type, enabled=False):

@@ -21,6 +21,7 @@ from fastrcnn.runtime.array_folder import ArrayFolder, default_cache
 # Increase this when a change to selective search changes its results.
 _PROPOSALS_VERSION = 2
 
+_PICTURES_AHEAD = 16  # per process; at the end of each such part some processes wait for the last
 _WORTH_A_PROCESS = 50  # least pictures per process, since a new process takes seconds to start
 
 
@@ -76,9 +77,11 @@ class ProposalCache:
         prepare()  # once here, not in each process
         # Not forked: torch's threads do not exist in the copy, which may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
+        # A part at a time: who takes no more of these values stops the work soon after.
+        part = _PICTURES_AHEAD * workers
         with ProcessPoolExecutor(workers, fresh, _start_worker) as pool:
-            for _ in pool.map(self._make, missing, chunksize=4):
-                yield
+            for start in range(0, len(missing), part):
+                yield from pool.map(self._make, missing[start : start + part])
 
     def _make(self, annotation: Annotation) -> None:
         self.get(annotation)

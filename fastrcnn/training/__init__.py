@@ -2,7 +2,7 @@
 
 from fastrcnn.training.batches import Sample
 from fastrcnn.training.hard_examples import hardest_rois
-from fastrcnn.training.loss import Loss, multi_task_loss, roi_losses, smooth_l1
+from fastrcnn.training.loss import Loss, RoILosses, multi_task_loss, roi_losses, smooth_l1
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipe import Recipe, with_settings
 from fastrcnn.training.recipes import (
@@ -24,6 +24,7 @@ from fastrcnn.training.records import (
     CheckpointSaved,
     EpochEnd,
     Finished,
+    Outcome,
     Progress,
     Record,
     Step,
@@ -51,9 +52,11 @@ __all__ = [
     "EpochEnd",
     "Finished",
     "Loss",
+    "Outcome",
     "Progress",
     "Recipe",
     "Record",
+    "RoILosses",
     "Sample",
     "Step",
     "Targets",

@@ -16,7 +16,7 @@ from fastrcnn.model.backbone import join_maps
 from fastrcnn.runtime.precision import autocast
 from fastrcnn.training.batches import Batch
 from fastrcnn.training.hard_examples import hardest_rois
-from fastrcnn.training.loss import Loss, roi_losses
+from fastrcnn.training.loss import RoILosses, roi_losses
 from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.targets import IGNORED
 
@@ -25,7 +25,9 @@ class BatchSums(NamedTuple):
     """Sums over the RoIs that the network learns from; scalars on the device.
 
     total: the loss to differentiate. foreground, background: the number of RoIs of each kind.
-    chosen, found: the result of `hardest_rois` if hard examples are used, else None.
+    rows: (R, 10), for each of these RoIs its class loss, its box loss, the 4 predicted numbers and
+    the 4 targets of its class, normalised; without a gradient. chosen, found: the result of
+    `hardest_rois` if hard examples are used, else None.
     """
 
     total: Tensor
@@ -33,6 +35,7 @@ class BatchSums(NamedTuple):
     loc: Tensor
     foreground: Tensor
     background: Tensor
+    rows: Tensor
     chosen: Tensor | None
     found: Tensor | None
 
@@ -69,16 +72,25 @@ class BatchLoss(nn.Module):
                 for part, filling in ((rois, 0), (labels, IGNORED), (deltas, 0))
             ]
             with torch.no_grad():
-                costs = self._losses(maps, rois, counts, labels, deltas).total
+                costs = self._losses(maps, rois, counts, labels, deltas)[0].total
             filled = list(costs.split(counts))
             table = pad_sequence(filled, batch_first=True, padding_value=-torch.inf)
             chosen, found = hardest_rois(table, padded[0], self._hardest)
             rois, labels, deltas = (_rows(part, chosen) for part in padded)
             labels = torch.where(found.flatten(), labels, IGNORED)
             counts = (self._hardest,) * len(counts)
-        losses = self._losses(maps, rois, counts, labels, deltas)
-        sums = Loss(*(part.sum() for part in losses))
-        return BatchSums(*sums, (labels > 0).sum(), (labels == 0).sum(), chosen, found)
+        losses, targets = self._losses(maps, rois, counts, labels, deltas)
+        numbers = losses.cls[:, None], losses.loc[:, None], losses.predicted, targets
+        return BatchSums(
+            losses.total.sum(),
+            losses.cls.sum(),
+            losses.loc.sum(),
+            foreground=(labels > 0).sum(),
+            background=(labels == 0).sum(),
+            rows=torch.cat([part.detach() for part in numbers], dim=1),
+            chosen=chosen,
+            found=found,
+        )
 
     def _maps(self, batch: Batch) -> Tensor:
         """The backbone's maps (B, C, H', W')."""
@@ -117,14 +129,16 @@ class BatchLoss(nn.Module):
 
     def _losses(
         self, maps: Tensor, rois: Tensor, counts: tuple[int, ...], labels: Tensor, deltas: Tensor
-    ) -> Loss:
+    ) -> tuple[RoILosses, Tensor]:
+        """The losses of each RoI, and the normalised box targets (R, 4)."""
         head = self.model.head
         with autocast(self._precision, rois.device):
             cls_score, bbox_pred = self.model(
                 maps, list(rois.split(counts)), start=self.model.backbone.layers[-1]
             )
         targets = (deltas - head.bbox_mean) / head.bbox_std
-        return roi_losses(cls_score, bbox_pred, labels, targets, self.loc_weight, self._beta)
+        losses = roi_losses(cls_score, bbox_pred, labels, targets, self.loc_weight, self._beta)
+        return losses, targets
 
 
 def _rows(table: Tensor, chosen: Tensor) -> Tensor:

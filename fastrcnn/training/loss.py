@@ -15,11 +15,20 @@ from fastrcnn.training.targets import IGNORED
 
 
 class Loss(NamedTuple):
-    """total = cls + lambda loc. One value for all RoIs or one for each: see each function."""
+    """total = cls + lambda loc, the means over all RoIs."""
 
     total: Tensor
     cls: Tensor
     loc: Tensor
+
+
+class RoILosses(NamedTuple):
+    """The losses of each RoI, (R,). predicted: (R, 4), t^u, the numbers for the true class."""
+
+    total: Tensor
+    cls: Tensor
+    loc: Tensor
+    predicted: Tensor
 
 
 def smooth_l1(x: Tensor, beta: float = 1.0) -> Tensor:
@@ -41,8 +50,8 @@ def roi_losses(
     targets: Tensor,
     loc_weight: float = 1.0,
     beta: float = 1.0,
-) -> Loss:
-    """L = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v) of each RoI, (R,) each.
+) -> RoILosses:
+    """L = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v) of each RoI.
 
     cls_score: (R, K) before the softmax. bbox_pred: (R, K, 4). labels: (R,) int64, the classes u;
     a RoI with label -1 is not used and has no loss. targets: (R, 4), v. loc_weight: lambda. beta:
@@ -56,7 +65,7 @@ def roi_losses(
     predicted = bbox_pred[rows, labels.clamp(min=0)]  # (R, 4)
     loc = smooth_l1(predicted - targets, beta).sum(dim=1)
     loc = torch.where(labels > 0, loc, 0)
-    return Loss(cls + loc_weight * loc, cls, loc)
+    return RoILosses(cls + loc_weight * loc, cls, loc, predicted)
 
 
 def multi_task_loss(
@@ -74,4 +83,4 @@ def multi_task_loss(
     """
     losses = roi_losses(cls_score, bbox_pred, labels, targets, loc_weight, beta)
     count = (labels != IGNORED).sum().clamp(min=1)
-    return Loss(*(part.sum() / count for part in losses))
+    return Loss(*(part.sum() / count for part in losses[:3]))

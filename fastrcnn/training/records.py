@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from fastrcnn.training.batches import Sample
 
 
@@ -21,13 +23,29 @@ class Progress:
     total: int
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the network made of each of the r RoIs of a `Sample`, before it learned from them.
+
+    losses_cls, losses_loc: (r,) float32, the two losses of each RoI. predicted, targets: (r, 4)
+    float32, the box numbers that were predicted for the RoI's class and those that were right, both
+    normalised. The numbers of background RoIs are not learned from.
+    """
+
+    losses_cls: np.ndarray
+    losses_loc: np.ndarray
+    predicted: np.ndarray
+    targets: np.ndarray
+
+
 @dataclass(frozen=True)
 class Step:
     """One mini-batch was learned.
 
     seconds: the time it took. seconds_left: the estimated time until the last iteration, without
     validation. foreground, background: the number of RoIs of each kind in the mini-batch. batch:
-    its pictures and RoIs; with several processes, only the share of this one.
+    its pictures and RoIs; with several processes, only the share of this one. outcomes: what the
+    network made of each picture's RoIs.
     """
 
     iteration: int
@@ -42,6 +60,7 @@ class Step:
     seconds: float
     seconds_left: float
     batch: tuple[Sample, ...] = field(repr=False)
+    outcomes: tuple[Outcome, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ class RunFolder:
         values = {
             field.name: getattr(record, field.name)
             for field in fields(record)
-            if field.name not in ("batch", "iterations", "seconds_left")
+            if field.name not in ("batch", "outcomes", "iterations", "seconds_left")
         }
         event = {Step: "step", Validation: "validation", EpochEnd: "epoch"}[type(record)]
         with self._writing(), self.metrics.open("a", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.training.batch_loss import BatchSums
 from fastrcnn.training.batches import Sample
 from fastrcnn.training.recipe import Recipe
-from fastrcnn.training.records import Step
+from fastrcnn.training.records import Outcome, Step
 
 _PACE = 0.05  # weight of the newest step in the running mean that estimates the time left
 
@@ -48,13 +49,14 @@ class StepReader:
 
         Raises RecipeError if a loss is not finite.
         """
-        rows = torch.stack([step.values for step in taken]).double().tolist()
+        values = torch.stack([step.values for step in taken]).double().tolist()
         each = (time.monotonic() - started) / len(taken)  # the line above waited for the device
-        for step, (cls, loc, foreground, background) in zip(taken, rows, strict=True):
+        for step, (cls, loc, foreground, background) in zip(taken, values, strict=True):
             losses = self.losses(step.iteration, cls, loc, foreground + background)
             pace = each if self._pace is None else self._pace
             self._pace = pace + _PACE * (each - pace)
             done = step.iteration + 1
+            batch, outcomes = _learned(step)
             yield Step(
                 iteration=done,
                 iterations=self._iterations,
@@ -67,7 +69,8 @@ class StepReader:
                 background=round(background),
                 seconds=each,
                 seconds_left=self._pace * (self._iterations - done),
-                batch=_learned(step),
+                batch=batch,
+                outcomes=outcomes,
             )
 
     def losses(
@@ -88,12 +91,23 @@ class StepReader:
         return total, cls, loc
 
 
-def _learned(step: Taken) -> tuple[Sample, ...]:
-    """The samples of a step. With hard examples, only the RoIs that were learned from."""
+def _learned(step: Taken) -> tuple[tuple[Sample, ...], tuple[Outcome, ...]]:
+    """The samples of a step and what the network made of them.
+
+    With hard examples, only the RoIs that were learned from.
+    """
+    samples, rows = step.samples, step.sums.rows.cpu()
     if step.sums.chosen is None or step.sums.found is None:
-        return step.samples
-    chosen, found = step.sums.chosen.cpu(), step.sums.found.cpu()
-    return tuple(
-        sample.only(own[there].numpy())
-        for sample, own, there in zip(step.samples, chosen, found, strict=True)
-    )
+        tables = rows.split([len(sample.labels) for sample in samples])
+    else:
+        chosen, found = step.sums.chosen.cpu(), step.sums.found.cpu()
+        samples = tuple(
+            sample.only(own[there].numpy())
+            for sample, own, there in zip(samples, chosen, found, strict=True)
+        )
+        tables = rows[found.flatten()].split(found.sum(dim=1).tolist())
+    return samples, tuple(_outcome(table.numpy()) for table in tables)
+
+
+def _outcome(rows: np.ndarray) -> Outcome:
+    return Outcome(rows[:, 0], rows[:, 1], predicted=rows[:, 2:6], targets=rows[:, 6:])

@@ -31,6 +31,8 @@ from fastrcnn.ui.sessions import Analyses, Analysis
 from fastrcnn.ui.shared import modules
 from fastrcnn.ui.shared.inputs import session_of
 from fastrcnn.ui.shared.view import build_view
+from fastrcnn.ui.teach.albums import Albums
+from fastrcnn.ui.teach.server import build_teach
 from fastrcnn.ui.texts import I18N, LANGUAGES, gradio_text
 from fastrcnn.ui.train.runs import Runs
 from fastrcnn.ui.train.server import build_train
@@ -48,6 +50,7 @@ class Page(gr.Blocks):
 
     limits: Limits
     analyses: Analyses
+    albums: Albums
     present: Counter[str]
 
 
@@ -69,19 +72,23 @@ def build(
     memory = Memory(limits)
     analyses = Analyses(detector, limits, memory) if analyses is None else analyses
     runs = Runs(limits, memory) if runs is None else runs
+    albums = Albums(limits, memory)
     with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
-        page.limits, page.analyses, page.present = limits, analyses, Counter()
+        page.limits, page.analyses, page.albums, page.present = limits, analyses, albums, Counter()
         build_view(_HERE / "header", (), [], languages=LANGUAGES)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(gradio_text("page.explore"), id="explore"):
                 explore = build_explore(analyses, examples, limits)
             with gr.Tab(gradio_text("page.train"), id="train"):
                 build_train(runs, analyses, explore, tabs)
+            with gr.Tab(gradio_text("page.teach"), id="teach"):
+                build_teach(albums, analyses, explore, tabs, examples, limits)
         api.build(detector, limits)
 
         def leave(request: gr.Request) -> None:
             analyses.close(session_of(request))
             runs.close(session_of(request))
+            albums.close(session_of(request))
 
         page.unload(leave)
     # With an open API, its callers could skip the queue.
@@ -132,6 +139,7 @@ async def _kept_clean(page: Page) -> AsyncIterator[None]:
         while True:
             await asyncio.to_thread(uploads.sweep, seconds, known_files(page))
             page.analyses.close_absent(page.present)
+            page.albums.close_absent(page.present)
             await asyncio.to_thread(release_memory)
             await asyncio.sleep(min(_SWEEP_SECONDS, seconds, page.limits.away_seconds))
 

@@ -15,7 +15,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from fastrcnn.detector import Detector
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import build, launch
-from fastrcnn.ui.train.runs import Run, Runs
+from fastrcnn.ui.train.run import Run
+from fastrcnn.ui.train.runs import Runs
 from tests.browser.conftest import PATIENCE
 
 pytestmark = pytest.mark.system
@@ -60,7 +61,8 @@ def open_train(context: BrowserContext, address: str) -> Page:
     page.goto(address)
     page.get_by_role("tab", name="Train").click()
     page.locator(".train .go").wait_for()
-    page.locator(".more summary").click()
+    for group in page.locator(".knob-group > summary").all():
+        group.click()
     page.locator("[name=pictures]").fill("4")
     return page
 
@@ -153,10 +155,13 @@ def test_the_curve_that_is_shown_is_the_trainers_record(page, runs, tmp_path):
     expect(page.locator(".readout")).to_contain_text(f"total {last['loss']:.4f}, class")
     evaluation = only(runs).curves.evaluations[-1]
     expect(page.locator("[data-fact=map]")).to_have_text(f"{evaluation['map']:.3f}")
-    page.locator(".classes summary").click()
+    page.locator("#train-tab-precision").click()
     for name, ap in evaluation["ap"].items():
         text = "none there" if ap is None else f"{ap:.3f}"
-        expect(page.locator(f".bar[data-class={name}] .bar-value")).to_have_text(text)
+        expect(page.locator(f".ap-bars .bar[data-class={name}] .bar-value")).to_have_text(text)
+    found = next(name for name, ap in evaluation["ap"].items() if ap is not None)
+    page.locator(f".ap-bars .bar[data-class={found}]").click()
+    expect(page.locator(".precision-text")).to_contain_text(f"{found}: ")
 
 
 def test_curves_are_drawn_and_scale_logarithmically(page):
@@ -238,13 +243,13 @@ def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
 
 
 def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
-    page.locator(".experiments summary").click()
     for title, knob, value in (
-        ("Without box regression", "bbox_reg", False),
+        ("No true boxes", "add_ground_truth", False),
         ("Lambda 0", "loc_weight", 0),
-        ("Frozen convolutions", "first_trainable", "fc6"),
+        ("Only fc layers", "first_trainable", "fc6"),
     ):
-        page.get_by_role("button", name=title).click()
+        page.get_by_role("button", name=title, exact=True).click()
+        expect(page.locator(".experiment-look")).not_to_be_empty()
         turned = page.locator(".knob.turned")
         expect(turned).to_have_count(1)
         expect(turned).to_have_attribute("data-knob", knob)
@@ -255,7 +260,7 @@ def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
         )
         phase(page, "finished")
         assert page.locator(".compared .run").last.inner_text().count(knob) == 1
-    page.get_by_role("button", name="The recipe as it is").click()
+    page.get_by_role("button", name="As it is").click()
     expect(page.locator(".knob.turned")).to_have_count(0)
 
 
@@ -291,6 +296,7 @@ def test_the_mini_batch_shows_each_roi_with_its_iou_label_and_target(page, runs)
     mean, std = run.target_scale()
     expect(page.locator(".batch-row canvas")).to_have_count(len(run.step.batch))
     canvas, sample = page.locator(".batch-row canvas").first, run.step.batch[0]
+    outcome = run.step.outcomes[0]
     canvas.focus()
     order = [0, len(sample.labels) - 1]  # foreground comes first, background last
     for index, key in zip(order, ("ArrowRight", "ArrowLeft"), strict=True):
@@ -298,14 +304,17 @@ def test_the_mini_batch_shows_each_roi_with_its_iou_label_and_target(page, runs)
         text = page.locator(".roi-text")
         expect(text).to_contain_text(f"RoI {index + 1} of {len(sample.labels)}")
         expect(text).to_contain_text(f"IoU {sample.overlaps[index]:.3f}")
+        expect(text).to_contain_text(f"class loss {outcome.losses_cls[index]:.3f}")
         label = int(sample.labels[index])
         expect(text).to_contain_text(run.classes[label - 1] if label else "label background")
         if label:
             target = [(d - m) / s for d, m, s in zip(sample.deltas[index], mean, std, strict=True)]
             shown = re.findall(r"-?\d+\.\d+", text.inner_text().split("tw, th)")[1])
+            expected = [*sample.deltas[index], *target, *outcome.predicted[index]]
             assert [float(value) for value in shown] == pytest.approx(
-                [float(value) for value in target], abs=6e-4
+                [float(value) for value in expected], abs=6e-4
             )
+            expect(text).to_contain_text(f"box loss {outcome.losses_loc[index]:.3f}")
         else:
             expect(text).to_contain_text("Background has no box to learn")
 
@@ -319,6 +328,95 @@ def test_held_out_pictures_are_detected_again_as_the_model_learns(page, runs):
     expect(page.locator(".scene-row canvas")).to_have_attribute(
         "aria-label", re.compile("Held-out picture 1: ")
     )
+
+
+def test_a_held_out_box_is_followed_from_the_first_step_to_the_last(page, runs):
+    train(page, iterations=6)
+    held_out = only(runs).held_out
+    followed = held_out.followed[0]
+    canvas = page.locator(".scene-row canvas").first
+    canvas.press("ArrowRight")  # the second of its boxes
+    label, look = int(followed.labels[1]), followed.looks[-1]
+    words = page.locator(".follow-text")
+    expect(words).to_contain_text("After 6 iterations")
+    expect(words).to_contain_text(
+        f"{only(runs).classes[label - 1]} {look.probabilities[1, label]:.2f}"
+    )
+    expect(words).to_contain_text(", ".join(f"{v:.0f}" for v in look.regressed[1, label].tolist()))
+    for own, probability in enumerate(look.probabilities[1].tolist()):
+        value = page.locator(f".follow-bars .bar[data-class='{own}'] .bar-value")
+        expect(value).to_have_text(f"{probability:.2f}")
+    page.locator(".when").fill("0")
+    expect(words).to_contain_text("After 0 iterations")
+
+
+def test_a_link_gives_the_same_settings_and_the_same_curve(page, context, address):
+    turn(page, lr="0.004", seed=7, add_ground_truth=False)
+    train(page, iterations=3)
+    curve = shown_losses(page, 3)
+    page.locator(".copy-link").click()
+    expect(page.locator(".link-text")).not_to_be_empty()
+    other = context.new_page()
+    other.goto(page.url)
+    expect(other.locator(".train .status")).to_contain_text("The settings of the link")
+    assert other.locator("[name=seed]").input_value() == "7"
+    expect(other.locator("[name=add_ground_truth]")).not_to_be_checked()
+    button(other, "Start").click()
+    phase(other, "finished")
+    assert shown_losses(other, 3) == curve
+    other.close()
+
+
+def test_curves_pictures_and_mini_batch_are_on_one_screen(page):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    train(page, iterations=3)
+    page.locator(".batch-row canvas").first.wait_for()
+    for selector in ("[data-plot]", ".scene-row canvas", ".batch-row canvas"):
+        for place in page.locator(selector).all():
+            box = place.bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 900, selector
+
+
+def test_no_label_covers_another(page):
+    placed = page.evaluate(
+        """async () => {
+          const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+          const { placeLabels } = await import(loaded.find((name) => name.includes("labels.js")));
+          let seed = 1;
+          const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+          return Array.from({ length: 40 }, () => {
+            const boxes = Array.from({ length: 8 }, () => {
+              const [x, y] = [150 * random(), 110 * random()];
+              return [x, y, x + 20 + 50 * random(), y + 20 + 50 * random()];
+            });
+            const widths = boxes.map(() => 60 + 20 * random());
+            return placeLabels(boxes, widths, 14, { width: 220, height: 170 });
+          });
+        }"""
+    )
+    for labels in placed:
+        for i, a in enumerate(labels):
+            assert a["left"] >= 0 and a["left"] + a["width"] <= 220
+            assert a["top"] >= 0 and a["top"] + a["height"] <= 170
+            for b in labels[:i]:
+                apart = (
+                    a["left"] >= b["left"] + b["width"] - 1e-6
+                    or b["left"] >= a["left"] + a["width"] - 1e-6
+                    or a["top"] >= b["top"] + b["height"] - 1e-6
+                    or b["top"] >= a["top"] + a["height"] - 1e-6
+                )
+                assert apart
+
+
+def test_a_question_opens_the_view_that_answers_it(page):
+    names = page.locator(".question").evaluate_all("all => all.map((one) => one.dataset.question)")
+    assert len(names) == 8
+    page.locator(".questions > summary").click()
+    for name in names:
+        entry = page.locator(f"[data-question={name}]")
+        entry.locator("summary").click()
+        entry.get_by_role("button", name="Show it here").click()
+        expect(page.locator(".lit")).to_be_visible()
 
 
 def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tmp_path):

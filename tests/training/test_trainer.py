@@ -119,6 +119,28 @@ def test_a_step_tells_what_was_in_it(tmp_path: Path):
     assert (np.sum(labels > 0), np.sum(labels == 0)) == (4, 12)
 
 
+def test_a_step_tells_what_the_network_made_of_each_roi(tmp_path: Path):
+    run = trainer(tmp_path, "iterations=3", "smooth_l1_beta=0.5")
+    head = run.model.head
+    for step in steps(run):
+        parts = {
+            name: np.concatenate([getattr(outcome, name) for outcome in step.outcomes])
+            for name in ("losses_cls", "losses_loc", "predicted", "targets")
+        }
+        assert parts["losses_cls"].mean() == pytest.approx(step.loss_cls, rel=1e-5)
+        assert parts["losses_loc"].mean() == pytest.approx(step.loss_loc, rel=1e-5)
+        labels = np.concatenate([sample.labels for sample in step.batch])
+        deltas = torch.from_numpy(np.concatenate([sample.deltas for sample in step.batch]))
+        wanted = (deltas - head.bbox_mean) / head.bbox_std
+        assert parts["targets"] == pytest.approx(wanted.numpy(), abs=1e-5)
+        each = F.smooth_l1_loss(
+            torch.from_numpy(parts["predicted"]), wanted, reduction="none", beta=0.5
+        )
+        expected = np.where(labels > 0, each.sum(dim=1).numpy(), 0)
+        assert parts["losses_loc"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert (parts["losses_loc"] > 0).sum() == step.foreground
+
+
 def test_the_files_hold_what_the_records_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_folder_module, "plot_losses", plot_losses)
     records = list(trainer(tmp_path, "iterations=9", "lr=0.02", val=dataset(2, first=50)))
@@ -290,7 +312,7 @@ def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
     assert min(candidates.counts) > 3 * 8
     parts = (candidates.rois, candidates.labels, candidates.deltas)
     start = run._loss._start
-    for number, learned in enumerate(record.batch):
+    for number, (learned, outcome) in enumerate(zip(record.batch, record.outcomes, strict=True)):
         rois, labels, deltas = (part.split(candidates.counts)[number] for part in parts)
         with torch.no_grad():
             scores, predicted = run.model(candidates.images[[number]], [rois], start=start)
@@ -311,6 +333,8 @@ def test_of_the_candidates_the_hardest_learn(tmp_path: Path, frozen: str):
         own = candidates.samples[number]
         assert learned.boxes.tolist() == own.boxes[hardest].tolist()
         assert learned.labels.tolist() == own.labels[hardest].tolist()
+        costs = outcome.losses_cls + 0.5 * outcome.losses_loc
+        assert costs == pytest.approx([losses[i] for i in hardest], abs=1e-5)
     assert record.foreground + record.background == sum(len(s.labels) for s in record.batch)
 
 

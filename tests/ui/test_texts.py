@@ -175,7 +175,8 @@ def is_prose(value: str) -> bool:
 
 # Keys of the keyboard, fonts, classes, selectors, media queries, formulas and kinds of data.
 NO_PROSE = re.compile(
-    r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Files|key (orange|blue)|link skip.*"
+    r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Delete|Backspace|Files"
+    r"|key (orange|blue)|link skip.*"
     r"|guess told|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )

@@ -19,12 +19,10 @@ from torch import Tensor, nn
 from fastrcnn.boxes import iou
 from fastrcnn.data import Annotation
 from fastrcnn.detector import Detector, Inspection, Trace
-from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
 from fastrcnn.model.svd import full_rank
 from fastrcnn.postprocess import Decisions
 from fastrcnn.proposals import SIMILARITIES, Hierarchy, Proposals, Segmentation
-from fastrcnn.training.batches import Sample
 
 LONGEST_SHOWN = 1200  # pixels; a larger picture is shrunk, but boxes stay in its original pixels
 _STRONGEST = 12  # channels in the strip
@@ -277,28 +275,6 @@ def objects(annotation: Annotation, classes: tuple[str, ...]) -> list[dict]:
             annotation.boxes, annotation.labels, annotation.difficult, strict=True
         )
     ]
-
-
-def sample(part: Sample, mean: Tensor, std: Tensor) -> dict:
-    """One picture of a mini-batch with its RoIs, foreground first.
-
-    targets: the normalised box targets of bbox_pred, None for background.
-    """
-    image = load_image(part.path)
-    if part.flipped:
-        image = np.ascontiguousarray(image[:, ::-1])
-    targets = (torch.from_numpy(part.deltas) - mean) / std
-    return picture(image) | {
-        "name": part.path.name,
-        "flipped": part.flipped,
-        "boxes": np.round(part.boxes.astype(float), 1).tolist(),
-        "labels": part.labels.tolist(),
-        "overlaps": np.round(part.overlaps.astype(float), 3).tolist(),
-        "targets": [
-            values if label else None
-            for values, label in zip(numbers(targets, 3), part.labels.tolist(), strict=True)
-        ],
-    }
 
 
 def numbers(values: Tensor, digits: int) -> list:

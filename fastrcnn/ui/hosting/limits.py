@@ -59,6 +59,8 @@ class Limits(Settings):
     """Trainings in all, paused and waiting ones included."""
     idle_minutes: Amount = 10
     """The time after which an idle training gives its place to another visitor's training."""
+    teachings: Count = 1
+    """Visitors' own classes that are taught at a time."""
     training_minutes: Amount = 120
     """The computing time of one training, preparations included."""
     batch_pictures: Count = 16
@@ -68,11 +70,14 @@ class Limits(Settings):
 
     # Memory
     session_mb: Amount = 3072
-    """Memory of one visitor: a picture with its analysis, a trained detector and a training."""
+    """Memory of one visitor: a picture with its analysis, a trained detector, a training, and the
+    photographs that a class is taught from."""
     memory_mb: Amount = 6144
     """Memory of all visitors together."""
     pictures: Count = 32
     """Analysed pictures that are kept at a time."""
+    album_photos: Count = 12
+    """Photographs from which a visitor teaches a class, and those on which it is looked for."""
     away_seconds: Amount = 150
     """The time after which a visitor's memory is freed, once the page is closed or no longer asks
     about its training. Browsers ask at least once a minute, even for a hidden page."""

@@ -44,5 +44,5 @@ def _script(name: str, events: Sequence[str]) -> str:
     return f"""
 // Triggers {", ".join(f'"{event}"' for event in events)}.
 import(new URL("{ADDRESS}/shared/view.js", document.baseURI)).then(({{ connect }}) =>
-  connect("{name}", {{ element, trigger, props, server, watch }}));
+  connect("{name}", {{ element, trigger, props, server, watch, upload }}));
 """

@@ -7,7 +7,7 @@ import { area, contains, cornersOf, fixed } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
 import { counted, text } from "../shared/texts.js";
 import { loadImages } from "./images.js";
-import { $, change, className, isSeen, on, requester, root, state } from "./page.js";
+import { $, change, className, isSeen, on, requester, state } from "./page.js";
 
 const theatre = $(".theatre.batch");
 let canvases = []; // one a picture
@@ -22,15 +22,19 @@ const requestBatch = requester("batch", async (reply) => {
 function keepUp() {
   const { token, length, batch, roi } = state;
   if (token === null || !length || batch?.iteration === length || roi !== null) return;
-  // What is hidden because it is empty has to come first.
-  if (isSeen(theatre.hidden ? root : theatre)) requestBatch({});
+  if (isSeen(theatre)) requestBatch({});
 }
 on(["length", "roi"], keepUp);
 window.addEventListener("scroll", keepUp, { passive: true });
 
 on(["batch"], () => {
-  theatre.hidden = state.batch === null;
-  if (!state.batch) return;
+  $(".batch-keys").hidden = state.batch === null;
+  if (!state.batch) {
+    canvases = [];
+    refill($(".batch-row"));
+    $(".batch-text").textContent = text("batch.before");
+    return;
+  }
   const { iteration, foreground, background, pictures } = state.batch;
   $(".batch-text").textContent = counted("batch.text", pictures.length, { iteration, foreground, background });
   if (canvases.length !== pictures.length) {
@@ -102,13 +106,14 @@ on(["roi", "batch"], () => {
   if (!state.roi || !state.batch) return refill(place);
   const picture = state.batch.pictures[state.roi.picture];
   const i = state.roi.index;
-  const target = picture.targets[i];
+  const listed = (values) => values?.map((value) => fixed(value, 3)).join(", ");
   refill(
     place,
-    ...pieces(target ? "batch.roi" : "batch.roi.background", {
+    ...pieces(picture.targets[i] ? "batch.roi" : "batch.roi.background", {
       number: String(i + 1), count: String(picture.boxes.length), corners: cornersOf(picture.boxes[i]),
       label: make("b", {}, className(picture.labels[i])), iou: fixed(picture.overlaps[i], 3),
-      target: target?.map((value) => fixed(value, 3)).join(", "),
+      cls: fixed(picture.losses_cls[i], 3), loc: fixed(picture.losses_loc[i], 3),
+      raw: listed(picture.deltas[i]), target: listed(picture.targets[i]), predicted: listed(picture.predicted[i]),
     }),
   );
 });

@@ -1,6 +1,5 @@
 // The figures of the curves: running means, what is known now, and the AP of each class.
 
-import { make, refill } from "../shared/dom.js";
 import { fixed } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { $, isOver, on, state } from "./page.js";
@@ -32,25 +31,9 @@ on(["length", "measured", "phase", "left", "iterations"], () => {
   const seconds = recent.reduce((sum, step) => sum + step[5], 0);
   fact("iteration", state.iterations ? `${steps.length} / ${state.iterations}` : "-");
   fact("lr", steps.length ? steps.at(-1)[4].toPrecision(3) : "-");
+  fact("foreground", steps.length ? steps.at(-1)[6] : "-");
   fact("pace", seconds ? fixed(recent.length / seconds, 1) : "-");
   fact("left", isOver() || state.left === null ? "-" : duration(state.left));
   const map = evaluations.at(-1)?.map;
   fact("map", map == null ? "-" : fixed(map, 3));
-});
-
-// AP of each class, as it was measured last
-
-on(["measured"], () => {
-  const last = state.curves.evaluations.at(-1);
-  $(".classes").hidden = !last;
-  if (!last) return;
-  const rows = Object.entries(last.ap).map(([name, ap]) =>
-    make(
-      "div", { class: "bar", "data-class": name },
-      make("span", {}, name),
-      make("span", { class: "bar-room" }, make("span", { class: "bar-fill", style: `width:${100 * (ap ?? 0)}%` })),
-      make("span", { class: "bar-value" }, ap === null ? text("plot.none-there") : fixed(ap, 3)),
-    ),
-  );
-  refill($(".classes .bars"), ...rows);
 });

@@ -6,6 +6,12 @@ import { $, $$, change, on, props, showStatus, state } from "./page.js";
 
 const form = $(".knobs");
 const recipeSelect = form.elements.recipe;
+const GROUPS = ["solver", "batch", "loss"];
+// The questions that come up at a knob.
+const ASKED = {
+  lr: "nan", rois_per_batch: "batch-of-rois", bg_iou_low: "background", add_ground_truth: "true-boxes",
+  normalise_targets: "normalised",
+};
 
 for (const name of Object.keys(props.recipes)) recipeSelect.append(make("option", { value: name }, name));
 recipeSelect.value = "shapes";
@@ -22,14 +28,27 @@ function knobInput(knob, value, layers) {
   return make("select", attributes, ...choices.map((choice) => make("option", { value: choice, selected: choice === value }, choice)));
 }
 
+function knobPlace(knob, values, layers) {
+  const asked = ASKED[knob.name];
+  return make(
+    "div", { class: "knob", "data-knob": knob.name },
+    make("label", {}, make("span", {}, text(`knob.${knob.name}.label`)), knobInput(knob, values[knob.name], layers)),
+    make(
+      "p", {}, text(`knob.${knob.name}.text`),
+      asked && make("button", { type: "button", class: "why", "data-ask": asked }, text("questions.why")),
+    ),
+  );
+}
+
 function fillKnobs() {
   const { values, layers } = props.recipes[recipeSelect.value];
+  const open = $$(".knob-group[open]").map((group) => group.dataset.group);
   $(".knob-list").replaceChildren(
-    ...props.knobs.map((knob) =>
+    ...GROUPS.map((group) =>
       make(
-        "div", { class: "knob", "data-knob": knob.name },
-        make("label", {}, make("span", {}, text(`knob.${knob.name}.label`)), knobInput(knob, values[knob.name], layers)),
-        make("p", {}, text(`knob.${knob.name}.text`)),
+        "details", { class: "knob-group", "data-group": group, open: open.includes(group) },
+        make("summary", {}, text(`knobs.${group}`), " ", make("span", { class: "turned-count" })),
+        ...props.knobs.filter((knob) => knob.group === group).map((knob) => knobPlace(knob, values, layers)),
       ),
     ),
   );
@@ -67,11 +86,14 @@ function fillForm() {
 }
 fillForm();
 
-recipeSelect.addEventListener("change", fillForm);
+recipeSelect.addEventListener("change", () => {
+  fillForm();
+  markTurned();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 $(".controls").addEventListener("input", () => {
   markTurned();
-  change({ refused: null });
+  change({ refused: null, experiment: null });
 });
 
 function markTurned() {
@@ -80,37 +102,61 @@ function markTurned() {
     place.classList.toggle("turned", place.dataset.knob in values);
     place.classList.remove("wanted");
   }
+  for (const group of $$(".knob-group")) {
+    const count = group.querySelectorAll(".turned").length;
+    group.querySelector(".turned-count").textContent = count ? text("knobs.turned", { count }) : "";
+  }
 }
-
-// Runs worth comparing with a plain one.
-const EXPERIMENTS = {
-  plain: {},
-  "no-regression": { bbox_reg: false },
-  "lambda-0": { loc_weight: 0 },
-  frozen: { first_trainable: "fc6" },
-  foreground: { fg_fraction: 0.1 },
-};
 
 function setKnobs(values) {
   fillKnobs();
   for (const [name, value] of Object.entries(values)) {
     const input = form.elements[name];
-    if (typeof value === "boolean") input.checked = value;
+    if (input.type === "checkbox") input.checked = value === true || value === "true";
     else input.value = String(value);
+    input.closest("details").open = true;
   }
-  $(".more").open = true;
   markTurned();
+}
+
+// The form as a link names it: {recipe, pictures} and values of knobs. What does not fit is left out.
+export function fillFrom({ recipe, pictures, ...values }) {
+  if (recipe in props.recipes) recipeSelect.value = recipe;
+  fillForm();
+  if (Number(pictures) >= 1) form.elements.pictures.value = Number(pictures);
+  setKnobs(Object.fromEntries(Object.entries(values).filter(([name]) => props.knobs.some((knob) => knob.name === name))));
+  change({ experiment: null });
+}
+
+// Runs worth comparing with a plain one.
+const EXPERIMENTS = {
+  plain: {},
+  "high-lr": { lr: 0.3 },
+  "no-ground-truth": { add_ground_truth: false },
+  "background-0": { bg_iou_low: 0 },
+  "lambda-0": { loc_weight: 0 },
+  "raw-targets": { normalise_targets: false },
+  frozen: { first_trainable: "fc6" },
+  foreground: { fg_fraction: 0.1 },
+  "no-regression": { bbox_reg: false },
+};
+
+// Turns the knobs of an experiment and leaves the others as the recipe has them.
+export function setExperiment(experiment) {
+  setKnobs(EXPERIMENTS[experiment]);
+  change({ experiment, refused: null });
   showStatus(text("train.set"));
 }
 
 $(".experiment-list").append(
-  ...Object.entries(EXPERIMENTS).map(([name, values]) =>
-    make(
-      "p", {}, make("button", { type: "button", onclick: () => setKnobs(values) }, text(`experiment.${name}.title`)),
-      ` ${text(`experiment.${name}.look`)}`,
-    ),
+  ...Object.keys(EXPERIMENTS).map((name) =>
+    make("button", { type: "button", "data-experiment": name, "aria-pressed": "false", onclick: () => setExperiment(name) }, text(`experiment.${name}.title`)),
   ),
 );
+on(["experiment"], () => {
+  for (const button of $$("[data-experiment]")) button.setAttribute("aria-pressed", String(button.dataset.experiment === state.experiment));
+  $(".experiment-look").textContent = state.experiment ? text(`experiment.${state.experiment}.look`) : "";
+});
 
 // A sentence that names a knob lights it up.
 on(["trouble", "refused"], () => {
@@ -118,6 +164,6 @@ on(["trouble", "refused"], () => {
   for (const place of $$(".knob")) {
     const named = sentence !== null && new RegExp(`\\b${place.dataset.knob}\\b`).test(sentence);
     place.classList.toggle("wanted", named);
-    if (named) $(".more").open = true;
+    if (named) place.closest("details").open = true;
   }
 });

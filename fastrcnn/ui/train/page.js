@@ -9,7 +9,7 @@ import { openView } from "../shared/view.js";
 
 export const { root, $, $$, trigger, props, watch, server, showStatus } = openView("train");
 
-// steps: [iteration, total, class, box, lr, seconds] each. smooth: their running means, [total, class, box].
+// steps: [iteration, total, class, box, lr, seconds, foreground RoIs] each. smooth: their running means, [total, class, box].
 // validations: [iteration, total, class, box] each. evaluations: {iteration, map, ap} each.
 export const newCurves = () => ({ steps: [], smooth: [], validations: [], evaluations: [] });
 
@@ -38,6 +38,14 @@ export const state = {
   latestScenes: null, // the iteration of the newest detections on the server
   scenes: null, // {iteration, found}: those that are shown
   pictures: null, // the held-out pictures, their images loaded
+  followed: null, // {scene, box}: the box whose way through training is shown
+  history: null, // what the network made of it: {iterations, probabilities, corner_labels, corners}
+  look: null, // which of these looks is shown; null: the newest
+  latestPrecision: null, // the iteration of the newest precision-recall curves on the server
+  precision: null, // {iteration, curves}: those that are shown
+  curveOf: null, // the class whose curve is singled out
+  panel: "box", // the panel that is open below the curves: box, loss, precision
+  experiment: null, // the experiment that is set up
 };
 
 export const { on, change } = createStore(state);

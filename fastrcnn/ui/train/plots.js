@@ -1,6 +1,7 @@
 // The curves, on canvases: this run's and those of earlier runs, on the same axes.
 
 import { canvasContext } from "../shared/canvas.js";
+import { ORANGE } from "../shared/colours.js";
 import { soon } from "../shared/dom.js";
 import { fixed } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
@@ -9,8 +10,9 @@ import { plannedIterations } from "./form.js";
 import { $, $$, change, on, root, state } from "./page.js";
 
 const PLOTS = { loss: 1, cls: 2, loc: 3 }; // the place of each in a step and in a validation
-const HEIGHT = 180;
-const MARGIN = { left: 44, right: 8, top: 6, bottom: 20 };
+const HEIGHT = 112;
+const MARGIN = { left: 40, right: 26, top: 6, bottom: 18 };
+const FOREGROUND = 6; // its place in a step
 
 // The scale of one plot. Its ends only move outwards while a run goes on, so that nothing jumps.
 function scaleOf(plot, runs, width) {
@@ -39,7 +41,7 @@ function scaleOf(plot, runs, width) {
   const y = (value) => MARGIN.top + room * (1 - Math.min(Math.max(share(value), 0), 1));
   const ticks = log
     ? Array.from({ length: Math.round(Math.log10(high / low)) + 1 }, (_, i) => low * 10 ** i)
-    : [0, 0.25, 0.5, 0.75, 1].map((part) => part * high);
+    : [0, 0.5, 1].map((part) => part * high);
   return { x, y, ticks, longest };
 }
 
@@ -69,6 +71,7 @@ function drawPlot(canvas) {
   const runs = shownRuns();
   const scale = scaleOf(plot, runs, width);
   drawAxes(context, scale, width);
+  if (plot === "loc") drawForeground(context, scale, width);
   for (const run of runs) {
     context.strokeStyle = context.fillStyle = run.colour;
     if (plot === "map") drawMaps(context, scale, run.curves);
@@ -99,6 +102,23 @@ function drawAxes(context, { x, y, ticks, longest }, width) {
     const half = context.measureText(label).width / 2;
     context.fillText(label, Math.min(x(part * longest), width - half - 1), HEIGHT - 5);
   }
+}
+
+// How many RoIs the box loss was learned from, on an axis of its own at the right.
+function drawForeground(context, { x }, width) {
+  const { steps } = state.curves;
+  if (!steps.length) return;
+  const counts = steps.map((step) => step[FOREGROUND]);
+  const high = niceAbove(Math.max(...sample(counts, Math.max), 1));
+  const y = (count) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - count / high);
+  context.strokeStyle = context.fillStyle = ORANGE;
+  context.globalAlpha = 0.8;
+  context.lineWidth = 1;
+  line(context, steps.map((step, i) => [x(step[0]), y(counts[i])]));
+  context.globalAlpha = 1;
+  context.fillStyle = getComputedStyle(root).color;
+  context.textAlign = "left";
+  for (const count of [0, high]) context.fillText(String(count), width - MARGIN.right + 3, y(count) + (count ? 8 : 0));
 }
 
 function drawMaps(context, { x, y }, { evaluations }) {
@@ -178,7 +198,7 @@ on(["hovered", "length", "measured"], () => {
   }
   const losses = (record) => ({ total: fixed(record[1], 4), cls: fixed(record[2], 4), loc: fixed(record[3], 4) });
   const smooth = curves.smooth[iteration - 1].map((value) => fixed(value, 4)).join(", ");
-  const parts = [text("readout.step", { iteration: step[0], ...losses(step), smooth, lr: step[4].toPrecision(3) })];
+  const parts = [text("readout.step", { iteration: step[0], ...losses(step), smooth, lr: step[4].toPrecision(3), foreground: step[FOREGROUND] })];
   const validation = latest(curves.validations, step[0], (record) => record[0]);
   if (validation) parts.push(text("readout.validation", { iteration: validation[0], ...losses(validation) }));
   const evaluation = latest(curves.evaluations, step[0], (record) => record.iteration);

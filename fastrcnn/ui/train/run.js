@@ -12,7 +12,8 @@ const SLOW_POLL = 15000; // and while it does not, so that the server knows we a
 const RETRY = 3000;
 const NO_RUN = {
   phase: "none", trouble: null, ahead: 0, doing: null, iterations: 0, left: null, length: 0, measured: 0,
-  hovered: null, batch: null, roi: null, latestScenes: null, scenes: null, pictures: null,
+  hovered: null, batch: null, roi: null, latestScenes: null, scenes: null, pictures: null, history: null, look: null,
+  latestPrecision: null, precision: null,
 };
 
 let stepAfterStart = false;
@@ -109,7 +110,7 @@ function take(reply) {
   change({
     phase: reply.phase, trouble: reply.trouble && sentence(reply.trouble), ahead: reply.ahead, doing: reply.doing, left: reply.left,
     iterations: reply.iterations ?? 0, classes: reply.classes, length: curves.steps.length, measured: curves.evaluations.length,
-    latestScenes: reply.scenes,
+    latestScenes: reply.scenes, latestPrecision: reply.precision_recall,
   });
   show();
 }
@@ -122,7 +123,7 @@ function show() {
   const { phase, doing, starting } = state;
   root.dataset.phase = starting ? "starting" : phase;
   const bar = $(".doing");
-  bar.hidden = !doing || doing.total < 2 || !isRunning();
+  bar.hidden = !doing || doing.total < 2 || isOver();
   if (doing) Object.assign(bar, { max: doing.total, value: doing.done });
   go.textContent = isRunning() ? text("pause") : phase === "paused" ? text("train.go-on") : text("train.start");
   go.disabled = starting;
@@ -143,7 +144,9 @@ function statusText() {
     case "none": return null;
     case "failed": return trouble;
     case "waiting": return ahead ? counted("phase.waiting", ahead) : text("phase.waiting");
-    case "paused": return text(state.curves.steps.length ? "phase.paused" : "phase.at-start");
+    case "paused":
+      if (stage) return text("phase.paused-in", { stage });
+      return text(state.curves.steps.length ? "phase.paused" : "phase.at-start");
     default: return (isRunning() && stage) || text(`phase.${phase}`);
   }
 }

@@ -1,11 +1,12 @@
 // The same few held-out pictures, detected again and again as the network learns.
 
 import { drawPicture } from "../shared/canvas.js";
-import { classColour } from "../shared/colours.js";
-import { make, soon } from "../shared/dom.js";
-import { fixed } from "../shared/numbers.js";
+import { classColour, ORANGE } from "../shared/colours.js";
+import { make, refill, soon } from "../shared/dom.js";
+import { area, contains, fixed } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { loadImages } from "./images.js";
+import { placeLabels } from "./labels.js";
 import { $, change, on, requester, showStatus, state, trigger } from "./page.js";
 
 const SCORE_THRESHOLD = 0.5; // of the detections that are drawn
@@ -25,10 +26,9 @@ on(["latestScenes"], () => {
 });
 
 on(["pictures"], () => {
-  $(".theatre.scenes").hidden = state.pictures === null;
-  if (!state.pictures) return;
-  canvases = state.pictures.map(() => make("canvas", { role: "img" }));
-  $(".scene-row").replaceChildren(
+  canvases = (state.pictures ?? []).map((_, i) => sceneCanvas(i));
+  refill(
+    $(".scene-row"),
     ...canvases.map((canvas, i) =>
       make(
         "figure", {}, canvas,
@@ -36,7 +36,36 @@ on(["pictures"], () => {
       ),
     ),
   );
+  if (!state.pictures) $(".scenes-text").textContent = text("scenes.before");
 });
+
+function sceneCanvas(scene) {
+  const canvas = make("canvas", { tabindex: 0, role: "application", "aria-roledescription": text("batch.role") });
+  const follow = (box) => change({ followed: { scene, box }, panel: "box" });
+  canvas.addEventListener("click", (event) => {
+    const { width, followed } = state.pictures[scene];
+    const scale = canvas.clientWidth / width;
+    const point = [event.offsetX / scale, event.offsetY / scale];
+    const here = followed.boxes.map((_, i) => i).filter((i) => contains(followed.boxes[i], point));
+    here.sort((i, j) => area(followed.boxes[i]) - area(followed.boxes[j]));
+    if (!here.length) return;
+    // Again at the same place: the next larger one.
+    const at = state.followed?.scene === scene ? here.indexOf(state.followed.box) : -1;
+    follow(here[(at + 1) % here.length]);
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const count = state.pictures[scene].followed.boxes.length;
+    if (!step || !count) return;
+    event.preventDefault();
+    const now = state.followed?.scene === scene ? state.followed.box : step > 0 ? -1 : 0;
+    follow((now + step + count) % count);
+  });
+  return canvas;
+}
+
+const FONT = 11; // of labels, in screen pixels
+const LABEL = 15; // their height
 
 const draw = soon(() => {
   if (!state.pictures || !state.scenes) return;
@@ -44,7 +73,8 @@ const draw = soon(() => {
     const picture = state.pictures[index];
     const width = canvas.parentElement.clientWidth;
     if (!width) return;
-    const { context, pen } = drawPicture(canvas, picture, width / picture.width);
+    const scale = width / picture.width;
+    const { context, pen } = drawPicture(canvas, picture, scale);
     for (const { box } of picture.objects) pen.box(box, { colour: "#ffffff", width: 1.5, dash: [5, 4] });
     const found = state.scenes.found[index].filter(({ score }) => score >= SCORE_THRESHOLD);
     for (const { label, score, box } of found.toReversed()) {
@@ -52,15 +82,33 @@ const draw = soon(() => {
       pen.outlined(box, classColour(state.classes.indexOf(label) + 1), 1 + 2 * score);
     }
     context.globalAlpha = 1;
-    for (const { label, score, box } of found.toReversed()) {
-      pen.label(`${label} ${fixed(score, 2)}`, box[0], box[1], classColour(state.classes.indexOf(label) + 1));
+    if (state.followed?.scene === index) {
+      const followed = picture.followed.boxes[state.followed.box];
+      if (followed) pen.box(followed, { colour: ORANGE, width: 2, dash: [2, 2] });
     }
+    drawLabels(context, found, picture, 1 / scale);
     const list = found.map(({ label, score }) => `${label} ${fixed(score, 2)}`).join(", ");
     canvas.setAttribute("aria-label", text("scenes.picture", { number: index + 1, found: list || text("scenes.nothing") }));
   });
 });
-on(["scenes", "pictures"], draw);
+on(["scenes", "pictures", "followed"], draw);
 new ResizeObserver(draw).observe($(".scene-row"));
+
+// pixel: a screen pixel in pixels of the picture.
+function drawLabels(context, found, picture, pixel) {
+  context.font = `600 ${FONT * pixel}px system-ui, sans-serif`;
+  const words = found.map(({ label, score }) => `${label} ${fixed(score, 2)}`);
+  const widths = words.map((own) => context.measureText(own).width + 8 * pixel);
+  const places = placeLabels(found.map(({ box }) => box), widths, LABEL * pixel, picture);
+  places.forEach(({ left, top, width, height }, i) => {
+    context.fillStyle = "#181818";
+    context.fillRect(left, top, width, height);
+    context.fillStyle = classColour(state.classes.indexOf(found[i].label) + 1);
+    context.fillRect(left, top, 4 * pixel, height);
+    context.fillStyle = "#ffffff";
+    context.fillText(words[i], left + 6 * pixel, top + 11.5 * pixel);
+  });
+}
 
 on(["scenes"], () => {
   if (!state.scenes) return;

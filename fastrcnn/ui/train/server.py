@@ -6,11 +6,9 @@ second, it requests what is new from the functions of `_Server`.
 
 from __future__ import annotations
 
-import base64
 import os
 import shlex
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +16,9 @@ from typing import Any
 
 import gradio as gr
 
-from fastrcnn.data import Dataset, open_dataset, write_shapes
+from fastrcnn.data import Dataset, draw_shapes_set, open_dataset
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.model import save_checkpoint
 from fastrcnn.model.backbone import layer_names
 from fastrcnn.model.fast_rcnn import HEAD_LAYERS
 from fastrcnn.runtime.array_folder import default_cache, trim_cache
@@ -29,49 +26,56 @@ from fastrcnn.training.batches import split_validation
 from fastrcnn.training.plots import plot_losses, read_metrics
 from fastrcnn.training.recipe import OPTIMIZERS, Recipe, with_settings
 from fastrcnn.training.recipes import RECIPES
-from fastrcnn.ui.explore import payloads
+from fastrcnn.training.records import Progress
+from fastrcnn.ui.explore.payloads import numbers, objects, picture
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.gradio_private import event_values
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.sessions import Analyses, Analysis
+from fastrcnn.ui.shared import takeaways
 from fastrcnn.ui.shared.inputs import session_of, whole
 from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, error_reply, replying
 from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import text, text_of
-from fastrcnn.ui.train.runs import Run, Runs
+from fastrcnn.ui.train import payloads
+from fastrcnn.ui.train.held_out import SHOWN_SCENES, HeldOut
+from fastrcnn.ui.train.run import Run
+from fastrcnn.ui.train.runs import Runs
 
 _MOST_PICTURES = 2001  # the largest allowed number is one less
-_LARGEST_DOWNLOAD = 64 * 2**20  # bytes of a checkpoint that can be downloaded from the page
 
 
 @dataclass(frozen=True)
 class Knob:
     """A recipe's setting that the visitor can change.
 
-    name: the recipe's field. kind: "number", "choice" or "switch". choices: the fixed ones, if any.
+    name: the recipe's field. group: the settings that it stands with. kind: "number", "choice" or
+    "switch". choices: the fixed ones, if any.
     """
 
     name: str
+    group: str
     kind: str = "number"
     choices: tuple[str, ...] = ()
 
 
 KNOBS = (
-    Knob("iterations"),
-    Knob("images_per_batch"),
-    Knob("rois_per_batch"),
-    Knob("fg_fraction"),
-    Knob("fg_iou"),
-    Knob("bg_iou_low"),
-    Knob("bg_iou_high"),
-    Knob("loc_weight"),
-    Knob("lr"),
-    Knob("optimizer", "choice", OPTIMIZERS),
-    Knob("first_trainable", "choice"),
-    Knob("bbox_reg", "switch"),
-    Knob("normalise_targets", "switch"),
-    Knob("seed"),
+    Knob("iterations", "solver"),
+    Knob("lr", "solver"),
+    Knob("optimizer", "solver", "choice", OPTIMIZERS),
+    Knob("first_trainable", "solver", "choice"),
+    Knob("seed", "solver"),
+    Knob("images_per_batch", "batch"),
+    Knob("rois_per_batch", "batch"),
+    Knob("fg_fraction", "batch"),
+    Knob("fg_iou", "batch"),
+    Knob("bg_iou_low", "batch"),
+    Knob("bg_iou_high", "batch"),
+    Knob("add_ground_truth", "batch", "switch"),
+    Knob("loc_weight", "loss"),
+    Knob("bbox_reg", "loss", "switch"),
+    Knob("normalise_targets", "loss", "switch"),
 )
 # laptop_conv5 is missing because it continues from trained weights.
 _RECIPES = ("shapes", "walkthrough", "paper", "laptop")
@@ -96,15 +100,16 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
         session = session_of(request)
         try:
             run = runs.get(event_values(event).get("token"))
-            index = whole(event_values(event).get("scene"), "scene", len(run.held_out))
             detector = run.detector()
+            pictures = run.held_out.pictures if run.held_out else ()
+            index = whole(event_values(event).get("scene"), "scene", len(pictures))
             analyses.use(session, detector)
         except FastRCNNError as error:
             yield gr.skip(), gr.skip(), error_note(text_of(error))
             return
-        item = run.held_out[index]
-        objects = payloads.objects(item, run.classes)
-        analysis = Analysis(item.path.name, detector, objects=tuple(objects))
+        item = pictures[index]
+        known = tuple(objects(item, run.classes))
+        analysis = Analysis(item.path.name, detector, objects=known)
         for note in explore.open(analysis, item.path, session):
             yield gr.Tabs(selected="explore"), note, gr.skip()
 
@@ -178,10 +183,10 @@ def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
     cache = _cache() if own else _cache() / "page"
     most = runs.limits.cache_mb * 2**20
 
-    def prepare() -> tuple[Dataset, Dataset | None]:
+    def prepare() -> Generator[Progress, None, tuple[Dataset, Dataset | None]]:
         if not own:
             trim_cache(cache, most)
-        return data(cache)
+        return (yield from data(cache))
 
     token = runs.start(session, recipe, prepare, cache=cache, paused=inputs.get("paused") is True)
     command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
@@ -232,33 +237,41 @@ def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
 
 def _pictures(
     recipe: Recipe, count: int, folder: str, local: bool
-) -> Callable[[Path], tuple[Dataset, Dataset | None]]:
+) -> Callable[[Path], Generator[Progress, None, tuple[Dataset, Dataset | None]]]:
+    """A function from the cache's folder to the preparation of the pictures."""
     if count < 1:
         raise FastRCNNError(text("server.one-picture"))
-    path = Path(folder).expanduser()
     if not folder:
         return lambda cache: _shapes(cache, count)
     if not local:
         raise FastRCNNError(text("server.only-shapes"))
+    path = Path(folder).expanduser()
     train = open_dataset(path, "train")[:count]
+    pair: tuple[Dataset, Dataset | None]
     if path.is_file():
         # The folder has no other split.
-        return lambda cache: split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
-    val = open_dataset(path, "val")[: _held_out(count)]
-    return lambda cache: (train, None if recipe.validation_fraction else val)
+        pair = split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
+    else:
+        val = open_dataset(path, "val")[: _held_out(count)]
+        pair = (train, None) if recipe.validation_fraction else (train, val)
+
+    def ready() -> Generator[Progress, None, tuple[Dataset, Dataset | None]]:
+        yield Progress("pictures", 1, 1)
+        return pair
+
+    return lambda cache: ready()
 
 
-def _shapes(cache: Path, count: int) -> tuple[Dataset, Dataset]:
+def _shapes(cache: Path, count: int) -> Generator[Progress, None, tuple[Dataset, Dataset]]:
     # There is one folder for each power of two. So there are few folders, and none is rewritten
     # while somebody trains on it. A longer set begins with the pictures of a shorter one.
     size = 1 << (count - 1).bit_length()
-    with _WRITING:
-        folder = write_shapes(cache / f"shapes-{size}", train=size, val=_held_out(size))
+    folder, splits = cache / f"shapes-{size}", {"train": size, "val": _held_out(size)}
+    for done, _ in enumerate(draw_shapes_set(folder, 0, splits), start=1):
+        yield Progress("pictures", done, sum(splits.values()))
     return open_dataset(folder, "train")[:count], open_dataset(folder, "val")[: _held_out(count)]
 
 
-_WRITING = threading.Lock()
-_COPYING = threading.Lock()  # copies of a network are large, so only one is made at a time
 _TEMPORARY: list[TemporaryDirectory] = []
 
 
@@ -283,7 +296,10 @@ class _Server:
         self._runs = runs
 
     def functions(self) -> list[Callable]:
-        functions = (self.progress, self.batch, self.scenes, self.control, self.takeaway)
+        functions = (
+            *(self.progress, self.batch, self.scenes, self.history, self.precision_recall),
+            *(self.control, self.takeaway),
+        )
         return [replying(function) for function in functions]
 
     def progress(self, inputs: dict) -> dict:
@@ -295,6 +311,9 @@ class _Server:
             for name in ("steps", "validations", "evaluations")
         )
         doing, step = run.doing, run.step
+        held_out = run.held_out
+        scenes = held_out and held_out.scenes
+        measured = held_out and held_out.precision_recall
         return {
             "phase": run.phase,
             "trouble": run.trouble and error_reply(run.trouble),
@@ -306,7 +325,8 @@ class _Server:
             "steps": curves.steps[steps:],
             "validations": curves.validations[validations:],
             "evaluations": curves.evaluations[evaluations:],
-            "scenes": run.scenes and run.scenes.iteration,
+            "scenes": scenes and scenes.iteration,
+            "precision_recall": measured and measured.iteration,
         }
 
     def batch(self, inputs: dict) -> dict:
@@ -315,17 +335,25 @@ class _Server:
         step = run.step
         if step is None:
             raise FastRCNNError(text("server.no-batch"))
+        mean, std = run.target_scale()
         return {
             "iteration": step.iteration,
             "foreground": step.foreground,
             "background": step.background,
-            "pictures": [payloads.sample(sample, *run.target_scale()) for sample in step.batch],
+            "pictures": [
+                payloads.sample(sample, outcome)
+                for sample, outcome in zip(step.batch, step.outcomes, strict=True)
+            ],
+            "mean": numbers(mean, 4),
+            "std": numbers(std, 4),
+            "beta": run.recipe.smooth_l1_beta,
         }
 
     def scenes(self, inputs: dict) -> dict:
         """The detections on a few held-out pictures, with the pictures if the inputs ask."""
         run = self._run(inputs)
-        scenes = run.scenes
+        held_out = _held_out_of(run)
+        scenes = held_out.scenes
         if scenes is None:
             raise FastRCNNError(text("server.no-scenes"))
         reply: dict[str, Any] = {
@@ -334,11 +362,28 @@ class _Server:
         }
         if inputs.get("pictures"):
             reply["pictures"] = [
-                payloads.picture(load_image(item.path))
-                | {"objects": payloads.objects(item, run.classes)}
-                for item in run.held_out[: len(scenes.found)]
+                picture(load_image(item.path))
+                | {"objects": objects(item, run.classes)}
+                | {"followed": payloads.followed(followed)}
+                for item, followed in zip(
+                    held_out.pictures[:SHOWN_SCENES], held_out.followed, strict=True
+                )
             ]
         return reply
+
+    def history(self, inputs: dict) -> dict:
+        """What the network made of one followed box of a held-out picture since the start."""
+        held_out = _held_out_of(self._run(inputs))
+        scene = whole(inputs.get("scene"), "scene", len(held_out.followed))
+        followed = held_out.followed[scene]
+        return payloads.history(followed, whole(inputs.get("box"), "box", len(followed.boxes)))
+
+    def precision_recall(self, inputs: dict) -> dict:
+        """The curves of precision and recall behind the newest mAP."""
+        measured = _held_out_of(self._run(inputs)).precision_recall
+        if measured is None:
+            raise FastRCNNError(text("server.no-map"))
+        return payloads.precision_recall(measured)
 
     def control(self, inputs: dict) -> dict:
         """Resume, pause, take one step or stop."""
@@ -361,30 +406,18 @@ class _Server:
         kind = inputs.get("kind")
         if kind == "jsonl":
             return {"name": "metrics.jsonl", "text": run.metrics().read_text(encoding="utf-8")}
-        with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
-            if kind == "png":
+        if kind == "png":
+            with TemporaryDirectory(prefix="takeaway-", dir=uploads.prepare()) as folder:
                 path = Path(folder) / "loss.png"
                 plot_losses(read_metrics(run.metrics()), path)
-                return _file(path, "image/png")
-            size = run.checkpoint_size()
-            if size > _LARGEST_DOWNLOAD:  # before anything is copied
-                raise FastRCNNError(
-                    text(
-                        "server.too-large",
-                        megabytes=round(size / 2**20),
-                        most=_LARGEST_DOWNLOAD // 2**20,
-                    )
-                )
-            path = Path(folder) / "model.safetensors"
-            with _COPYING:
-                detector = run.detector()
-                save_checkpoint(path, detector.model, detector.metadata, half=True)
-                return _file(path, "application/octet-stream")
+                return takeaways.file(path, "image/png")
+        return takeaways.checkpoint(run.checkpoint_size(), run.detector)
 
     def _run(self, inputs: dict) -> Run:
         return self._runs.get(inputs.get("token"))
 
 
-def _file(path: Path, kind: str) -> dict:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {"name": path.name, "src": f"data:{kind};base64,{data}"}
+def _held_out_of(run: Run) -> HeldOut:
+    if run.held_out is None:
+        raise FastRCNNError(text("server.no-scenes"))
+    return run.held_out

@@ -148,7 +148,7 @@ def paused():
 
 
 def test_a_training_too_large_for_a_visitor_is_refused_and_the_old_one_stays(paused, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.train.runs.Run._train", lambda self, folder: None)
+    monkeypatch.setattr("fastrcnn.ui.train.run.Run._train", lambda self, folder: None)
     runs = Runs(Limits(session_mb=100))
     token = paused(runs, "me")
     assert runs.held("me") == training_size(SHAPES)
@@ -159,7 +159,7 @@ def test_a_training_too_large_for_a_visitor_is_refused_and_the_old_one_stays(pau
 
 
 def test_pictures_and_trainings_share_what_there_is(paused, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.train.runs.Run._train", lambda self, folder: None)
+    monkeypatch.setattr("fastrcnn.ui.train.run.Run._train", lambda self, folder: None)
     size = training_size(SHAPES)
     limits = Limits(session_mb=(size + 3 * MB) / MB)
     memory = Memory(limits)

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,12 @@ import torch
 from fastrcnn.data import Dataset, open_dataset, write_shapes
 from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError, FastRCNNError
-from fastrcnn.training import SHAPES, with_settings
+from fastrcnn.training import SHAPES, Progress, with_settings
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import size_of, training_size
-from fastrcnn.ui.train.runs import Run, Runs, TooMany, Turns
+from fastrcnn.ui.train.run import Preparation, Run
+from fastrcnn.ui.train.runs import Runs, TooMany
+from fastrcnn.ui.train.turns import Turns
 from tests.ui.conftest import assert_is_one_sentence
 
 RECIPE = with_settings(
@@ -34,9 +36,20 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(cache) -> Callable[[], tuple[Dataset, Dataset]]:
+def sets(cache) -> tuple[Dataset, Dataset]:
     folder = write_shapes(cache / "shapes", train=4, val=2)
-    return lambda: (open_dataset(folder, "train"), open_dataset(folder, "val"))
+    return open_dataset(folder, "train"), open_dataset(folder, "val")
+
+
+@pytest.fixture(scope="module")
+def data(sets) -> Preparation:
+    return lambda: prepared(sets)
+
+
+def prepared(sets: tuple[Dataset, Dataset]) -> Iterator[Progress]:
+    for done in range(1, 4):
+        yield Progress("pictures", done, 3)
+    return sets
 
 
 @pytest.fixture
@@ -47,7 +60,7 @@ def make(cache, data):
     def start(*settings: str, limits: Limits | None = None, turns: Turns | None = None, **kind):
         run = Run(
             with_settings(RECIPE, settings),
-            kind.pop("train", data),
+            kind.pop("data", data),
             turns or Turns(2),
             limits or Limits(),
             cache=cache,
@@ -90,14 +103,15 @@ def test_a_run_tells_what_the_trainer_wrote_and_ends_with_map(make):
     assert len(validations) == 3  # four pictures and their mirror images make four steps an epoch
     last = run.curves.evaluations[-1]
     assert last["iteration"] == 12 and set(last["ap"]) == set(run.classes)
-    assert run.scenes.iteration == 12 and len(run.scenes.found) == 2
+    scenes = run.held_out.scenes
+    assert scenes.iteration == 12 and len(scenes.found) == 2
     assert run.step.iteration == 12 and len(run.step.batch) == RECIPE.images_per_batch
     # The optimizer and all that are gone; what the network takes is what is counted.
     until(lambda: run.size < training_size(RECIPE) / 2)
     assert run.size == size_of(run._trainer.model)
 
 
-def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
+def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, sets):
     """The same recipe by the trainer alone, which nobody looks at."""
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
@@ -106,7 +120,7 @@ def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
 
     run = make()
     wait_for(run, "finished")
-    train, val = data()
+    train, val = sets
     model = build_model(RECIPE, train.classes)
     alone = Trainer(
         RECIPE,
@@ -123,7 +137,7 @@ def test_what_is_shown_disturbs_no_number(make, tmp_path, cache, data):
 def test_pause_one_step_and_go_on(make):
     run = make(paused=True)
     wait_for(run, "paused")
-    assert run.curves.steps == [] and run.scenes.iteration == 0
+    assert run.curves.steps == [] and run.held_out.scenes.iteration == 0
     for count in (1, 2):
         run.one_step()
         until(lambda count=count: len(run.curves.steps) == count)
@@ -133,6 +147,31 @@ def test_pause_one_step_and_go_on(make):
     run.resume()
     wait_for(run, "finished")
     assert len(run.curves.steps) == 12
+
+
+def test_the_preparation_can_be_paused_and_lets_others_pass(make, sets):
+    turns, taken = Turns(1), []
+
+    def slow():
+        for done in range(1, 101):
+            taken.append(done)
+            yield Progress("pictures", done, 100)
+            if done < 100:
+                time.sleep(0.005)
+        return sets
+
+    run = make("iterations=2", data=slow, turns=turns)
+    until(lambda: len(taken) >= 2)
+    run.pause()
+    wait_for(run, "paused")
+    done = len(taken)
+    assert run.doing == Progress("pictures", done, 100) and done < 100
+    other = make("iterations=1", turns=turns)
+    wait_for(other, "finished")
+    assert len(taken) == done
+    run.resume()
+    wait_for(run, "finished")
+    assert len(taken) == 100 and len(run.curves.steps) == 2
 
 
 def test_the_same_start_gives_the_same_curve_however_it_is_interrupted(make):
@@ -191,9 +230,10 @@ def test_a_run_that_diverges_says_which_knob_to_turn(make):
 
 def test_bad_data_is_one_sentence(make):
     def broken():
+        yield Progress("pictures", 1, 3)
         raise DataError("There is no data set at nowhere: no such file or folder.")
 
-    run = make(train=broken)
+    run = make(data=broken)
     wait_for(run, "failed")
     assert run.trouble == "There is no data set at nowhere: no such file or folder."
     with pytest.raises(FastRCNNError):
@@ -201,7 +241,7 @@ def test_bad_data_is_one_sentence(make):
 
 
 def test_a_visitor_who_has_gone_silently_leaves_no_thread_and_no_file(make, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.train.runs._PATIENCE", 0.05)
+    monkeypatch.setattr("fastrcnn.ui.train.run.PATIENCE", 0.05)
     before = threading.active_count()
     run = make("iterations=100000", limits=Limits(away_seconds=1.0))
     until(lambda: len(run.curves.steps) >= 1)
@@ -212,7 +252,7 @@ def test_a_visitor_who_has_gone_silently_leaves_no_thread_and_no_file(make, monk
 
 
 def test_who_is_touched_lives_on(make, monkeypatch):
-    monkeypatch.setattr("fastrcnn.ui.train.runs._PATIENCE", 0.05)
+    monkeypatch.setattr("fastrcnn.ui.train.run.PATIENCE", 0.05)
     run = make(limits=Limits(away_seconds=1.5))
     for _ in range(30):
         time.sleep(0.1)
@@ -277,7 +317,7 @@ def test_who_waits_may_give_up(make):
 class TestRuns:
     @pytest.fixture
     def runs(self, monkeypatch):
-        monkeypatch.setattr("fastrcnn.ui.train.runs._PATIENCE", 0.05)
+        monkeypatch.setattr("fastrcnn.ui.train.run.PATIENCE", 0.05)
         runs = Runs(Limits(open_trainings=2))
         yield runs
         for session in ("me", "you", "they"):

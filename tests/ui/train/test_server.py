@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from fastrcnn.data import open_dataset, read_coco, write_shapes
+from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint, save_checkpoint
@@ -59,6 +60,14 @@ def wait_for(runs: Runs, token: str, *phases: str):
     return run
 
 
+def result_of(preparation: Generator) -> tuple:
+    while True:
+        try:
+            next(preparation)
+        except StopIteration as end:
+            return end.value
+
+
 @pytest.fixture
 def finished(runs, functions):
     """A run that is done, and a way to ask about it."""
@@ -81,6 +90,7 @@ def test_progress_gives_what_is_new(finished):
     later = ask("progress", steps=4, validations=len(run.curves.validations), evaluations=0)
     assert later["steps"] == whole["steps"][4:] and later["validations"] == []
     assert later["evaluations"] == run.curves.evaluations
+    assert whole["precision_recall"] == run.curves.evaluations[-1]["iteration"]
 
 
 def test_the_mini_batch_is_the_trainers(finished):
@@ -89,21 +99,27 @@ def test_the_mini_batch_is_the_trainers(finished):
     assert shown["iteration"] == 6
     assert len(shown["pictures"]) == len(run.step.batch) == SHAPES.images_per_batch
     mean, std = run.target_scale()
-    for picture, sample in zip(shown["pictures"], run.step.batch, strict=True):
+    np.testing.assert_allclose(shown["mean"] + shown["std"], torch.cat([mean, std]), atol=6e-5)
+    for picture, sample, outcome in zip(
+        shown["pictures"], run.step.batch, run.step.outcomes, strict=True
+    ):
         height, width = load_image(sample.path).shape[:2]
         assert (picture["width"], picture["height"]) == (width, height)
         assert picture["flipped"] == sample.flipped
         np.testing.assert_allclose(picture["boxes"], sample.boxes, atol=0.06)
         assert picture["labels"] == sample.labels.tolist()
         np.testing.assert_allclose(picture["overlaps"], sample.overlaps, atol=6e-4)
-        for target, label, delta in zip(
-            picture["targets"], sample.labels, sample.deltas, strict=True
-        ):
+        np.testing.assert_allclose(picture["losses_cls"], outcome.losses_cls, atol=6e-5)
+        np.testing.assert_allclose(picture["losses_loc"], outcome.losses_loc, atol=6e-5)
+        for i, label in enumerate(sample.labels):
+            rows = [picture[name][i] for name in ("deltas", "targets", "predicted")]
             if label == 0:
-                assert target is None
+                assert rows == [None, None, None]
             else:
-                expected = (torch.from_numpy(delta) - mean) / std
-                np.testing.assert_allclose(target, expected, atol=6e-4)
+                expected = [sample.deltas[i], outcome.targets[i], outcome.predicted[i]]
+                np.testing.assert_allclose(rows, expected, atol=6e-5)
+                normalised = (torch.from_numpy(sample.deltas[i]) - mean) / std
+                np.testing.assert_allclose(rows[1], normalised, atol=6e-4)
     counts = [sum(label > 0 for p in shown["pictures"] for label in p["labels"])]
     assert counts == [shown["foreground"]]
 
@@ -118,6 +134,39 @@ def test_the_held_out_pictures_come_once_with_their_true_objects(finished, place
     names = [val.classes[label - 1] for label in val[0].labels]
     assert [item["label"] for item in picture["objects"]] == names
     np.testing.assert_allclose([i["box"] for i in picture["objects"]], val[0].boxes, atol=0.01)
+
+
+def test_a_followed_box_tells_its_scores_and_corners_from_the_start(finished):
+    run, ask = finished
+    (picture,) = ask("scenes", pictures=True)["pictures"]
+    (followed,) = run.held_out.followed
+    assert picture["followed"]["labels"] == followed.labels.tolist()
+    annotation = run.held_out.pictures[0]
+    trace = Detector(run.detector().model).trace(
+        load_image(annotation.path), boxes=run.held_out._proposals.get(annotation)
+    )
+    for box, (rank, label) in enumerate(zip(followed.indices, followed.labels, strict=True)):
+        history = ask("history", scene=0, box=box)
+        assert history["iterations"][0] == 0 and history["iterations"][-1] == 6
+        # The last look is at the averaged weights, which the detector has too.
+        np.testing.assert_allclose(
+            history["probabilities"][-1], trace.probabilities[rank], atol=6e-5
+        )
+        own = history["corner_labels"][-1]
+        assert own == label or label == 0
+        np.testing.assert_allclose(history["corners"][-1], trace.regressed[rank, own], atol=0.06)
+
+
+def test_the_area_under_the_curve_of_a_class_is_its_average_precision(finished):
+    run, ask = finished
+    measured, evaluation = ask("precision_recall"), run.curves.evaluations[-1]
+    assert measured["iteration"] == evaluation["iteration"]
+    known = {name: ap for name, ap in evaluation["ap"].items() if ap is not None}
+    assert measured["curves"].keys() == known.keys()
+    for name, curve in measured["curves"].items():
+        area = np.sum(np.diff(curve["recall"], prepend=0) * curve["best"])
+        assert area == pytest.approx(known[name], abs=1e-3)
+        assert all(best >= own for best, own in zip(curve["best"], curve["precision"], strict=True))
 
 
 def test_the_curves_and_the_checkpoint_can_be_taken_away(finished, tmp_path):
@@ -139,7 +188,7 @@ def test_the_curves_and_the_checkpoint_can_be_taken_away(finished, tmp_path):
 
 def test_a_network_too_large_for_the_page_says_so(finished, monkeypatch):
     run, ask = finished
-    monkeypatch.setattr("fastrcnn.ui.train.server._LARGEST_DOWNLOAD", 1000)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways._LARGEST_CHECKPOINT", 1000)
     monkeypatch.setattr(run, "detector", lambda: pytest.fail("it was copied all the same"))
     with pytest.raises(AssertionError, match="go through the page"):
         ask("takeaway", kind="checkpoint")
@@ -160,7 +209,7 @@ def test_one_network_is_copied_at_a_time_however_many_ask(finished, monkeypatch)
         busy.pop()
 
     monkeypatch.setattr(run, "detector", detector)
-    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways.save_checkpoint", save)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: ask("takeaway", kind="checkpoint"), range(4)))
     assert most == [1] * 4
@@ -174,7 +223,7 @@ def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, mon
         places.append(path)
         save_checkpoint(path, *inputs, **named)
 
-    monkeypatch.setattr("fastrcnn.ui.train.server.save_checkpoint", save)
+    monkeypatch.setattr("fastrcnn.ui.shared.takeaways.save_checkpoint", save)
     ask("takeaway", kind="checkpoint")
     (path,) = places
     assert path.is_relative_to(uploads.FOLDER) and not path.is_relative_to(uploads.FILES)
@@ -216,11 +265,17 @@ def test_too_early_is_one_sentence(runs, functions):
         ("batch", {}),
         ("takeaway", {"kind": "png"}),
         ("takeaway", {"kind": "jsonl"}),
+        ("history", {"scene": 1, "box": 0}),
+        ("history", {"scene": 0, "box": 1000}),
+        ("precision_recall", {}),
     ):
         assert_is_one_sentence(functions[name]({"token": token} | inputs)["error"])
 
 
-@pytest.mark.parametrize("name", ["progress", "batch", "scenes", "control", "takeaway"])
+@pytest.mark.parametrize(
+    "name",
+    ["progress", "batch", "scenes", "history", "precision_recall", "control", "takeaway"],
+)
 @pytest.mark.parametrize("inputs", [None, [], {}, {"token": "nosuch"}, {"token": 3}])
 def test_who_has_no_run_is_told_so(functions, name, inputs):
     assert_is_one_sentence(functions[name](inputs)["error"])
@@ -260,12 +315,12 @@ def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
 def test_numbers_of_pictures_share_folders_and_each_run_has_its_own_number(runs, place):
     for count, size, held_out in ((1, 1, 1), (3, 4, 1), (5, 8, 1), (8, 8, 2)):
         _start(runs, "me", INPUTS | {"pictures": count, "paused": True}, local=True)
-        train, val = runs.get(runs._tokens["me"])._data()
+        train, val = result_of(runs.get(runs._tokens["me"])._data())
         assert (len(train), len(val)) == (count, held_out)
         assert train[0].path.is_relative_to(place / "page" / f"shapes-{size}")
     # The pictures are those of a set that was written for this number alone.
     alone = write_shapes(place / "alone", train=3, val=1)
-    train, val = _shapes(place / "page", 3)
+    train, val = result_of(_shapes(place / "page", 3))
     for ours, theirs in ((train, "train"), (val, "val")):
         for one, other in zip(ours, open_dataset(alone, theirs), strict=True):
             assert one.path.read_bytes() == other.path.read_bytes()
@@ -326,7 +381,7 @@ def test_a_lone_coco_file_is_split(runs, place):
     file = place / "page" / "shapes-4" / "train.json"
     token = _start(runs, "you", INPUTS | {"folder": str(file)}, local=True)["token"]
     run = wait_for(runs, token, "finished", "failed")
-    assert run.phase == "finished" and len(run.held_out) == 1
+    assert run.phase == "finished" and len(run.held_out.pictures) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_replaced_for_the_time_being(runs, monkeypatch, tmp_path):

@@ -1,0 +1,36 @@
+// The link to a run: recipe, pictures, seed and all settings that were changed. Whoever opens it and
+// presses Start gets the same curve.
+
+import { text } from "../shared/texts.js";
+import { fillFrom, settings } from "./form.js";
+import { $, showStatus } from "./page.js";
+
+const TAB = "train";
+
+function link() {
+  const { recipe, pictures, values } = settings();
+  const parts = new URLSearchParams({ tab: TAB, recipe, pictures, ...values });
+  return `${location.origin}${location.pathname}${location.search}#${parts}`;
+}
+
+// Copies the link; returns what happened, as the key of a text.
+async function copyLink() {
+  if (settings().folder) return "train.link.own";
+  history.replaceState(null, "", link());
+  try {
+    await navigator.clipboard.writeText(link());
+    return "link.copied";
+  } catch {
+    return "link.address-bar";
+  }
+}
+$(".copy-link").addEventListener("click", async () => ($(".link-text").textContent = text(await copyLink())));
+
+function followAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (parts.get("tab") !== TAB) return;
+  fillFrom(Object.fromEntries(parts));
+  showStatus(text("train.link.set"));
+}
+window.addEventListener("hashchange", followAddress);
+followAddress();
