@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from fastrcnn.ui.hosting.limits import Limits
 
@@ -34,6 +35,19 @@ def test_the_space_starts_this_app_with_a_gradio_that_we_require():
     least, below = re.search(r"^gradio>=([\d.]+),<(\d+)$", required, re.MULTILINE).groups()
     assert version(least) <= version(space["sdk_version"]) < version(below)
     assert (ROOT / space["app_file"]).is_file() and (ROOT / space["thumbnail"]).is_file()
+
+
+def test_the_space_has_versions_that_zero_gpu_lists():
+    document = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert re.search(r"as it was on 20\d\d-\d\d-\d\d:\n", document)
+    rows = dict(re.findall(r"^\| (Python|PyTorch) \| (.+) \|$", document, re.MULTILINE))
+    assert configuration()["python_version"].strip('"') in rows["Python"].split(", ")
+    lines = (ROOT / "pre-requirements.txt").read_text(encoding="utf-8").splitlines()
+    (torch,) = (Requirement(line) for line in lines if line.startswith("torch>="))
+    listed = rows["PyTorch"].split(", ")
+    assert any(number in torch.specifier for number in listed)
+    above = f"{version(listed[-1])[0]}.{version(listed[-1])[1] + 1}"
+    assert above not in torch.specifier  # nothing newer than the list
 
 
 def test_the_block_has_all_that_a_space_is_configured_by():
@@ -82,6 +96,7 @@ def test_the_first_screen_has_a_way_in_for_everyone():
 
 
 def test_the_table_of_limits_is_that_of_the_program():
-    rows = re.findall(r"^  \| `FASTRCNN_(\w+)` \| (\d+) \|", README, re.MULTILINE)
+    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^  \| `FASTRCNN_(\w+)` \| (\d+) \|", document, re.MULTILINE)
     told = {name.lower(): float(value) for name, value in rows}
     assert told == {name: field.default for name, field in Limits.model_fields.items()}
