@@ -47,7 +47,7 @@ _ROIS_AT_A_TIME = 128  # as many as a mini-batch; pooled features of all would n
 class Taught(NamedTuple):
     """A picture to learn from: its trace, and its objects of the new class, (G, 4) in its pixels.
 
-    The network that is taught must have made the trace.
+    The network that is taught must have made the trace. Of several scales the first one is used.
     """
 
     trace: Trace
@@ -156,7 +156,7 @@ def _proposals(model: FastRCNN, taught: Taught, recipe: Recipe) -> _Proposals:
     thresholds = recipe.fg_iou, recipe.bg_iou_low, recipe.bg_iou_high
     targets = label_proposals(boxes, objects, names, *thresholds)
     device = model.head.bbox_mean.device
-    features = trace.features.to(device)
+    features = trace.features[:1].to(device)
     scaled = (boxes * torch.tensor(trace.scale * 2)).to(device)
     pooled = model.roi_pool.parts(features, with_image_index([scaled], features), _ROIS_AT_A_TIME)
     hidden = torch.cat([model.head.hidden(part)[1] for part in pooled])

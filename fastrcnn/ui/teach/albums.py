@@ -13,8 +13,9 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 from fastrcnn.detections import Detections
-from fastrcnn.detector import PROPOSALS, Detector, Trace
+from fastrcnn.detector import Detector, Trace
 from fastrcnn.errors import FastRCNNError
+from fastrcnn.postprocess import Selection
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import Memory, size_of
 from fastrcnn.ui.texts import text
@@ -104,7 +105,7 @@ class Albums:
 
         For each proposal the outputs of fc7 are kept, and as many numbers again for the gradient.
         """
-        hidden = pictures * PROPOSALS * detector.model.config.fc7 * 4
+        hidden = pictures * Selection().max_proposals * detector.model.config.fc7 * 4
         self._memory.check(session, 2 * hidden + size_of(detector.model))
 
     def held(self, session: str | None) -> int:

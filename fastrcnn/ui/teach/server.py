@@ -237,7 +237,7 @@ def _checked(album: Album, inputs: dict) -> tuple[str, list[Taught]]:
 def _found(detector: Detector, photo: Photo) -> Detections:
     trace = photo.trace
     return detector.trace(
-        trace.image, boxes=trace.boxes.numpy(), features=(trace.features, trace.scale)
+        trace.image, boxes=trace.boxes.numpy(), features=(trace.features, trace.scales)
     ).detections
 
 
