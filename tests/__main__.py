@@ -1,8 +1,8 @@
 """The test command: `python -m tests`. Brings a Chromium where there is none, then runs every test.
 
-The tests are shared out among processes, one a core and at most four, each with one thread: two such
-processes take little more than half the time of one that uses two cores. Further arguments go to
-pytest: `python -m tests -k roi_pool`.
+The tests are shared out among processes, one a core and at most four, each with one thread. Two
+such processes take little more than half the time of one that uses two cores. Further arguments go
+to pytest: `python -m tests -k roi_pool`.
 """
 
 from __future__ import annotations
