@@ -60,6 +60,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    # So that help() and completion show the names that are not imported yet.
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str) -> object:
     # torch takes seconds to import. So each name is imported only when it is first used.
     if name in _HOMES:

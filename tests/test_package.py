@@ -1,4 +1,6 @@
+import inspect
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -13,6 +15,13 @@ import fastrcnn
 def test_every_public_name_is_there(name):
     found = getattr(fastrcnn, name)
     assert found.__name__ == name and found.__module__.startswith("fastrcnn.")
+
+
+@pytest.mark.parametrize("name", fastrcnn.__all__)
+def test_help_shows_every_public_name_with_what_it_is(name):
+    assert inspect.getdoc(getattr(fastrcnn, name))
+    told = pydoc.plain(pydoc.render_doc(fastrcnn))
+    assert re.search(rf"^    (class )?{name}\b", told, re.MULTILINE)
 
 
 def test_a_name_that_is_not_there():

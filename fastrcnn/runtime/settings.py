@@ -29,6 +29,16 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise RecipeError(_sentence(type(self), error)) from None
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        # So that help() shows the fields' descriptions too.
+        super().__pydantic_init_subclass__(**options)
+        fields = [
+            f"{name}: {' '.join(str(field.description).split())}"
+            for name, field in cls.model_fields.items()
+        ]
+        cls.__doc__ = "\n\n".join([str(cls.__doc__).rstrip(), *fields])
+
     @model_validator(mode="before")
     @classmethod
     def _tuples(cls, values: Any) -> Any:

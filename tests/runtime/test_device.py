@@ -51,6 +51,19 @@ def test_bfloat16_is_for_the_device_to_say(two_gpus, monkeypatch):
     assert not is_bfloat16("float32", torch.device("cuda"))
 
 
+def test_torch_has_the_undocumented_names_that_are_used():
+    """They say what a processor computes quickly; see precision.py and vgg.py."""
+    cpu = torch.device("cpu")
+    assert type(has_bfloat16(cpu)) is bool
+    assert type(torch.cpu._is_avx512_bf16_supported()) is bool
+    assert type(torch.cpu._is_amx_tile_supported()) is bool
+    if torch.backends.nnpack.is_available():
+        picture, weight, bias = torch.rand(1, 3, 48, 48), torch.rand(4, 3, 3, 3), torch.rand(4)
+        found = torch._nnpack_spatial_convolution(picture, weight, bias, padding=1)
+        expected = torch.nn.functional.conv2d(picture, weight, bias, padding=1)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_float32_is_float32_in_a_gpus_convolutions_and_the_setting_comes_back(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     with autocast("float32", torch.device("cpu")):

@@ -1,3 +1,4 @@
+import inspect
 from typing import Annotated, Literal
 
 import pytest
@@ -31,6 +32,10 @@ def test_values_are_those_given_and_the_defaults():
     assert outer == Outer(scale=3.0, steps=(1, 2), inner=Inner(side=20))
     assert outer.kind == "a" and outer.least is None
     assert Inner.model_fields["side"].description == "Pixels."
+
+
+def test_help_shows_each_field_with_its_description():
+    assert inspect.getdoc(Inner).endswith("side: Pixels.")
 
 
 def test_settings_can_be_hashed_and_not_changed():
