@@ -212,6 +212,7 @@ def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes,
     shapes.locator(".index summary").click()
     questions = shapes.locator(".index [data-why]")
     expect(questions).to_have_count(7)
+    expect(shapes.locator(".index li")).to_have_count(15)  # the Train tab's too
     for name in questions.evaluate_all("all => all.map((button) => button.dataset.why)"):
         question = shapes.locator(f".index [data-why='{name}']")
         question.press("Enter")

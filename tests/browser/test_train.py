@@ -419,6 +419,13 @@ def test_a_question_opens_the_view_that_answers_it(page):
         expect(page.locator(".lit")).to_be_visible()
 
 
+def test_the_list_in_explore_leads_to_a_question_of_this_tab(page):
+    page.get_by_role("tab", name="Explore").click()
+    page.locator(".explore .index > summary").click()
+    page.locator(".explore .index a").filter(has_text=re.compile("NaN")).click()
+    expect(page.locator("[data-question=nan] p")).to_be_visible()
+
+
 def test_what_was_trained_goes_to_explore_and_to_the_command_line(page, runs, tmp_path):
     train(page, iterations=4)
     path = download(page, ".take-checkpoint", tmp_path)

@@ -122,6 +122,20 @@ def test_each_question_has_an_answer_in_a_view_that_exists():
         assert ("" if view == "null" else view.strip('"')) in views[station]
 
 
+def test_the_list_has_the_questions_of_both_tabs_and_the_train_tabs_lead_to_what_exists():
+    script = (UI / "train" / "question-list.js").read_text("utf-8")
+    page = "".join(path.read_text("utf-8") for path in (UI / "train").glob("*.[hj][ts]*"))
+    listed = re.findall(
+        r'^  "?([\w-]+)"?: \{ place: (.*?)(?:, panel.*| \}|, exp.*)', script, re.MULTILINE
+    )
+    asked = {key.split(".")[1] for key in TEXTS["en"] if re.match(r"question\..*\.ask$", key)}
+    assert {name for name, _ in listed} == asked and len(listed) == 8
+    for name, place in listed:
+        assert f"question.{name}.answer" in TEXTS["ko"]
+        (target,) = re.findall(r"[#.]([\w-]+)|data-plot=\"(\w+)\"", place)
+        assert next(filter(None, target)) in page
+
+
 def test_an_error_of_the_page_crosses_as_a_key_and_one_from_below_as_it_is():
     ours = FastRCNNError(text("server.share", name="nms_threshold"))
     assert str(ours) == text_of(ours) == "nms_threshold must be a number from 0 to 1."

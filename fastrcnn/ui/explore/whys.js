@@ -1,10 +1,12 @@
-// Questions that many people ask: each at the station where it comes up, and all in one list. Each opens
-// the view that shows the answer, with the numbers of the present photograph in it.
+// Questions that many people ask: each at the station where it comes up, and all in one list, with those
+// of the Train tab. Each opens the view that shows the answer, with the numbers of the present photograph
+// in it.
 
 import { make, refill } from "../shared/dom.js";
 import { area, fixed, iou } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
+import { QUESTIONS, questionLink } from "../train/question-list.js";
 import { detections } from "./detections.js";
 import { className } from "./names.js";
 import { $, change, choose, on, state } from "./page.js";
@@ -141,6 +143,9 @@ export function showWhys() {
 // The list is filled when it is first opened.
 $(".index").addEventListener(
   "toggle",
-  () => $(".index ul").append(...Object.keys(WHYS).map((name) => make("li", {}, button(name)))),
+  () => $(".index ul").append(
+    ...Object.keys(WHYS).map((name) => make("li", {}, button(name))),
+    ...Object.keys(QUESTIONS).map((name) => make("li", {}, make("a", { href: questionLink(name) }, text(`question.${name}.ask`)))),
+  ),
   { once: true },
 );

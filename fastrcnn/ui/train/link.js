@@ -28,7 +28,7 @@ $(".copy-link").addEventListener("click", async () => ($(".link-text").textConte
 
 function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
-  if (parts.get("tab") !== TAB) return;
+  if (parts.get("tab") !== TAB || !parts.has("recipe")) return;
   fillFrom(Object.fromEntries(parts));
   showStatus(text("train.link.set"));
 }

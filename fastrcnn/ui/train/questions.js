@@ -5,18 +5,7 @@ import { pieces } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
 import { setExperiment } from "./form.js";
 import { $, $$, change, root } from "./page.js";
-
-// place: what is lit. panel: the panel that opens. experiment: what is set up.
-export const QUESTIONS = {
-  normalised: { place: "#train-loss", panel: "loss", experiment: "raw-targets" },
-  "loss-rises": { place: '[data-plot="loc"]' },
-  nan: { place: '[data-plot="loss"]', experiment: "high-lr" },
-  background: { place: ".batch", experiment: "background-0" },
-  "true-boxes": { place: '[data-plot="loc"]', experiment: "no-ground-truth" },
-  "empty-pictures": { place: ".batch" },
-  "batch-of-rois": { place: ".batch" },
-  "low-loss": { place: "#train-precision", panel: "precision", experiment: "foreground" },
-};
+import { QUESTIONS } from "./question-list.js";
 
 function show(name) {
   const { place, panel, experiment } = QUESTIONS[name];
@@ -38,14 +27,25 @@ $(".question-list").append(
   ),
 );
 
-// "Why?", where a question comes up, opens it in the list.
-root.addEventListener("click", (event) => {
-  const name = event.target.closest("[data-ask]")?.dataset.ask;
-  if (!name) return;
-  event.preventDefault(); // the label that it may stand in
+function open(name) {
   $(".questions").open = true;
   const entry = $(`[data-question="${name}"]`);
   entry.open = true;
   entry.scrollIntoView({ block: "nearest" });
   entry.querySelector("summary").focus({ preventScroll: true });
+}
+
+// "Why?", where a question comes up, opens it in the list.
+root.addEventListener("click", (event) => {
+  const name = event.target.closest("[data-ask]")?.dataset.ask;
+  if (!name) return;
+  event.preventDefault(); // the label that it may stand in
+  open(name);
 });
+
+function followAddress() {
+  const name = new URLSearchParams(location.hash.slice(1)).get("question");
+  if (name in QUESTIONS) open(name);
+}
+window.addEventListener("hashchange", followAddress);
+followAddress();
