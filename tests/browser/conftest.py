@@ -13,7 +13,7 @@ from fastrcnn.ui.page import build, launch
 from tests.chromium import find_chromium
 
 # Without these Chromium looks for updates and syncs, on hosts that no test should reach.
-_QUIET = (
+QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--no-sandbox"),
 )
@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
     path = find_chromium()
     assert path, "There is no Chromium; `python -m tests` brings one."
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_QUIET)
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
 
