@@ -180,7 +180,7 @@ def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_
     monkeypatch.setattr(
         Detector,
         "from_checkpoint",
-        lambda path, device: load(path, search=lambda picture: three, device=device),
+        lambda path, **options: load(path, search=lambda picture: three, **options),
     )
     # Every sixth of them: the network takes most of the time, and the reader is the same.
     some = [(path, case) for path, case in write(tmp_path) if small(case)][::6]

@@ -101,7 +101,7 @@ def test_the_wheel_requires_what_the_files_of_requirements_list(wheel):
         requirement, _, extra = line.partition("extra == ")
         requirement = requirement.rstrip("; ").removesuffix(" and")
         required.setdefault(extra.strip("'"), set()).add(str(Requirement(requirement)))
-    assert required.keys() == {"", "page", "train", "mcp", "onnx", "svm", "dev"}
+    assert required.keys() == {"", "page", "train", "mcp", "onnx", "svm", "mat", "dev"}
     package = listed("requirements.txt")
     assert required[""] | required["page"] == package and required["train"] < package
     tests = {line for line in listed("requirements-dev.txt") if "contrib" not in line}

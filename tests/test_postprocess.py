@@ -108,7 +108,7 @@ def test_the_commands_select_as_the_detector_does(command):
     options = signature(command).parameters
     for name in ("nms_threshold", "vote_threshold"):
         assert options[name].default == getattr(Selection(), name)
-    assert options["proposals"].default == Selection().max_proposals
+    assert options["max_proposals"].default == Selection().max_proposals
     assert signature(detect).parameters["score_threshold"].default == Selection().score_threshold
 
 

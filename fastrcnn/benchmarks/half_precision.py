@@ -14,9 +14,9 @@ from fastrcnn.detector import Detector, Trace
 from fastrcnn.evaluation.average_precision import Evaluation, score_detections
 from fastrcnn.images import load_image
 from fastrcnn.model import FastRCNN
-from fastrcnn.postprocess import decide
+from fastrcnn.postprocess import Selection, decide
 
-_NMS = 0.3
+_NMS = Selection().nms_threshold
 
 
 @dataclass(frozen=True)

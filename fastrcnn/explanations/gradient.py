@@ -57,7 +57,7 @@ def box_gradient(
     else:
         cells = through_winners(bins.cpu(), seen.argmax, shape)
     return BoxGradient(
-        Loss(*(part.detach().cpu()[0] for part in losses)),
+        Loss(*(part.detach().cpu()[0] for part in losses[:3])),
         bbox_pred.detach().cpu()[0, label],
         target.cpu()[0],
         bins.cpu(),

@@ -1,7 +1,7 @@
 """Makes the README's film and screenshots of the page: `python -m tests.browser.film`.
 
-A browser goes through the page with the detector that ships, as a first-time visitor would. It makes
-assets/film.webp, an animated WebP of at most 4 MB, and the screenshots beside it.
+A browser goes through the page with the detector that ships, as a first-time visitor would. That
+makes assets/film.webp, an animated WebP of at most 4 MB, and the screenshots beside it.
 """
 
 from __future__ import annotations

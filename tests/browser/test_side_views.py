@@ -123,7 +123,7 @@ def test_a_nudged_box_has_the_scores_of_its_place_with_each_pooling(shapes, trac
         scores = scores_with(detector, trace, boxes, pooling)[:, label]
         scores = scores - scores[shifts == 0]
         name = {"paper": "paper (RoI max pooling)", "align": "RoIAlign"}[pooling]
-        expect(shapes.locator(".curve-text")).to_contain_text(
+        expect(shapes.locator(".explore .curve-text")).to_contain_text(
             f"{name}: {len({round(score, 4) for score in scores.tolist()})} different values"
         )
     chain = shapes.locator(".chain tbody tr")

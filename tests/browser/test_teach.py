@@ -49,7 +49,7 @@ def test_a_class_is_drawn_taught_found_opened_and_saved(teach, photo, detector, 
     teach.locator(".teach .go").click()
     expect(teach.locator(".teach .status")).to_contain_text("It knows ball now")
     expect(said.nth(1)).to_contain_text("Found: ")
-    expect(teach.locator(".curve-text")).to_contain_text("Step 200: loss")
+    expect(teach.locator(".teach .curve-text")).to_contain_text("Step 200: loss")
     with teach.expect_download() as started:
         teach.locator(".teach .take-checkpoint").click()
     started.value.save_as(tmp_path / "taught.safetensors")

@@ -114,6 +114,7 @@ class Teacher:
         self._limits = limits
 
     def functions(self) -> list[Callable]:
+        """What the view's script may call."""
         return [replying(function) for function in (self.photo, self.remove, self.takeaway)]
 
     # Events

@@ -47,7 +47,7 @@ def test_a_session_and_all_of_them_have_a_limit():
 def test_a_training_takes_its_weights_gradients_and_what_the_optimizer_keeps(name):
     recipe = RECIPES[name]
     small = with_settings(recipe, ["fc6=16", "fc7=16", "fc6_rank=none", "svd_rank=none"])
-    model = build_model(small, tuple(map(str, range(20))))
+    model = build_model(small, tuple(map(str, range(20))), "random")
     weights = sum(p.numel() for p in model.parameters())
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     kept = {"sgd": 1, "adam": 2, "adamw": 2}[recipe.optimizer] + recipe.averages
