@@ -25,7 +25,7 @@ _SIZE = {"width": 1280, "height": 800}
 _SMALLER = (960, 600)
 _MOST_BYTES = 4_000_000
 _SECONDS = 1.6  # that a picture of the film stays
-_ITERATIONS = 60  # of the training whose curves are shown
+_ITERATIONS = 500  # of the training whose curves are shown
 
 
 def scenes(page: Page) -> Iterator[None]:
@@ -79,6 +79,8 @@ def main() -> int:
             context = browser.new_context(viewport=_SIZE, color_scheme=scheme)
             context.set_default_timeout(60_000)
             page = open_page(context, address)
+            page.mouse.move(640, 2)  # away from words that explain themselves
+            page.wait_for_timeout(500)
             _picture(page).save(ASSETS / f"explore-{scheme}.png", optimize=True)
             if scheme == "light":
                 film = [_picture(page) for _ in scenes(page)]

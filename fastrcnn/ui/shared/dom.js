@@ -18,7 +18,8 @@ export function refill(parent, ...children) {
   parent.replaceChildren(...children.filter((child) => child != null));
   if (!focused || focused === parent) return;
   const same = parent.querySelector(`[data-key="${focused.dataset.key}"]:not(:disabled)`);
-  (same ?? parent.querySelector("button:not(:disabled)"))?.focus({ preventScroll: true });
+  // Not a term: its explanation would open over what was just filled in.
+  (same ?? parent.querySelector("button:not(:disabled, .term)"))?.focus({ preventScroll: true });
 }
 
 // Calls `draw` once before the next frame, however often it is asked for.
