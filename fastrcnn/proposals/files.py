@@ -153,6 +153,9 @@ def _read(path: Path) -> Contents:
         raise DataError(
             f"{path} is not a file of proposals; its name must end in {', '.join(_READERS)}."
         )
+    # SciPy would say something else of a missing file.
+    if not path.exists():
+        raise DataError(f"There is no file {path}; give proposals, a folder of them, or 'dense'.")
     try:
         return _contents(_READERS[path.suffix](path))
     except OSError as error:

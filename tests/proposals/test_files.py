@@ -207,8 +207,10 @@ def test_damaged_files_are_told_in_one_sentence(form, tmp_path):
 
 
 def test_other_files_and_missing_ones_are_told(tmp_path):
-    for name in ("boxes.txt", "nosuch.json", "nosuch.mat", "nosuch.pkl"):
-        with pytest.raises(DataError, match=name):
+    with pytest.raises(DataError, match=r"boxes.txt is not a file of proposals; its name must end"):
+        ProposalFile(tmp_path / "boxes.txt", PICTURES)
+    for name in ("nosuch.json", "nosuch.mat", "nosuch.npz", "nosuch.pkl"):
+        with pytest.raises(DataError, match=f"There is no file .*{name}; give proposals"):
             ProposalFile(tmp_path / name, PICTURES)
 
 

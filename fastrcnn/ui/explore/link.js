@@ -1,6 +1,7 @@
 // The link to what is shown: which example, station, view, box, channel, pooling and thresholds. An upload
 // has none: nobody else has the photograph.
 
+import { copyLink } from "../shared/copy-link.js";
 import { text } from "../shared/texts.js";
 import { isExample, openExample } from "./analysis.js";
 import { insidePhoto } from "./own-boxes.js";
@@ -25,19 +26,12 @@ export function link() {
   return `${location.origin}${location.pathname}${location.search}#${parts}`;
 }
 
-// Copies the link; returns what happened, as the key of a text.
-async function copyLink() {
+// Returns what happened, as the key of a text.
+async function copy() {
   if (!state.model.ships) return "link.trained";
-  if (!state.example) return "link.own";
-  history.replaceState(null, "", link());
-  try {
-    await navigator.clipboard.writeText(link());
-    return "link.copied";
-  } catch {
-    return "link.address-bar";
-  }
+  return state.example ? copyLink(link()) : "link.own";
 }
-$(".copy-link").addEventListener("click", async () => ($(".link-text").textContent = text(await copyLink())));
+$(".copy-link").addEventListener("click", async () => ($(".link-text").textContent = text(await copy())));
 
 function number(value, low, high) {
   const parsed = value === null || value === "" ? NaN : Number(value);

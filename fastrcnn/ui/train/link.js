@@ -1,6 +1,7 @@
 // The link to a run: recipe, pictures, seed and all settings that were changed. Whoever opens it and
 // presses Start gets the same curve.
 
+import { copyLink } from "../shared/copy-link.js";
 import { text } from "../shared/texts.js";
 import { fillFrom, settings } from "./form.js";
 import { $, showStatus } from "./page.js";
@@ -13,18 +14,9 @@ function link() {
   return `${location.origin}${location.pathname}${location.search}#${parts}`;
 }
 
-// Copies the link; returns what happened, as the key of a text.
-async function copyLink() {
-  if (settings().folder) return "train.link.own";
-  history.replaceState(null, "", link());
-  try {
-    await navigator.clipboard.writeText(link());
-    return "link.copied";
-  } catch {
-    return "link.address-bar";
-  }
-}
-$(".copy-link").addEventListener("click", async () => ($(".link-text").textContent = text(await copyLink())));
+// Returns what happened, as the key of a text.
+const copy = async () => (settings().folder ? "train.link.own" : copyLink(link()));
+$(".copy-link").addEventListener("click", async () => ($(".link-text").textContent = text(await copy())));
 
 function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
