@@ -144,6 +144,7 @@ def small(case: Case) -> bool:
     return not isinstance(case.picture, np.ndarray) or max(case.picture.shape) < 1000
 
 
+@pytest.mark.system
 def test_proposals_of_each_kind_of_file_on_the_command_line(tmp_path, monkeypatch, capfd):
     """`proposals`, with the search itself left out: it never sees a picture that is none."""
     seen = []
@@ -173,6 +174,7 @@ def test_proposals_of_each_kind_of_file_on_the_command_line(tmp_path, monkeypatc
     assert sorted(os.listdir(tmp_path)) == sorted(case.name for case in varied())
 
 
+@pytest.mark.system
 def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_checkpoint, capfd):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
     three = np.array([[0, 0, 4, 4], [1, 1, 9, 9], [2, 0, 3, 8]])
@@ -195,6 +197,7 @@ def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_
         assert path not in answered or case.picture is not None, case.name
 
 
+@pytest.mark.system
 def test_a_process_of_its_own_says_one_sentence_for_each_bad_file(tmp_path, tiny_checkpoint):
     names = ("cut-at-50.png", "bomb.zip", "page.html", "passes.jpg", "0x5.png", "bomb-65535.gif")
     cases = [case for case in corpus() if case.name in names]

@@ -23,8 +23,8 @@ def app() -> int:
 
     # Starts before the slow imports below, so that both run at the same time.
     compile_ahead.start()
-    # The imports' objects stay. Searching them for garbage, while importing and later while the page
-    # is built, would take a fifth of the start.
+    # The imports' objects stay. Searching them for garbage, now and while the page is built, would
+    # take a fifth of the start.
     gc.disable()
 
     from fastrcnn.ui.hosting.limits import Limits
