@@ -112,6 +112,31 @@ def test_the_commands_select_as_the_detector_does(command):
     assert signature(detect).parameters["score_threshold"].default == Selection().score_threshold
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_selection_selects_by_its_own_thresholds(seed):
+    probabilities, regressed = random_candidates(seed, 40)
+    chosen = Selection(score_threshold=0.7, nms_threshold=0.2, vote_threshold=0.6)
+    found = chosen.select(probabilities, regressed, CLASSES)
+    expected = select(probabilities, regressed, CLASSES, 0.7, 0.2, 0.6)
+    assert len(found) > 1 and found.names == expected.names
+    assert found.scores.tolist() == expected.scores.tolist()
+    assert found.boxes.tolist() == expected.boxes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("retry", "names"), [(None, []), (0.45, []), (0.4, ["cone"]), (0.1, ["cone"])]
+)
+def test_where_no_box_reaches_the_score_the_best_one_above_another_is_kept(retry, names):
+    probabilities = torch.tensor([[0.5, 0.3, 0.1, 0.1], [0.5, 0.1, 0, 0.4], [0.6, 0.2, 0.1, 0.1]])
+    regressed = torch.arange(48.0).reshape(3, 4, 4) + torch.tensor([0, 0, 100, 100])
+    limits = {"nms_threshold": 0.35, "vote_threshold": 1.0}
+    found = Selection(retry=retry, **limits).select(probabilities, regressed, CLASSES)
+    assert found.names == names
+    assert found.boxes.tolist() == regressed[1, 3][None].tolist() * len(names)
+    some = Selection(score_threshold=0.3, retry=retry, **limits)
+    assert some.select(probabilities, regressed, CLASSES).names == ["cone", "ball"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("score_threshold", 1.5), ("nms_threshold", float("nan")), ("max_proposals", 0)],

@@ -309,6 +309,15 @@ def test_evaluate_runs_the_detector_on_every_picture(pictures):
     assert evaluation.images == 3
     assert evaluation.ap["cat"] == pytest.approx(2 / 3)
     assert 0 < evaluation.seconds_per_image < 1
+    saved = json.loads(json.dumps(evaluation.to_json_dict()))
+    assert saved == vars(evaluation) | {"ap": {"cat": evaluation.ap["cat"], "dog": None}}
+
+
+def test_the_seconds_are_shared_out_among_the_pictures(pictures, monkeypatch):
+    clock = iter([100.0, 106.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    evaluation, _ = evaluate(partial(map, level_detector), pictures)
+    assert evaluation.seconds_per_image == 2.0
 
 
 def test_evaluate_stops_at_other_classes_and_broken_pictures(pictures):
@@ -366,15 +375,27 @@ def test_saved_detections_are_put_best_first(tmp_path, pictures):
     assert loaded.boxes.tolist() == [B, C, A]
 
 
+def test_saved_detections_of_equal_scores_stay_in_their_order(tmp_path, pictures):
+    saved = record("10.png")
+    saved["detections"] = [
+        {"label": "cat", "score": 0.5, "box": [index, 0, index + 1, 1]} for index in range(90)
+    ]
+    loaded = load_detections(save(tmp_path, [saved]), pictures)["id10"]
+    assert loaded.boxes[:, 0].tolist() == list(range(90))
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"image": 5}, "[1].image"),
-        ({"image": "20.png"}, "[1].image"),
-        ({"width": 99}, "[1].width"),
+        ({"image": "20.png"}, "[1].image is '20.png'; wanted each picture once."),
+        ({"width": 99}, "[1].width is 99; wanted 100 as in a small set."),
         ({"height": None}, "[1].height"),
         ({"detections": {}}, "[1].detections"),
-        ({"detections": [{"label": "duck"}]}, "[1].detections[0].label"),
+        (
+            {"detections": [{"label": "duck"}]},
+            "[1].detections[0].label is 'duck'; wanted one of cat, dog.",
+        ),
         ({"detections": [{"label": "cat", "score": "high"}]}, "[1].detections[0].score"),
         ({"detections": [{"label": "cat", "score": 1}]}, "[1].detections[0].box"),
         ({"detections": [{"label": "cat", "score": 1, "box": [1]}]}, "[1].detections[0].box"),
