@@ -91,8 +91,9 @@ def test_each_roi_costs_what_it_costs_alone():
         alone = multi_task_loss(*(part[[i]] for part in parts), 0.7, 0.4)
         assert torch.equal(each.predicted[i], parts[1][i, label])
         assert [value[i].item() for value in each[:3]] == pytest.approx([v.item() for v in alone])
-    usual = zip(roi_losses(*parts), roi_losses(*parts, 1.0, 1.0), strict=True)
-    assert all(torch.equal(one, other) for one, other in usual)
+    for function in (roi_losses, multi_task_loss):
+        pairs = zip(function(*parts), function(*parts, 1.0, 1.0), strict=True)
+        assert all(torch.equal(usual, papers) for usual, papers in pairs)
     whole = multi_task_loss(*parts, 0.7, 0.4)
     assert [part.item() for part in whole] == pytest.approx([p.mean().item() for p in each[:3]])
 

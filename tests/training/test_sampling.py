@@ -17,6 +17,12 @@ def sample(every: torch.Tensor, replacement: bool = False, seed: int = 0) -> tor
     return sample_rois(every, 64, 0.25, np.random.default_rng(seed), replacement)
 
 
+def test_every_class_is_foreground_and_no_roi_is_drawn_twice():
+    every = torch.tensor([1, 0, -1, 2, 0, 20])
+    chosen = sample_rois(every, 6, 0.5, np.random.default_rng(0)).tolist()
+    assert sorted(chosen[:3]) == [0, 3, 5] and sorted(chosen[3:]) == [1, 4]
+
+
 @pytest.mark.parametrize(
     ("foreground", "background", "expected"),
     [
