@@ -86,8 +86,10 @@ def test_decode_holds_back_wild_growth():
 
 
 def test_clip_cuts_to_the_picture():
-    outside = torch.tensor([[[-5.0, -1.0, 200.0, 300.0]], [[3.0, 4.0, 5.0, 6.0]]])
-    expected = torch.tensor([[[0.0, 0.0, 100.0, 50.0]], [[3.0, 4.0, 5.0, 6.0]]])
+    beyond = [[-5.0, -1.0, 200.0, 300.0]], [[-9.0, -9.0, -3.0, -3.0]], [[110.0, 60.0, 120.0, 70.0]]
+    outside = torch.tensor([*beyond, [[3.0, 4.0, 5.0, 6.0]]])
+    cut = [[0.0, 0.0, 100.0, 50.0]], [[0.0, 0.0, 0.0, 0.0]], [[100.0, 50.0, 100.0, 50.0]]
+    expected = torch.tensor([*cut, [[3.0, 4.0, 5.0, 6.0]]])
     assert torch.equal(clip(outside, height=50, width=100), expected)
 
 
