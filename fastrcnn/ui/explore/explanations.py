@@ -33,8 +33,8 @@ _CROPS = 2  # R-CNN's boxes in a reply: a fraction of a second, so that leaving 
 _AXES = 2  # right, down
 _LAYERS = ("fc6", "fc7")  # the layers that truncated SVD divides
 _REPEATS = 3  # of a measured scoring
-# Others use all places for longer than this; the view asks again. Waiting here for a while keeps the
-# order of those who ask, since R-CNN asks for its next boxes at once.
+# If others use all places for longer than this, the view asks again. A request waits here at first,
+# because R-CNN asks for its next boxes at once and nobody else would get a place.
 _WAIT = 1.0  # seconds
 _BUSY = {"busy": True}
 
