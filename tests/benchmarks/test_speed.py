@@ -114,8 +114,8 @@ def test_rois_lie_in_the_input():
 def test_the_command_prints_a_row_and_json(tiny_checkpoint, monkeypatch, capsys):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
     assert main(["bench", "second-box", "--turns", "1"]) == 0
-    told = capsys.readouterr().out
-    assert "second-box" in told and ">= 10" in told and "cores" in told
+    printed = capsys.readouterr().out
+    assert "second-box" in printed and ">= 10" in printed and "cores" in printed
     assert main(["bench", "second-box", "--turns", "2", "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     (row,) = found["rows"]

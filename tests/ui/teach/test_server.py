@@ -155,9 +155,9 @@ def test_a_photograph_that_is_added_later_is_looked_through(teacher, two):
 )
 def test_wrong_inputs_are_one_sentence_and_teach_nothing(teacher, two, wrong, says):
     inputs = {"token": two.token, "name": "ball", "boxes": {"0": [BOX]}} | wrong
-    with pytest.raises(FastRCNNError, match=says) as told:
+    with pytest.raises(FastRCNNError, match=says) as raised:
         list(teacher.teach("me", inputs))
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
     assert two.detector is None
 
 
@@ -177,9 +177,9 @@ def test_a_name_that_the_detector_has_already_is_refused(teacher, two, detector)
     ],
 )
 def test_what_is_no_photograph_is_refused(teacher, albums, inputs):
-    with pytest.raises(FastRCNNError) as told:
+    with pytest.raises(FastRCNNError) as raised:
         list(teacher.add("you", inputs))
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
     assert albums.held("you") == 0
 
 
