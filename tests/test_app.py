@@ -33,16 +33,16 @@ def test_the_app_serves_its_page_and_its_tools(tiny_checkpoint, tmp_path):
         text=True,
     )
     try:
-        said = ""
+        printed = ""
         for line in process.stdout:
-            said += line
+            printed += line
             if found := re.search(r"http://[^/\s]+", line):
                 break
-        assert found, said
+        assert found, printed
         with urlopen(found[0]) as answer:
-            said = answer.read().decode()
-        assert "Fast R-CNN" in said
-        assert f'"max_file_size":{3.5 * 2**20:.0f},' in said  # which the browser heeds
+            printed = answer.read().decode()
+        assert "Fast R-CNN" in printed
+        assert f'"max_file_size":{3.5 * 2**20:.0f},' in printed  # which the browser heeds
         with urlopen(f"{found[0]}/gradio_api/mcp/schema") as answer:
             assert {tool["name"] for tool in json.load(answer)} == {"detect", "proposals", "pool"}
     finally:

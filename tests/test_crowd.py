@@ -18,5 +18,9 @@ def test_a_crowd_is_answered_each_by_its_own_and_leaves_nothing(tiny_checkpoint,
         assert [line for line in wrong if "memory has grown" not in line] == []
     finally:
         server.close()
-    said = capsys.readouterr().out
-    assert "upload to detections" in said and "a whole training" in said
+    report = capsys.readouterr().out
+    for kind in (
+        *("upload to detections", "why this class", "R-CNN on two boxes"),
+        *("a whole training", "upload to taught class"),
+    ):
+        assert kind in report

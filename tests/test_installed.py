@@ -136,12 +136,12 @@ def test_the_installed_page_opens(place, environment):
         text=True,
     )
     try:
-        said = ""
+        printed = ""
         for line in process.stdout:
-            said += line
+            printed += line
             if found := re.search(r"http://[^/\s]+", line):
                 break
-        assert found, said
+        assert found, printed
         with urlopen(found[0]) as answer:
             page = answer.read().decode()
         assert "Fast R-CNN" in page and "horses" in page  # one of the example photographs

@@ -88,11 +88,15 @@ class Visitor:
         yield from self._notes(self.events("photo", "change", file))
 
     def look_at_example(self, name: str) -> Iterator[dict]:
-        yield from self._notes(self.events("explore", "example", told={"name": name}))
+        yield from self.notes("explore", "example", name=name)
+
+    def notes(self, view: str, event: str, **inputs: object) -> Iterator[dict]:
+        """The notes that a view gets from one of its own events. Raises Refused."""
+        yield from self._notes(self.events(view, event, told=inputs))
 
     def train(self, **asked: object) -> dict:
         """Start a training; the note that names it. Raises Refused."""
-        *_, note = self._notes(self.events("train", "start", told=asked))
+        *_, note = self.notes("train", "start", **asked)
         return note
 
     def ask(self, view: str, name: str, **asked: object) -> dict:

@@ -28,7 +28,6 @@ from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.targets import label_proposals
 
 NEW_CLASS = Recipe(
-    fg_fraction=0.1,
     bg_iou_low=0.0,
     optimizer="adamw",
     lr=0.005,
@@ -38,8 +37,10 @@ NEW_CLASS = Recipe(
     lr_steps=(),
     iterations=200,
 )
-"""Background is taken from everywhere, since nothing else in the pictures is annotated. Each step
-uses all proposals. Foreground counts as `fg_fraction` of the loss, as if RoIs were sampled."""
+"""Background is taken from everywhere, since nothing else in the pictures is annotated. Nothing is
+sampled: each step uses all proposals, and each counts the same. If the few of foreground counted
+more, the hard ones of background could not outweigh them and would be found as the new class. With
+all of them in each step no search for hard negatives is needed."""
 
 _ROIS_AT_A_TIME = 128  # as many as a mini-batch; pooled features of all would not fit into memory
 
@@ -58,7 +59,7 @@ class Taught(NamedTuple):
 class NewClassStep:
     """One step was learned. The numbers are those before it.
 
-    loss, loss_cls, loss_loc: with foreground and background at their shares. object_score: the mean
+    loss, loss_cls, loss_loc: the means of all proposals. object_score: the mean
     probability of the new class on the objects' own boxes. background_score: the largest one on a
     background box.
     """
@@ -189,18 +190,12 @@ def _losses(
         recipe.loc_weight,
         recipe.smooth_l1_beta,
     )
-    foreground, background = proposals.labels > 0, proposals.labels == 0
-    share = recipe.fg_fraction
-
-    def weighted(each: Tensor) -> Tensor:
-        away = each[background].mean() if background.any() else 0.0
-        return share * each[foreground].mean() + (1 - share) * away
-
-    total = weighted(losses.total)
+    total = losses.total.mean()
+    background = proposals.labels == 0
     own = scores.detach().softmax(dim=1)[:, -1]
     values = torch.stack(
         [
-            *(weighted(part).detach() for part in (losses.total, losses.cls, losses.loc)),
+            *(part.detach().mean() for part in (losses.total, losses.cls, losses.loc)),
             own[proposals.is_object].mean(),
             own[background].max() if background.any() else own.new_zeros(()),
         ]

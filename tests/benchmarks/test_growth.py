@@ -39,5 +39,5 @@ def test_every_table_has_its_sizes(small):
 
 def test_the_command_prints_a_table(small, capsys):
     assert main(["bench", "boxes", "--turns", "1"]) == 0
-    told = capsys.readouterr().out
-    assert "growth" in told and "boxes" in told and "picture-size" not in told
+    printed = capsys.readouterr().out
+    assert "growth" in printed and "boxes" in printed and "picture-size" not in printed

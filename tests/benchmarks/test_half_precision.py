@@ -30,8 +30,12 @@ def test_every_detection_is_followed(tiny_checkpoint, voc):
 def test_the_command(tiny_checkpoint, voc, capsys):
     arguments = ["half-precision", "--data", str(voc), "--checkpoint", str(tiny_checkpoint)]
     assert main([*arguments, "--limit", "1"]) == 0
-    told = capsys.readouterr().out
-    assert "1 pictures" in told and "bfloat16" in told and "detections of at least 0.5" in told
+    printed = capsys.readouterr().out
+    assert (
+        "1 pictures" in printed
+        and "bfloat16" in printed
+        and "detections of at least 0.5" in printed
+    )
     assert main([*arguments, "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["float32"]["images"] == 2

@@ -71,8 +71,8 @@ def test_a_wrong_command_line_exits_with_2(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(command, capsys):
     assert main([command, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert re.match(rf"Usage: .*{command} \[OPTIONS\]", told)
+    printed = capsys.readouterr().out
+    assert re.match(rf"Usage: .*{command} \[OPTIONS\]", printed)
     options = typer.main.get_command(commands).commands[command].params
     assert all(option.help.endswith(".") for option in options)
     assert main(["--help"]) == 0
@@ -128,5 +128,5 @@ def test_what_computes_takes_a_device(command, voc, photo, tmp_path, capsys):
     places = {"voc": voc, "photo": photo, "tmp": tmp_path}
     words = [word.format(**places) for word in command]
     assert main([*words, "--device", "abacus"]) == 1
-    told = capsys.readouterr().err
-    assert one_sentence(told) and "abacus" in told and "cpu" in told
+    printed = capsys.readouterr().err
+    assert one_sentence(printed) and "abacus" in printed and "cpu" in printed

@@ -11,12 +11,12 @@ from fastrcnn.cli import main
 def test_failures_are_counted_by_kind(voc, capsys):
     command = ["error-analysis", "--data", str(voc), "--worst", "2", "--score-threshold", "0.001"]
     assert main(command) == 0
-    told = capsys.readouterr().out
-    assert re.search(r"localisation +similar +other +background", told)
-    assert re.search(r"Selective search misses \d of 2 objects; \d of them are smaller", told)
+    printed = capsys.readouterr().out
+    assert re.search(r"localisation +similar +other +background", printed)
+    assert re.search(r"Selective search misses \d of 2 objects; \d of them are smaller", printed)
     assert main([*command, "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
-    rows = [line.split() for line in told.splitlines() if line.startswith("all ")]
+    rows = [line.split() for line in printed.splitlines() if line.startswith("all ")]
     counted = [
         sum(item["kind"] == kind for item in found["false_positives"])
         for kind in ("localisation", "similar", "other", "background")

@@ -73,5 +73,5 @@ def test_train_learns_from_them(file, voc, tmp_path, capsys):
     file.write_text(json.dumps({"000001": BOXES}))
     capsys.readouterr()
     assert main([*command[:6], str(tmp_path / "x"), *SMALL, "--proposals", str(file)]) == 1
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert one_sentence(told) and "no boxes of the picture 000002" in told
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert one_sentence(printed) and "no boxes of the picture 000002" in printed

@@ -39,9 +39,9 @@ def test_train_then_go_on_from_what_it_wrote(voc, tmp_path, capsys):
     assert model.config.fc6 == 8
     assert metadata["recipe"]["rois_per_batch"] == 16
     assert {"metrics.jsonl", "loss.png"} <= {path.name for path in out.iterdir()}
-    told = capsys.readouterr().err
-    assert re.search(r"epoch 2: training \d\.\d+ \(class .*\); validation \d\.\d+", told)
-    assert "model.safetensors" in told
+    printed = capsys.readouterr().err
+    assert re.search(r"epoch 2: training \d\.\d+ \(class .*\); validation \d\.\d+", printed)
+    assert "model.safetensors" in printed
 
     # The result starts another run, and a finished run has nothing left to do.
     start = ["--init", str(out / "model.safetensors"), "--set", "epochs=1"]
@@ -117,8 +117,8 @@ def test_the_built_in_shapes_are_drawn_trained_on_and_measured(tmp_path, capsys,
     assert "4 for train, 2 for val, 2 for test" in capsys.readouterr().out
     command = ["train", "--recipe", "shapes", "--data", str(data), "--out", str(out)]
     assert main([*command, "--set", "iterations=3", "--set", "fc6=8", "--set", "fc7=8"]) == 0
-    told = capsys.readouterr().err
-    assert "validation" in told
+    printed = capsys.readouterr().err
+    assert "validation" in printed
     trained = ["--checkpoint", str(out / "model.safetensors")]
     assert main(["evaluate", "--data", str(data), "--split", "test", *trained]) == 0
     assert "mAP over 2 pictures" in capsys.readouterr().out

@@ -1,8 +1,9 @@
 """A crowd on the page: `python -m tests.crowd --visitors 20 --minutes 5`.
 
-Starts `python app.py` and lets visitors upload pictures, choose boxes, train and leave in the
-middle. Each has pictures of its own and checks that what comes back is about them. Prints what
-requests took and the server's memory before and after, and ends with 1 where anything was wrong.
+Starts `python app.py` and lets visitors upload pictures, choose boxes, try the experiments, train,
+teach a class of their own and leave in the middle. Each has pictures of its own and checks that
+what comes back is about them. Prints what requests took and the server's memory before and after,
+and ends with 1 where anything was wrong.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def crowd(server: Server, visitors: int, seconds: float, warm_up: float) -> list
     print(f"memory before {before / MB:,.0f} MB, after {after / MB:,.0f} MB: {growth:+.1%}")
     print(f"afterwards {threads} threads, {files} open files")
     print(f"left in the middle: {tally.gone}")
+    print(f"experiments that waited for their turn: {tally.waits}")
     for words, count in tally.polite.items():
         print(f"turned away politely, {words!r}: {count}")
     compared = check_proposals(tally)

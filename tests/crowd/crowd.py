@@ -20,9 +20,12 @@ from fastrcnn.images import load_image
 from tests.visitor import Refused, Visitor
 
 EXAMPLES = ("cow", "horses", "chelsea")
+CROPS = 3  # requests of a visitor who watches R-CNN for a while
 # What the page says when it has as many visitors as it may; anything else is an error.
 POLITE = ("Queue is full.", "trainings are open on this page already")
 TRAINING = {"pictures": 8, "folder": "", "paused": False, "recipe": "shapes"}
+# What each tab asks about a token.
+FIRST_REQUEST = {"explore": "picture", "train": "progress", "teach": "photo"}
 
 
 class Foreign(AssertionError):
@@ -42,7 +45,8 @@ class Tally:
     """What all visitors saw. Its methods may be called from any thread.
 
     seconds: what each kind of request took. polite: how often the page had no more room. gone:
-    how often a visitor left in the middle. tokens: what pictures and trainings went by.
+    how often a visitor left in the middle. waits: how often an experiment was not yet anybody's
+    turn. tokens: what pictures, trainings and albums went by.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -51,6 +55,7 @@ class Tally:
     foreign: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     gone: int = 0
+    waits: int = 0
     tokens: list[tuple[str, str]] = field(default_factory=list)
 
     @contextmanager
@@ -98,8 +103,11 @@ class Person(threading.Thread):
                 if time.monotonic() > self._until:
                     return
                 doing = self._random.choices(
-                    (self._upload, self._example, self._train, self._call, self._break_off),
-                    (6, 2, 2, 2, 1),
+                    (
+                        *(self._upload, self._example, self._train),
+                        *(self._teach, self._call, self._break_off),
+                    ),
+                    (6, 2, 2, 2, 2, 1),
                 )[0]
                 try:
                     stays = doing(visitor)
@@ -171,6 +179,7 @@ class Person(threading.Thread):
                 box = visitor.ask("explore", "box", token=token, box=index)
             if not np.allclose(box["box"], boxes[index], atol=0.06):
                 raise Foreign(f"box {index} of {name} is {box['box']}, not {boxes[index]}")
+        self._explain(visitor, token, name, len(boxes))
         own = [5.0, 5.0, width / 2, height / 2]
         with self._tally.timed("draw a box"):
             drawn = visitor.ask("explore", "mosaic", token=token, box=own)
@@ -195,6 +204,33 @@ class Person(threading.Thread):
         stem = name.removesuffix(".png")
         if taken["name"] != f"{stem}.json" or f'"width": {width}' not in taken["text"]:
             raise Foreign(f"{taken['name']} to take away, not that of {name}")
+
+    def _explain(self, visitor: Visitor, token: str, name: str, count: int) -> None:
+        """Ask why a box has its class, and watch R-CNN for a while."""
+        index = self._random.randrange(count)
+        scores = visitor.ask("explore", "box", token=token, box=index)["probabilities"]
+        with self._tally.timed("why this class"):
+            worth = self._experiment(visitor, "occlusion", token=token, box=index)
+        powers = np.exp(worth["scores"])
+        if not np.allclose(powers / powers.sum(), scores, atol=1e-3):
+            raise Foreign(f"the worth of bins of another box than {index} of {name}")
+        done = 0
+        for _ in range(CROPS):
+            if done >= count:
+                break
+            with self._tally.timed("R-CNN on two boxes"):
+                crops = self._experiment(visitor, "rcnn", token=token, first=done)
+            first = visitor.ask("explore", "box", token=token, box=done)["probabilities"]
+            if crops["boxes"] != count or not np.allclose(crops["fast"][0], first, atol=1e-3):
+                raise Foreign(f"R-CNN's box {done} of another picture than {name}")
+            done += len(crops["src"])
+
+    def _experiment(self, visitor: Visitor, experiment: str, **inputs: object) -> dict:
+        """Ask again until it is this visitor's turn, as the views do."""
+        while "busy" in (reply := visitor.ask("explore", experiment, **inputs)):
+            self._tally.waits += 1
+            time.sleep(0.2)
+        return reply
 
     def _example(self, visitor: Visitor) -> bool:
         name = self._random.choice(EXAMPLES)
@@ -237,7 +273,33 @@ class Person(threading.Thread):
             return False
         raise AssertionError("an upload that was broken off was answered")
 
-    # Trainings
+    # Trainings and teachings
+
+    def _teach(self, visitor: Visitor) -> bool:
+        """Teach a class that nobody else has, from a picture that nobody else has."""
+        content, name, image = self._picture()
+        height, width = image.shape[:2]
+        thing = f"thing {self._number}-{self._turn}"
+        leaves = self._random.random() < 0.3
+        with self._tally.timed("upload"):
+            path = visitor.send(content, name)["path"]
+        start = time.monotonic()
+        *_, album = visitor.notes("teach", "collect", files=[{"uploaded": path, "name": name}])
+        token = album["token"]
+        self._tally.tokens.append(("teach", token))
+        shown = visitor.ask("teach", "photo", token=token, photo=0)
+        if (shown["width"], shown["height"]) != (width, height):
+            raise Foreign(f"a picture of {shown['width']} x {shown['height']}, not {name}")
+        boxes = {"0": [[2, 2, width // 2, height // 2]]}
+        for note in visitor.notes("teach", "teach", token=token, name=thing, boxes=boxes):
+            if [photo["name"] for photo in note["photos"]] != [name] or note["token"] != token:
+                raise Foreign(f"the photographs {note['photos']}, not {name}")
+            if leaves and note["steps"]:
+                return False
+        if note["taught"] != thing:
+            raise Foreign(f"the class {note['taught']}, not {thing}")
+        self._tally.seconds["upload to taught class"].append(time.monotonic() - start)
+        return True
 
     def _train(self, visitor: Visitor) -> bool:
         iterations = 10 + self._number  # by which each knows its own
@@ -288,7 +350,7 @@ def still_answered(address: str, tally: Tally) -> list[str]:
     with Visitor(address) as visitor:
         for view, token in tally.tokens:
             try:
-                visitor.ask(view, "picture" if view == "explore" else "progress", token=token)
+                visitor.ask(view, FIRST_REQUEST[view], token=token, photo=0)
             except Refused:
                 continue
             answered.append(token)

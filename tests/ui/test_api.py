@@ -28,9 +28,9 @@ def trace(detector, photo):
 
 
 def assert_refused(client: Client, message: str, *values, api_name: str) -> None:
-    with pytest.raises(AppError, match=message) as told:
+    with pytest.raises(AppError, match=message) as error:
         client.predict(*values, api_name=api_name)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
 
 
 def test_three_endpoints_are_described(client):

@@ -46,9 +46,9 @@ def test_tokens_cannot_be_guessed(analyses):
 @pytest.mark.parametrize("token", ["", "nosuch", None, 5, 0.5, True, ["a"], {"a": 1}, b"a"])
 def test_an_unknown_token_is_gone(analyses, token):
     analyses.open("me", Analysis("a.jpg", analyses.detector))
-    with pytest.raises(Gone) as told:
+    with pytest.raises(Gone) as error:
         analyses.get(token)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
 
 
 def test_a_session_has_one_picture(analyses):

@@ -14,7 +14,7 @@ from fastrcnn.errors import FastRCNNError
 from fastrcnn.ui import texts
 from fastrcnn.ui.shared.replies import error_reply
 from fastrcnn.ui.texts import LANGUAGES, TEXTS, text, text_of
-from fastrcnn.ui.train.server import _RECIPES, KNOBS
+from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES
 
 UI = Path(texts.__file__).parents[1]
 SCRIPTS = sorted(UI.rglob("*.js"))
@@ -103,7 +103,7 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
 
 def test_what_is_named_by_the_package_has_its_texts():
     names = {f"knob.{knob.name}.{part}" for knob in KNOBS for part in ("label", "text")}
-    names |= {f"recipe.{name}" for name in _RECIPES}
+    names |= {f"recipe.{name}" for name in RECIPE_NAMES}
     assert names <= TEXTS["en"].keys()
 
 

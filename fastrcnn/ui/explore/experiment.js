@@ -3,6 +3,8 @@
 import { boxInputs } from "./inspection.js";
 import { change, on, requester, state } from "./page.js";
 
+export const BUSY_WAIT = 200; // milliseconds until a view asks again, while others use all places
+
 on(["view", "token"], () => change({ experiment: null }));
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -19,10 +21,12 @@ export function experimentOf(view) {
 export function experiment(view, name, inputs) {
   const isOpen = () => state.view === view && state.chosen && state.box;
   const request = requester(name, (reply, sent) => {
+    if (reply.busy) return setTimeout(ask, BUSY_WAIT);
     if (isOpen() && same(sent, inputs())) change({ experiment: { view, sent, ...reply } });
   });
-  return () => {
+  function ask() {
     if (!isOpen() || same(experimentOf(view)?.sent, inputs())) return;
     request(inputs());
-  };
+  }
+  return ask;
 }

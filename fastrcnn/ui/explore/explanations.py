@@ -33,7 +33,9 @@ _CROPS = 2  # R-CNN's boxes in a reply: a fraction of a second, so that leaving 
 _AXES = 2  # right, down
 _LAYERS = ("fc6", "fc7")  # the layers that truncated SVD divides
 _REPEATS = 3  # of a measured scoring
-# The reply while others use all places; the view asks again.
+# If others use all places for longer than this, the view asks again. A request waits here at first,
+# because R-CNN asks for its next boxes at once and nobody else would get a place.
+_WAIT = 1.0  # seconds
 _BUSY = {"busy": True}
 
 
@@ -56,7 +58,12 @@ class Explanations:
         detector, trace = traced(self._analyses, inputs)
         seen = self._seen(inputs, detector, trace, inputs.get("pooling"))
         channels = payloads.strongest(seen.pooled)
-        found = occlude(detector.model.head, seen.pooled, torch.tensor(channels))
+        if not self._places.acquire(timeout=_WAIT):
+            return _BUSY
+        try:
+            found = occlude(detector.model.head, seen.pooled, torch.tensor(channels))
+        finally:
+            self._places.release()
         return {
             "scores": payloads.numbers(found.whole, 4),
             "bins": payloads.numbers(found.bins, 4),
@@ -103,7 +110,7 @@ class Explanations:
         """
         detector, trace = traced(self._analyses, inputs)
         first = whole(inputs.get("first"), "first", len(trace.boxes))
-        if not self._places.acquire(blocking=False):
+        if not self._places.acquire(timeout=_WAIT):
             return _BUSY
         try:
             once = one_pass(detector, trace) if first == 0 else None
@@ -173,7 +180,7 @@ class Explanations:
         detector, trace = traced(self._analyses, inputs)
         thresholds = selection(inputs)
         thin = self._thin(inputs)
-        if not self._places.acquire(blocking=False):
+        if not self._places.acquire(timeout=_WAIT):
             return _BUSY
         try:
             # Not a lent GPU, so that both are measured on the same computer.

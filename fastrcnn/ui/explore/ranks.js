@@ -6,6 +6,7 @@ import { cornersOf, fixed, iou, percent } from "../shared/numbers.js";
 import { counted, text } from "../shared/texts.js";
 import { drawChosenApart } from "./chosen-box.js";
 import { selection } from "./detections.js";
+import { BUSY_WAIT } from "./experiment.js";
 import { shownLabel } from "./head.js";
 import { boxInputs } from "./inspection.js";
 import { className } from "./names.js";
@@ -14,7 +15,6 @@ import { addView } from "./stations.js";
 
 addView({ station: "fc", name: "ranks", draw });
 
-const BUSY_WAIT = 400; // milliseconds
 const LAYERS = ["fc6", "fc7"];
 // The paper keeps a quarter of fc6's rank and a sixteenth of fc7's.
 const PRESETS = { whole: [1, 1], paper: [1 / 4, 1 / 16], least: [1 / 64, 1 / 64] };

@@ -5,13 +5,13 @@ import { make, refill } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
 import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
+import { BUSY_WAIT } from "./experiment.js";
 import { className } from "./names.js";
 import { $, change, choose, on, requester, state } from "./page.js";
 import { addView } from "./stations.js";
 
 addView({ station: "features", name: "rcnn", draw });
 
-const BUSY_WAIT = 400; // milliseconds
 const LISTED = 6; // crops
 
 // Table 4 of the paper, VGG16 (L), in seconds a photograph without proposals.

@@ -1,8 +1,11 @@
 """A middleware for ?lang=: the page opens in the language of the address, not of the browser.
 
-Gradio takes its language from the browser before any script of the page can run. So a script at the
-head of the document lets the browser name the language of the address. The page's own texts
-(shared/texts.js) take theirs from the browser too.
+Gradio has no setting for the language: neither `gr.I18n` nor `launch` nor the address names one,
+and the list in its settings changes it only until the page is loaded again. It takes the language
+from the browser before any script of the page can run. So a script at the head of the document
+lets the browser name the language of the address. The page's own texts (shared/texts.js) take
+theirs from the browser too. Two tests fail when a new Gradio reads the language elsewhere, or can
+be told.
 """
 
 from __future__ import annotations

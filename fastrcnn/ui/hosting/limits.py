@@ -51,8 +51,8 @@ class Limits(Settings):
     analyses: Count = 1
     """Pictures that are analysed at a time."""
     experiments: Count = 1
-    """Of Explore's long experiments, how many compute at a time: R-CNN and compressed heads. The
-    others' views ask again until it is their turn."""
+    """Of Explore's long experiments (emptied bins, R-CNN, compressed heads), how many compute at a
+    time. The others' views ask again until it is their turn."""
     trainings: Count = 2
     """Trainings that compute at a time."""
     open_trainings: Count = 8

@@ -25,16 +25,18 @@ export function keepForComparison() {
 
 const swatch = (run) => make("span", { class: "swatch", style: `background:${run.colour}` });
 
-function mapText({ curves }) {
-  const map = curves.evaluations.at(-1)?.map;
-  return map == null ? "" : text("runs.map", { map: fixed(map, 3) });
+// The newest mAP, and how much the regression tightens the boxes.
+function measuredText({ curves }) {
+  const { map = null, before = null, after = null } = curves.evaluations.at(-1) ?? {};
+  const words = map === null ? "" : text("runs.map", { map: fixed(map, 3) });
+  return before === null ? words : words + text("runs.overlaps", { before: fixed(before, 3), after: fixed(after, 3) });
 }
 
 function earlierEntry(run, i) {
   const { earlier } = state;
   const show = (event) => change({ earlier: earlier.with(i, { ...run, shown: event.target.checked }) });
   const forget = () => change({ earlier: earlier.toSpliced(i, 1) });
-  const words = text("runs.earlier", { name: run.name, count: run.curves.steps.length, map: mapText(run) });
+  const words = text("runs.earlier", { name: run.name, count: run.curves.steps.length, measured: measuredText(run) });
   return make(
     "div", { class: "run" },
     make("label", {}, make("input", { type: "checkbox", checked: run.shown, "data-key": `shown-${i}`, onchange: show }), " ", swatch(run), words),
@@ -44,6 +46,6 @@ function earlierEntry(run, i) {
 
 on(["earlier", "name", "token", "measured", "phase"], () => {
   const now = presentRun();
-  const entry = () => make("div", { class: "run" }, swatch(now), text("runs.now", { name: now.name, map: mapText(now) }));
+  const entry = () => make("div", { class: "run" }, swatch(now), text("runs.now", { name: now.name, measured: measuredText(now) }));
   refill($(".compared"), ...state.earlier.map(earlierEntry), state.curves.steps.length ? entry() : null);
 });

@@ -10,7 +10,8 @@ import { openView } from "../shared/view.js";
 export const { root, $, $$, trigger, props, watch, server, showStatus } = openView("train");
 
 // steps: [iteration, total, class, box, lr, seconds, foreground RoIs] each. smooth: their running means, [total, class, box].
-// validations: [iteration, total, class, box] each. evaluations: {iteration, map, ap} each.
+// validations: [iteration, total, class, box] each. evaluations: {iteration, map, ap,
+// before, after} each; the last two: mean IoU of foreground boxes before and after regression.
 export const newCurves = () => ({ steps: [], smooth: [], validations: [], evaluations: [] });
 
 // Everything that the tab shows follows from this. `change` is the only way to set it.

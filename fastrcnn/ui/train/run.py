@@ -10,13 +10,12 @@ import copy
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from fastrcnn.data import Dataset
 from fastrcnn.detector import Detector
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.proposals import MODES
@@ -30,13 +29,14 @@ from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.hosting.memory import size_of, training_size
 from fastrcnn.ui.texts import text, text_of
 from fastrcnn.ui.train.held_out import HeldOut, Rhythm
+from fastrcnn.ui.train.pictures import Pictures
 from fastrcnn.ui.train.turns import PATIENCE, Turns
 
 _SCENE_SECONDS = 2.0  # between two detections on the held-out pictures
 _EVALUATIONS = 20  # how often mAP is measured in a whole run
 
 # Makes the training pictures and the held-out pictures, and tells how far it is.
-Preparation = Callable[[], Generator[Progress, None, tuple[Dataset, Dataset | None]]]
+Preparation = Callable[[], Pictures]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Curves:
     """What a run has recorded so far. The lists only grow at their end.
 
     steps: (iteration, loss, class loss, box loss, lr, seconds, foreground RoIs). validations:
-    (iteration, loss, class loss, box loss). evaluations: ``{"iteration", "map", "ap"}``, on the
+    (iteration, loss, class loss, box loss). evaluations: those of `HeldOut.measure`, on the
     held-out pictures.
     """
 

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 
-from fastrcnn.data import Dataset, draw_shapes_set, open_dataset
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
-from fastrcnn.model.backbone import layer_names
-from fastrcnn.model.fast_rcnn import HEAD_LAYERS
-from fastrcnn.runtime.array_folder import default_cache, trim_cache
-from fastrcnn.training.batches import split_validation
+from fastrcnn.runtime.array_folder import trim_cache
 from fastrcnn.training.plots import plot_losses, read_metrics
-from fastrcnn.training.recipe import OPTIMIZERS, Recipe, with_settings
+from fastrcnn.training.recipe import Recipe
 from fastrcnn.training.recipes import RECIPES
-from fastrcnn.training.records import Progress
 from fastrcnn.ui.explore.payloads import numbers, objects, picture
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting import uploads
@@ -39,46 +33,13 @@ from fastrcnn.ui.shared.replies import error_note, error_note_in_browser, error_
 from fastrcnn.ui.shared.view import build_view
 from fastrcnn.ui.texts import text, text_of
 from fastrcnn.ui.train import payloads
+from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES, Chosen, defaults, read_form
 from fastrcnn.ui.train.held_out import SHOWN_SCENES, HeldOut
+from fastrcnn.ui.train.pictures import Pictures, held_out_count, read_pictures, writable_cache
 from fastrcnn.ui.train.run import Run
 from fastrcnn.ui.train.runs import Runs
 
 _MOST_PICTURES = 2001  # the largest allowed number is one less
-
-
-@dataclass(frozen=True)
-class Knob:
-    """A recipe's setting that the visitor can change.
-
-    name: the recipe's field. group: the settings that it stands with. kind: "number", "choice" or
-    "switch". choices: the fixed ones, if any.
-    """
-
-    name: str
-    group: str
-    kind: str = "number"
-    choices: tuple[str, ...] = ()
-
-
-KNOBS = (
-    Knob("iterations", "solver"),
-    Knob("lr", "solver"),
-    Knob("optimizer", "solver", "choice", OPTIMIZERS),
-    Knob("first_trainable", "solver", "choice"),
-    Knob("seed", "solver"),
-    Knob("images_per_batch", "batch"),
-    Knob("rois_per_batch", "batch"),
-    Knob("fg_fraction", "batch"),
-    Knob("fg_iou", "batch"),
-    Knob("bg_iou_low", "batch"),
-    Knob("bg_iou_high", "batch"),
-    Knob("add_ground_truth", "batch", "switch"),
-    Knob("loc_weight", "loss"),
-    Knob("bbox_reg", "loss", "switch"),
-    Knob("normalise_targets", "loss", "switch"),
-)
-# laptop_conv5 is missing because it continues from trained weights.
-_RECIPES = ("shapes", "walkthrough", "paper", "laptop")
 
 
 def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs) -> None:
@@ -118,7 +79,7 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
         ("start", "look"),
         server.functions(),
         local=local,
-        recipes={name: _defaults(RECIPES[name]) for name in _RECIPES},
+        recipes={name: defaults(RECIPES[name]) for name in RECIPE_NAMES},
         knobs=[vars(knob) for knob in KNOBS],
     )
     options = {"show_progress": "hidden", "api_visibility": "private"}
@@ -141,68 +102,44 @@ def build_train(runs: Runs, analyses: Analyses, explore: Explore, tabs: gr.Tabs)
         )
 
 
-def _defaults(recipe: Recipe) -> dict:
-    """The values of a recipe's settings, as the form shows them."""
-    values = {knob.name: getattr(recipe, knob.name) for knob in KNOBS}
-    values["iterations"] = recipe.iterations or 1000
-    values["first_trainable"] = recipe.first_trainable or layer_names(recipe.backbone)[0]
-    return {
-        "values": values,
-        "layers": [*layer_names(recipe.backbone), *HEAD_LAYERS],
-        # Small pictures are prepared in no time.
-        "pictures": 400 if (recipe.square or recipe.shorter) < 200 else 100,
-    }
-
-
 def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
-    name = inputs.get("recipe")
-    if name not in _RECIPES:
-        raise FastRCNNError(text("server.no-recipe", names=", ".join(_RECIPES)))
-    values = inputs.get("values")
-    known = {knob.name for knob in KNOBS}
-    if not isinstance(values, dict) or not all(
-        key in known and isinstance(value, str) and len(value) < 100
-        for key, value in values.items()
-    ):
-        raise FastRCNNError(text("server.settings", names=", ".join(known)))
-    defaults = _defaults(RECIPES[name])["values"]
-    changed = {k: v.strip() for k, v in values.items() if v.strip() != _written(defaults[k])}
-    settings = [f"{key}={value}" for key, value in changed.items()]
-    settings += _iterations(RECIPES[name], changed)
-    recipe = with_settings(RECIPES[name], settings)
-    if recipe.first_trainable == layer_names(recipe.backbone)[0]:
-        recipe = recipe.but(first_trainable=None)
-    _check_batch(recipe, runs.limits)
+    chosen = read_form(inputs)
+    _check_batch(chosen.recipe, runs.limits)
     # A run of the page cannot be resumed, so it saves no state.
-    recipe = recipe.but(checkpoint_minutes=1e6)
+    recipe = chosen.recipe.but(checkpoint_minutes=1e6)
     pictures = whole(inputs.get("pictures"), "pictures", _MOST_PICTURES)
     folder = inputs.get("folder")
     own = folder.strip() if isinstance(folder, str) else ""
-    data = _pictures(recipe, pictures, own, local)
+    data = read_pictures(recipe, pictures, own, local)
     # The visitors' caches have a folder of their own, apart from the owner's, and a size limit.
-    cache = _cache() if own else _cache() / "page"
+    cache = writable_cache() if own else writable_cache() / "page"
     most = runs.limits.cache_mb * 2**20
 
-    def prepare() -> Generator[Progress, None, tuple[Dataset, Dataset | None]]:
+    def prepare() -> Pictures:
         if not own:
             trim_cache(cache, most)
         return (yield from data(cache))
 
     token = runs.start(session, recipe, prepare, cache=cache, paused=inputs.get("paused") is True)
-    command = ["python", "-m", "fastrcnn", "train", "--recipe", name, "--data", own or "SHAPES"]
-    command += ["--limit", str(pictures), "--val-limit", str(_held_out(pictures))]
-    command += ["--out", "runs/mine"]
-    for setting in settings:
-        command += ["--set", setting]
-    drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
     return {
         "token": token,
-        "recipe": name,
-        "changed": changed,
-        "pictures": pictures if pictures != _defaults(RECIPES[name])["pictures"] else None,
+        "recipe": chosen.name,
+        "changed": chosen.changed,
+        "pictures": pictures if pictures != defaults(recipe)["pictures"] else None,
         "folder": Path(own).name if own else None,
-        "command": ("" if own else drawing) + shlex.join(command),
+        "command": _command(chosen, pictures, own),
     }
+
+
+def _command(chosen: Chosen, pictures: int, folder: str) -> str:
+    """The command line that trains the same. folder: the visitor's own, or empty."""
+    command = ["python", "-m", "fastrcnn", "train", "--recipe", chosen.name]
+    command += ["--data", folder or "SHAPES", "--limit", str(pictures)]
+    command += ["--val-limit", str(held_out_count(pictures)), "--out", "runs/mine"]
+    for setting in chosen.settings:
+        command += ["--set", setting]
+    drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
+    return ("" if folder else drawing) + shlex.join(command)
 
 
 def _check_batch(recipe: Recipe, limits: Limits) -> None:
@@ -214,79 +151,6 @@ def _check_batch(recipe: Recipe, limits: Limits) -> None:
         value = getattr(recipe, name)
         if value > most:
             raise FastRCNNError(text("server.batch", name=name, value=value, most=most))
-
-
-def _held_out(pictures: int) -> int:
-    """The number of held-out pictures for this many training pictures."""
-    return max(min(pictures // 4, 100), 1)
-
-
-def _written(value: object) -> str:
-    """A setting as the form writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _iterations(recipe: Recipe, changed: dict[str, str]) -> list[str]:
-    """Turns a recipe's epochs into iterations, so that runs can be compared."""
-    if recipe.iterations is None and "iterations" not in changed:
-        return ["iterations=1000"]
-    return []
-
-
-def _pictures(
-    recipe: Recipe, count: int, folder: str, local: bool
-) -> Callable[[Path], Generator[Progress, None, tuple[Dataset, Dataset | None]]]:
-    """A function from the cache's folder to the preparation of the pictures."""
-    if count < 1:
-        raise FastRCNNError(text("server.one-picture"))
-    if not folder:
-        return lambda cache: _shapes(cache, count)
-    if not local:
-        raise FastRCNNError(text("server.only-shapes"))
-    path = Path(folder).expanduser()
-    train = open_dataset(path, "train")[:count]
-    pair: tuple[Dataset, Dataset | None]
-    if path.is_file():
-        # The folder has no other split.
-        pair = split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
-    else:
-        val = open_dataset(path, "val")[: _held_out(count)]
-        pair = (train, None) if recipe.validation_fraction else (train, val)
-
-    def ready() -> Generator[Progress, None, tuple[Dataset, Dataset | None]]:
-        yield Progress("pictures", 1, 1)
-        return pair
-
-    return lambda cache: ready()
-
-
-def _shapes(cache: Path, count: int) -> Generator[Progress, None, tuple[Dataset, Dataset]]:
-    # There is one folder for each power of two. So there are few folders, and none is rewritten
-    # while somebody trains on it. A longer set begins with the pictures of a shorter one.
-    size = 1 << (count - 1).bit_length()
-    folder, splits = cache / f"shapes-{size}", {"train": size, "val": _held_out(size)}
-    for done, _ in enumerate(draw_shapes_set(folder, 0, splits), start=1):
-        yield Progress("pictures", done, sum(splits.values()))
-    return open_dataset(folder, "train")[:count], open_dataset(folder, "val")[: _held_out(count)]
-
-
-_TEMPORARY: list[TemporaryDirectory] = []
-
-
-def _cache() -> Path:
-    """The folder of pictures and proposals, or a temporary one if it cannot be written to."""
-    folder = default_cache()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    if not _TEMPORARY:
-        _TEMPORARY.append(TemporaryDirectory(prefix="cache-", dir=uploads.prepare()))
-    return Path(_TEMPORARY[0].name)
 
 
 class _Server:

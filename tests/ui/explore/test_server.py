@@ -1,7 +1,10 @@
 import base64
 import json
 import math
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -353,15 +356,39 @@ def test_full_ranks_leave_the_network_as_it_is_and_lower_ones_do_not(ask, detect
     assert both["own"]["labels"] == found.labels.tolist()
 
 
-def test_a_second_long_experiment_is_told_to_ask_again(ask, monkeypatch):
+LONG = ("occlusion", "rcnn", "compressed")
+
+
+def test_a_second_long_experiment_waits_and_is_then_told_to_ask_again(ask, monkeypatch):
     replies = []
 
     def busy_meanwhile(*inputs):
-        replies.append(ask("rcnn", first=0))
-        replies.append(ask("compressed", **RIGHT["compressed"]))
+        replies.extend(ask(name, **RIGHT[name]) for name in LONG)
         return iter(())
 
+    monkeypatch.setattr(explanations, "_WAIT", 0.01)
     monkeypatch.setattr(explanations, "crops", busy_meanwhile)
     assert "busy" not in ask("rcnn", first=4)
-    assert replies == [{"busy": True}] * 2
-    assert "busy" not in ask("compressed", **RIGHT["compressed"])
+    assert replies == [{"busy": True}] * len(LONG)
+    monkeypatch.undo()
+    for name in LONG:
+        assert "busy" not in ask(name, **RIGHT[name])
+
+
+def test_who_waits_for_a_long_experiment_gets_the_place_when_it_is_free(ask, monkeypatch):
+    first_began, second_asked = threading.Event(), threading.Event()
+
+    def until_the_second_asks(*inputs):
+        first_began.set()
+        second_asked.wait(60)
+        time.sleep(0.2)  # until it waits
+        return iter(())
+
+    monkeypatch.setattr(explanations, "_WAIT", 60)
+    monkeypatch.setattr(explanations, "crops", until_the_second_asks)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, "rcnn", first=4)
+        first_began.wait(60)
+        second = pool.submit(ask, "occlusion", box=3)
+        second_asked.set()
+        assert "busy" not in first.result() and "busy" not in second.result()

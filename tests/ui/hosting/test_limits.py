@@ -29,9 +29,11 @@ def test_each_limit_has_its_variable(name):
 @pytest.mark.parametrize("text", ["", "many", "0", "-1", "nan", "inf", "1e999", "1_0x", "٣½"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_limit_is_refused_by_its_variable(name, text):
-    with pytest.raises(FastRCNNError, match=f"^FASTRCNN_{name.upper()} is .*; it must be ") as told:
+    with pytest.raises(
+        FastRCNNError, match=f"^FASTRCNN_{name.upper()} is .*; it must be "
+    ) as error:
         Limits.from_environment({f"FASTRCNN_{name.upper()}": text})
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "5", None])
@@ -51,14 +53,14 @@ def test_what_is_counted_is_a_whole_number():
 
 
 def test_no_picture_may_be_larger_than_pillow_reads():
-    with pytest.raises(RecipeError, match="less than or equal to 178956970") as told:
+    with pytest.raises(RecipeError, match="less than or equal to 178956970") as error:
         Limits(pixels=178_956_971)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
     assert Limits(pixels=178_956_970).pixels == 178_956_970
 
 
 @pytest.mark.parametrize("variable", ["FASTRCNN_QUEU", "FASTRCNN_queue", "FASTRCNN_", "FASTRCNN_X"])
 def test_a_slip_in_a_name_does_not_go_unseen(variable):
-    with pytest.raises(FastRCNNError, match=f"^Nothing reads {variable}; write FASTRCNN_") as told:
+    with pytest.raises(FastRCNNError, match=f"^Nothing reads {variable}; write FASTRCNN_") as error:
         Limits.from_environment({variable: "5"})
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))

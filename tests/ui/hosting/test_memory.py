@@ -39,8 +39,8 @@ def test_a_session_and_all_of_them_have_a_limit():
         memory.check("me", 5 * MB)
     with pytest.raises(Full, match=r"takes 2 MB .* all visitors together may hold 15 MB") as all_:
         memory.check("they", 2 * MB)
-    for told in (own, all_):
-        assert_is_one_sentence(str(told.value))
+    for error in (own, all_):
+        assert_is_one_sentence(str(error.value))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -81,9 +81,9 @@ def look(analyses: Analyses, session: str, picture: np.ndarray) -> str:
 
 def test_a_picture_too_large_for_a_visitor_is_let_go_of_and_the_next_is_not():
     analyses, pictures = analysing(Limits(session_mb=3), large=4, small=2)
-    with pytest.raises(Full, match="takes 4 MB of memory and a visitor may hold 3 MB") as told:
+    with pytest.raises(Full, match="takes 4 MB of memory and a visitor may hold 3 MB") as error:
         look(analyses, "me", pictures["large"])
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
     assert len(analyses) == 0 and analyses.held(None) == 0
     look(analyses, "me", pictures["small"])
     assert analyses.held("me") == 2 * MB
@@ -152,9 +152,9 @@ def test_a_training_too_large_for_a_visitor_is_refused_and_the_old_one_stays(pau
     runs = Runs(Limits(session_mb=100))
     token = paused(runs, "me")
     assert runs.held("me") == training_size(SHAPES)
-    with pytest.raises(Full, match=r"^This takes 1,539 MB .* may hold 100 MB") as told:
+    with pytest.raises(Full, match=r"^This takes 1,539 MB .* may hold 100 MB") as error:
         paused(runs, "me", PAPER)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
     assert runs.get(token).recipe is SHAPES
 
 

@@ -36,9 +36,9 @@ def test_a_full_album_and_a_full_memory_are_one_sentence(trace):
     own = albums(album_photos=2)
     for name in ("a", "b"):
         own.add("me", name, trace)
-    with pytest.raises(FastRCNNError, match="can be 2 photographs") as told:
+    with pytest.raises(FastRCNNError, match="can be 2 photographs") as error:
         own.add("me", "c", trace)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))
     megabytes = size_of(albums().add("me", "a", trace).trace) / 2**20
     little = albums(session_mb=1.5 * megabytes)
     little.add("me", "a", trace)
@@ -58,6 +58,6 @@ def test_an_absent_visitors_album_is_freed_and_a_present_one_stays(trace):
 
 @pytest.mark.parametrize("token", ["", "nosuch", None, 5, ["a"]])
 def test_an_unknown_token_is_refused(token):
-    with pytest.raises(FastRCNNError) as told:
+    with pytest.raises(FastRCNNError) as error:
         albums().get(token)
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(error.value))

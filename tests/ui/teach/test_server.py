@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ from fastrcnn.ui.sessions import Analyses
 from fastrcnn.ui.teach import server
 from fastrcnn.ui.teach.albums import Album, Albums
 from fastrcnn.ui.teach.server import Teacher
-from tests.ui.conftest import assert_is_json, assert_is_one_sentence
+from tests.ui.conftest import assert_is_json, assert_is_one_sentence, served
+from tests.visitor import Visitor
 
 BOX = [20, 10, 70, 60]
 FEW_STEPS = NEW_CLASS.but(iterations=20)
@@ -151,9 +155,9 @@ def test_a_photograph_that_is_added_later_is_looked_through(teacher, two):
 )
 def test_wrong_inputs_are_one_sentence_and_teach_nothing(teacher, two, wrong, says):
     inputs = {"token": two.token, "name": "ball", "boxes": {"0": [BOX]}} | wrong
-    with pytest.raises(FastRCNNError, match=says) as told:
+    with pytest.raises(FastRCNNError, match=says) as raised:
         list(teacher.teach("me", inputs))
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
     assert two.detector is None
 
 
@@ -173,9 +177,9 @@ def test_a_name_that_the_detector_has_already_is_refused(teacher, two, detector)
     ],
 )
 def test_what_is_no_photograph_is_refused(teacher, albums, inputs):
-    with pytest.raises(FastRCNNError) as told:
+    with pytest.raises(FastRCNNError) as raised:
         list(teacher.add("you", inputs))
-    assert_is_one_sentence(str(told.value))
+    assert_is_one_sentence(str(raised.value))
     assert albums.held("you") == 0
 
 
@@ -184,3 +188,34 @@ def test_before_the_teaching_there_is_nothing_to_take_or_open(teacher, two):
     assert_is_one_sentence(functions["takeaway"]({"token": two.token})["error"])
     with pytest.raises(FastRCNNError, match="Nothing was taught"):
         teacher.look("me", {"token": two.token, "photo": 0})
+
+
+def test_so_many_visitors_are_taught_at_a_time_and_each_gets_its_own_class(
+    detector, scene, monkeypatch
+):
+    learning, at_once = [], []
+
+    def learn(*inputs):
+        learning.append(1)
+        time.sleep(0.2)
+        at_once.append(len(learning))
+        learning.pop()
+        return iter(())
+
+    monkeypatch.setattr(server, "learn_new_class", learn)
+    file = BytesIO()
+    Image.fromarray(scene).save(file, "PNG")
+    names = ["ball", "cup", "hat"]
+
+    def teach(name: str) -> str:
+        with Visitor(address) as visitor:
+            path = visitor.send(file.getvalue(), "scene.png")["path"]
+            sent = [{"uploaded": path, "name": "scene.png"}]
+            *_, album = visitor.notes("teach", "collect", files=sent)
+            inputs = {"token": album["token"], "name": name, "boxes": {"0": [BOX]}}
+            *_, last = visitor.notes("teach", "teach", **inputs)
+            return last["taught"]
+
+    with served(detector, Limits(teachings=1)) as (_, address), ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(teach, names)) == names
+    assert at_once == [1] * 3

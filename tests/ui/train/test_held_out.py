@@ -13,7 +13,7 @@ from torch import Tensor
 from fastrcnn.boxes import iou
 from fastrcnn.data import Annotation
 from fastrcnn.ui.train import held_out
-from fastrcnn.ui.train.held_out import choose_followed
+from fastrcnn.ui.train.held_out import choose_followed, regression_overlaps
 
 
 def picture(boxes: list[list[float]], labels: list[int]) -> Annotation:
@@ -91,3 +91,19 @@ def test_a_long_history_is_thinned_and_keeps_the_first_and_the_newest(monkeypatc
     followed.note(49, trace(7.0))  # the averaged weights, after the last iteration
     assert followed.looks[-1].iteration == 49
     assert followed.looks[-1].probabilities.tolist() == [[7.0] * 3]
+
+
+def test_what_regression_adds_is_measured_on_foreground_and_for_the_objects_own_class():
+    objects = picture([[0, 0, 10, 10], [50, 50, 70, 70]], [2, 1])
+    boxes = torch.tensor([[0.0, 0, 10, 8], [50, 50, 70, 62], [30, 30, 40, 40]])  # the last: nothing
+    regressed = boxes[:, None].repeat(1, 3, 1)
+    regressed[0, 2] = torch.tensor([0.0, 0, 10, 10])  # as far as the object
+    regressed[1, 1] = torch.tensor([50.0, 50, 70, 60])  # away from it
+    regressed[:, 0] = regressed[2] = torch.tensor([0.0, 0, 1, 1])  # nobody reads these
+    trace = SimpleNamespace(boxes=boxes, regressed=regressed)
+    before, after = regression_overlaps(trace, objects)
+    assert before.tolist() == pytest.approx([0.8, 0.6])
+    assert after.tolist() == pytest.approx([1, 0.5])
+    assert [len(part) for part in regression_overlaps(trace, picture([], []))] == [0, 0]
+    nothing = SimpleNamespace(boxes=boxes[:0], regressed=regressed[:0])
+    assert [len(part) for part in regression_overlaps(nothing, objects)] == [0, 0]

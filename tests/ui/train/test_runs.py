@@ -335,9 +335,9 @@ class TestRuns:
     def test_over_the_limit_the_next_is_refused_in_one_sentence(self, runs, cache, data):
         for session in ("me", "you"):
             runs.start(session, RECIPE, data, cache=cache, paused=True)
-        with pytest.raises(TooMany) as told:
+        with pytest.raises(TooMany) as error:
             runs.start("they", RECIPE, data, cache=cache)
-        assert_is_one_sentence(str(told.value))
+        assert_is_one_sentence(str(error.value))
         runs.close("me")
         assert runs.start("they", RECIPE, data, cache=cache, paused=True)
 
@@ -369,6 +369,6 @@ class TestRuns:
 
     @pytest.mark.parametrize("token", ["", "nosuch", None, 5, ["a"], {}])
     def test_an_unknown_token_is_refused(self, runs, token):
-        with pytest.raises(FastRCNNError) as told:
+        with pytest.raises(FastRCNNError) as error:
             runs.get(token)
-        assert_is_one_sentence(str(told.value))
+        assert_is_one_sentence(str(error.value))

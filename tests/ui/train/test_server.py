@@ -22,8 +22,10 @@ from fastrcnn.model import load_checkpoint, save_checkpoint
 from fastrcnn.training import RECIPES, SHAPES
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.limits import Limits
+from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES, defaults
+from fastrcnn.ui.train.pictures import _shapes
 from fastrcnn.ui.train.runs import Runs
-from fastrcnn.ui.train.server import _RECIPES, KNOBS, _defaults, _Server, _shapes, _start
+from fastrcnn.ui.train.server import _Server, _start
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
 SMALL = {"iterations": "6", "rois_per_batch": "32"}
@@ -359,8 +361,8 @@ def test_a_run_is_named_by_what_was_turned(runs):
     assert started["changed"] == {"iterations": "6", "rois_per_batch": "32"}
     assert "shapes --out SHAPES --train 4" in started["command"]
     assert "--set iterations=6 --set rois_per_batch=32" in started["command"]
-    defaults = _defaults(SHAPES)["values"]
-    same = {"lr": f"{defaults['lr']:g}", "bbox_reg": "true"}
+    usual = defaults(SHAPES)["values"]
+    same = {"lr": f"{usual['lr']:g}", "bbox_reg": "true"}
     plain = _start(runs, "you", INPUTS | {"values": same, "paused": True}, local=True)
     assert (plain["changed"], plain["pictures"]) == ({}, 4)
 
@@ -392,9 +394,9 @@ def test_a_cache_that_cannot_be_written_is_replaced_for_the_time_being(runs, mon
 
 
 def test_every_knob_is_a_setting_of_every_recipe():
-    for name in _RECIPES:
+    for name in RECIPE_NAMES:
         recipe = RECIPES[name]
-        values = _defaults(recipe)["values"]
+        values = defaults(recipe)["values"]
         assert set(values) == {knob.name for knob in KNOBS}, name
         assert all(value is not None for value in values.values()), name
         assert_is_json({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
