@@ -112,6 +112,29 @@ def test_the_commands_select_as_the_detector_does(command):
     assert signature(detect).parameters["score_threshold"].default == Selection().score_threshold
 
 
+def test_a_selection_selects_by_its_own_limits():
+    candidates = random_candidates(0, 40)
+    for limits in ((0.5, 0.3, None), (0.1, 0.6, None), (0.5, 0.3, 0.4)):
+        names = ("score_threshold", "nms_threshold", "vote_threshold")
+        selection = Selection(**dict(zip(names, limits, strict=True)), retry=0.0)
+        assert selection.select(*candidates, CLASSES) == select(*candidates, CLASSES, *limits)
+
+
+def test_the_single_best_box_is_kept_only_where_nothing_else_is_and_it_scores_enough():
+    candidates = random_candidates(0, 40)
+    probabilities, _ = candidates
+    best = probabilities[:, 1:].max().item()
+    assert best < 1
+    for nms, vote in ((0.3, None), (0.6, 0.4)):
+        limits = {"score_threshold": 1.0, "nms_threshold": nms, "vote_threshold": vote}
+        assert len(Selection(**limits).select(*candidates, CLASSES)) == 0
+        kept = Selection(**limits, retry=best).select(*candidates, CLASSES)
+        assert kept == select(*candidates, CLASSES, best, nms, vote).first(1)
+        assert kept.scores.tolist() == [best]
+        more = best + 0.01
+        assert len(Selection(**limits, retry=more).select(*candidates, CLASSES)) == 0
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("score_threshold", 1.5), ("nms_threshold", float("nan")), ("max_proposals", 0)],

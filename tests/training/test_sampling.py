@@ -8,7 +8,7 @@ from fastrcnn.training import sample_rois
 
 
 def labels(foreground: int, background: int, ignored: int) -> torch.Tensor:
-    parts = [torch.full((foreground,), 4), torch.zeros(background), torch.full((ignored,), -1)]
+    parts = [torch.ones(foreground), torch.zeros(background), torch.full((ignored,), -1)]
     every = torch.cat(parts).long()
     return every[torch.randperm(len(every), generator=torch.Generator().manual_seed(0))]
 
@@ -30,7 +30,7 @@ def sample(every: torch.Tensor, replacement: bool = False, seed: int = 0) -> tor
 )
 def test_counts_without_replacement(foreground, background, expected):
     every = labels(foreground, background, 30)
-    chosen = sample(every)
+    chosen = sample_rois(every, 64, 0.25, np.random.default_rng(0))
     assert ((every[chosen] > 0).sum(), (every[chosen] == 0).sum()) == expected
     assert len(set(chosen.tolist())) == len(chosen) == sum(expected)
 

@@ -40,9 +40,10 @@ def test_deltas_by_hand():
 
 
 def test_the_limits_can_be_moved():
-    proposals = torch.tensor([[0.0, 0, 10, 6], [0, 0, 10, 4], [0, 0, 10, 0.5]])
+    # IoU 0.6, exactly 0.5, 0.4 and 0.05.
+    proposals = torch.tensor([[0.0, 0, 10, height] for height in (6, 5, 4, 0.5)])
     labels = label_proposals(proposals, OBJECTS, CLASSES, 0.7, 0.0, 0.5).labels
-    assert labels.tolist() == [-1, 0, 0]
+    assert labels.tolist() == [-1, -1, 0, 0]
 
 
 def test_of_a_picture_without_objects_all_is_background():
@@ -126,5 +127,5 @@ def test_a_coordinate_that_never_varies_is_left_in_its_unit():
 def test_statistics_without_foreground_are_refused():
     background = Targets(torch.tensor([0, -1]), torch.zeros(2, 4), torch.zeros(2))
     for pictures in ([], [background]):
-        with pytest.raises(DataError, match="foreground"):
+        with pytest.raises(DataError, match="^No proposal overlaps .* add the ground truth, or .* annotations.$"):
             target_statistics(pictures)
