@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MUTMUT = Path(sys.executable).with_name("mutmut")
 LIST = ROOT / "docs" / "mutation.md"
 # A change that makes a function endless or crashes Python does not go unnoticed either.
 KILLED = {"killed", "timeout", "segfault"}
@@ -27,7 +28,8 @@ KILLED = {"killed", "timeout", "segfault"}
 
 def main() -> int:
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-    subprocess.run(["mutmut", "run"], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([MUTMUT, "run"], cwd=ROOT, env=one_thread, check=True)
     outcomes = re.findall(r"^ +(\S+): (.+)$", mutmut("results", "--all", "true"), re.MULTILINE)
     killed, made = Counter(), Counter()
     for name, outcome in outcomes:
@@ -51,13 +53,13 @@ def main() -> int:
 
 
 def mutmut(*arguments: str) -> str:
-    return subprocess.check_output(["mutmut", *arguments], cwd=ROOT, text=True)
+    return subprocess.check_output([MUTMUT, *arguments], cwd=ROOT, text=True)
 
 
 def change(name: str) -> str:
     """The lines that the change takes away and adds, as a diff has them, without indentation."""
-    lines = re.findall(r"^([-+]) +(.*)$", mutmut("show", name), re.MULTILINE)
-    return "\n".join(f"{sign}{line}" for sign, line in lines)
+    lines = re.findall(r"^([-+])(?![-+]{2} ) *(.*)$", mutmut("show", name), re.MULTILINE)
+    return "\n".join(sign + line for sign, line in lines)
 
 
 if __name__ == "__main__":

@@ -205,6 +205,13 @@ def test_bins_are_the_cells_whose_maximum_is_pooled(pooling):
     assert torch.equal(pool.bins(rois[3, 1:], 9, 11), bins[3])
 
 
+def test_bins_stay_on_the_device_of_the_boxes():
+    # The device "meta" has shapes but no values, and refuses to mix with the processor's tensors.
+    boxes = torch.zeros(3, 4, device="meta")
+    for pooling in ("paper", "walkthrough"):
+        assert RoIPool(pooling).bins(boxes, 9, 11).device.type == "meta"
+
+
 def test_cells_of_a_box():
     box = torch.tensor([24.0, 15.0, 72.0, 40.0])
     assert RoIPool("paper").cells(box, 9, 11).tolist() == [2, 1, 6, 4]
