@@ -126,6 +126,7 @@ def test_a_coordinate_that_never_varies_is_left_in_its_unit():
 
 def test_statistics_without_foreground_are_refused():
     background = Targets(torch.tensor([0, -1]), torch.zeros(2, 4), torch.zeros(2))
+    message = r"^No proposal overlaps .* add the ground truth, or .* annotations\.$"
     for pictures in ([], [background]):
-        with pytest.raises(DataError, match="^No proposal overlaps .* add the ground truth, or .* annotations.$"):
+        with pytest.raises(DataError, match=message):
             target_statistics(pictures)
