@@ -25,7 +25,7 @@ OPTIONS = {
     "newest": [],
     "space": ["--constraint", "pre-requirements.txt"],
 }
-TESTS = (["-m", "not system"], ["-k", "browser", "-m", "not space"])
+TESTS = (["-m", "not system"], ["-k", "browser"])
 SHOWN = ("torch", "torchvision", "numpy", "numba", "gradio", "pydantic", "opencv", "pillow")
 
 

@@ -11,7 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import EllipsisType
 from typing import NamedTuple
@@ -59,9 +59,21 @@ def corpus() -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def write(folder: Path) -> Iterator[tuple[Path, Case]]:
+def varied() -> list[Case]:
+    """The corpus for what only passes files on to the reader.
+
+    Of the files cut short and those with flipped bits, which only the reader tells apart, there is
+    every sixth.
+    """
+    cases = corpus()
+    alike = [case for case in cases if case.name.startswith(("cut-at-", "flipped-"))]
+    left_out = {case.name for case in alike} - {case.name for case in alike[::6]}
+    return [case for case in cases if case.name not in left_out]
+
+
+def write(folder: Path, cases: Iterable[Case]) -> Iterator[tuple[Path, Case]]:
     """Each case as a file in `folder`."""
-    for case in corpus():
+    for case in cases:
         path = folder / case.name
         path.write_bytes(case.content)
         yield path, case

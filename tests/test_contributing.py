@@ -17,6 +17,8 @@ from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint
 from fastrcnn.model.backbone import BACKBONES
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -18,7 +18,7 @@ from fastrcnn.cli import main
 from fastrcnn.detector import Detector
 from fastrcnn.errors import ImageError
 from fastrcnn.images import MAX_SCANS, load_image
-from tests.corpus import Case, arrays, corpus, write
+from tests.corpus import Case, arrays, corpus, varied, write
 
 # pytest puts its own warning filters in place of those that the module sets.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -71,7 +71,7 @@ def test_each_file_is_read_rightly_or_refused_and_leaves_nothing(tmp_path, monke
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "files").mkdir()
-    files = list(write(tmp_path / "files"))
+    files = list(write(tmp_path / "files", corpus()))
     before = files_open()
     by_path = [outcome(case, path) for path, case in files]
     by_bytes = [outcome(case, case.content) for _, case in files]
@@ -144,7 +144,8 @@ def small(case: Case) -> bool:
     return not isinstance(case.picture, np.ndarray) or max(case.picture.shape) < 1000
 
 
-def test_proposals_of_each_file_on_the_command_line(tmp_path, monkeypatch, capfd):
+@pytest.mark.system
+def test_proposals_of_each_kind_of_file_on_the_command_line(tmp_path, monkeypatch, capfd):
     """`proposals`, with the search itself left out: it never sees a picture that is none."""
     seen = []
 
@@ -154,7 +155,7 @@ def test_proposals_of_each_file_on_the_command_line(tmp_path, monkeypatch, capfd
     monkeypatch.setattr(
         "fastrcnn.proposals.selective_search", lambda image, *_, **__: seen.append(image) or Found
     )
-    for path, case in write(tmp_path):
+    for path, case in write(tmp_path, varied()):
         seen.clear()
         code = main(["proposals", str(path), "--json", "-"])
         printed = capfd.readouterr()
@@ -170,9 +171,10 @@ def test_proposals_of_each_file_on_the_command_line(tmp_path, monkeypatch, capfd
             said = [line for line in printed.err.splitlines() if not line.startswith("TIFF")]
             assert len(said) == 1, printed.err
             assert said[0].startswith("error: ") and one_sentence(said[0], path)
-    assert sorted(os.listdir(tmp_path)) == sorted(case.name for case in corpus())
+    assert sorted(os.listdir(tmp_path)) == sorted(case.name for case in varied())
 
 
+@pytest.mark.system
 def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_checkpoint, capfd):
     monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(tiny_checkpoint))
     three = np.array([[0, 0, 4, 4], [1, 1, 9, 9], [2, 0, 3, 8]])
@@ -183,7 +185,7 @@ def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_
         lambda path, **options: load(path, search=lambda picture: three, **options),
     )
     # Every sixth of them: the network takes most of the time, and the reader is the same.
-    some = [(path, case) for path, case in write(tmp_path) if small(case)][::6]
+    some = [(path, case) for path, case in write(tmp_path, corpus()) if small(case)][::6]
     cases = {str(path): case for path, case in some}
     target = tmp_path.parent / f"{tmp_path.name}.json"
     assert main(["detect", *cases, "--json", str(target)]) == 1
@@ -195,6 +197,7 @@ def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_
         assert path not in answered or case.picture is not None, case.name
 
 
+@pytest.mark.system
 def test_a_process_of_its_own_says_one_sentence_for_each_bad_file(tmp_path, tiny_checkpoint):
     names = ("cut-at-50.png", "bomb.zip", "page.html", "passes.jpg", "0x5.png", "bomb-65535.gif")
     cases = [case for case in corpus() if case.name in names]

@@ -20,6 +20,8 @@ from fastrcnn.postprocess import Selection, select
 from fastrcnn.training import RECIPES
 from fastrcnn.ui.explore.examples import ASSETS
 
+pytestmark = pytest.mark.system
+
 LESSON = (Path(__file__).parents[1] / "docs" / "lesson.md").read_text(encoding="utf-8")
 TEXT = " ".join(LESSON.split())
 

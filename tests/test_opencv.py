@@ -6,7 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from fastrcnn.data import write_shapes
+
+pytestmark = pytest.mark.system
 
 # What a plain build looks like to a program.
 WITHOUT_CONTRIB = """

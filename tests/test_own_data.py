@@ -13,6 +13,8 @@ from fastrcnn.cli import main
 from fastrcnn.detector import Detector
 from tests.conftest import draw_shapes
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^(?:FASTRCNN_CHECKPOINT=(\S+) )?python -m fastrcnn (.+)$", TEXT, re.MULTILINE)

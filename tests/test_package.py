@@ -42,6 +42,7 @@ def test_importing_the_package_alone_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.system
 def test_the_core_imports_nothing_that_draws_or_serves():
     code = (
         "import sys, fastrcnn.cli, fastrcnn.training, fastrcnn.benchmarks.speed; "
@@ -50,6 +51,7 @@ def test_the_core_imports_nothing_that_draws_or_serves():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.system
 def test_the_page_does_not_wait_for_torchs_compiler(tiny_checkpoint):
     code = (
         "import sys\n"

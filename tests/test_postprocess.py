@@ -120,27 +120,29 @@ def test_the_commands_select_as_the_detector_does(command):
     assert signature(detect).parameters["score_threshold"].default == Selection().score_threshold
 
 
-def test_a_selection_selects_by_its_own_limits():
-    candidates = random_candidates(0, 40)
-    for limits in ((0.5, 0.3, None), (0.1, 0.6, None), (0.5, 0.3, 0.4)):
-        names = ("score_threshold", "nms_threshold", "vote_threshold")
-        selection = Selection(**dict(zip(names, limits, strict=True)), retry=0.0)
-        assert selection.select(*candidates, CLASSES) == select(*candidates, CLASSES, *limits)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_selection_selects_by_its_own_thresholds(seed):
+    probabilities, regressed = random_candidates(seed, 40)
+    chosen = Selection(score_threshold=0.7, nms_threshold=0.2, vote_threshold=0.6)
+    found = chosen.select(probabilities, regressed, CLASSES)
+    expected = select(probabilities, regressed, CLASSES, 0.7, 0.2, 0.6)
+    assert len(found) > 1 and found.names == expected.names
+    assert found.scores.tolist() == expected.scores.tolist()
+    assert found.boxes.tolist() == expected.boxes.tolist()
 
 
-def test_the_single_best_box_is_kept_only_where_nothing_else_is_and_it_scores_enough():
-    candidates = random_candidates(0, 40)
-    probabilities, _ = candidates
-    best = probabilities[:, 1:].max().item()
-    assert best < 1
-    for nms, vote in ((0.3, None), (0.6, 0.4)):
-        limits = {"score_threshold": 1.0, "nms_threshold": nms, "vote_threshold": vote}
-        assert len(Selection(**limits).select(*candidates, CLASSES)) == 0
-        kept = Selection(**limits, retry=best).select(*candidates, CLASSES)
-        assert kept == select(*candidates, CLASSES, best, nms, vote).first(1)
-        assert kept.scores.tolist() == [best]
-        more = best + 0.01
-        assert len(Selection(**limits, retry=more).select(*candidates, CLASSES)) == 0
+@pytest.mark.parametrize(
+    ("retry", "names"), [(None, []), (0.45, []), (0.4, ["cone"]), (0.1, ["cone"])]
+)
+def test_where_no_box_reaches_the_score_the_best_one_above_another_is_kept(retry, names):
+    probabilities = torch.tensor([[0.5, 0.3, 0.1, 0.1], [0.5, 0.1, 0, 0.4], [0.6, 0.2, 0.1, 0.1]])
+    regressed = torch.arange(48.0).reshape(3, 4, 4) + torch.tensor([0, 0, 100, 100])
+    limits = {"nms_threshold": 0.35, "vote_threshold": 1.0}
+    found = Selection(retry=retry, **limits).select(probabilities, regressed, CLASSES)
+    assert found.names == names
+    assert found.boxes.tolist() == regressed[1, 3][None].tolist() * len(names)
+    some = Selection(score_threshold=0.3, retry=retry, **limits)
+    assert some.select(probabilities, regressed, CLASSES).names == ["cone", "ball"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
 from fastrcnn.postprocess import PER_CLASS, select
 
+pytestmark = pytest.mark.system
+
 ASSETS = Path(__file__).parents[1] / "assets"
 MEGABYTE = 1_000_000
 

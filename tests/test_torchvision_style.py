@@ -25,6 +25,8 @@ from fastrcnn.model.backbone import build_backbone
 from fastrcnn.torchvision_style import TorchvisionStyle
 from fastrcnn.training import SHAPES, multi_task_loss
 
+pytestmark = pytest.mark.system
+
 RECIPE = SHAPES.but(fc6=64, fc7=64, rois_per_batch=64)
 
 

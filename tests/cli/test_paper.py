@@ -11,6 +11,8 @@ from fastrcnn.cli import main, paper
 from fastrcnn.paper import estimate, tables
 from tests.cli.conftest import one_sentence
 
+pytestmark = pytest.mark.system
+
 # Learns nothing, in no time.
 TINY = [
     word

@@ -19,6 +19,8 @@ from fastrcnn.model import load_checkpoint
 from tests.cli.conftest import one_sentence
 from tests.conftest import draw_shapes
 
+pytestmark = pytest.mark.system
+
 # Small enough for a step of VGG16 to take a fraction of a second.
 SMALL = (
     *("--set", "shorter=32", "--set", "longer=64", "--set", "fc6=8", "--set", "fc7=8"),

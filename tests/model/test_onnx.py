@@ -18,6 +18,8 @@ from fastrcnn.errors import CheckpointError, MissingPackageError
 from fastrcnn.model import FastRCNN, ModelConfig, Resize
 from fastrcnn.model.onnx import INPUTS, OUTPUTS, export_onnx
 
+pytestmark = pytest.mark.system
+
 # Both compute in float32 and add up in an order of their own.
 PROBABILITY = 1e-4
 PIXELS = 1e-2

@@ -35,7 +35,7 @@ def test_proposals_are_selective_searchs_and_come_from_disk_the_second_time(tmp_
     assert np.array_equal(ProposalCache(SINGLE, tmp_path / "cache").get(one), boxes)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.system)])
 def test_fill_makes_what_is_missing(tmp_path, workers, monkeypatch):
     monkeypatch.setattr("fastrcnn.proposals.cache._WORTH_A_PROCESS", 1)
     several = [annotation(tmp_path, str(seed), seed) for seed in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 from torchvision import ops
 
@@ -21,6 +22,7 @@ def test_nms_is_torchvisions():
     assert torchvision_ops.nms(boxes[:0], scores[:0], 0.3).tolist() == []
 
 
+@pytest.mark.system
 def test_the_operators_are_found_without_importing_torchvision():
     code = (
         "import sys, torch\n"

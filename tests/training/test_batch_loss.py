@@ -36,8 +36,8 @@ def test_a_batch_costs_what_its_pictures_cost_together(tmp_path: Path):
 
 def test_a_validation_picture_costs_the_same_with_a_pyramid_of_one_scale_that_suits_all(tmp_path):
     one, loss = parts(tmp_path, "shorter=96", "longer=160")
-    # At 2,000 pixels every RoI would be too large: they all go to the first scale.
-    two, _ = parts(tmp_path, "shorter=96", "longer=2400", "pyramid=96,2000")
+    # At 32 pixels every RoI would be too small: they all go to the first scale.
+    two, _ = parts(tmp_path, "shorter=96", "longer=160", "pyramid=96,32")
     annotation = one._train[0]
     plain, pyramid = (made.validation_picture(annotation, 0) for made in (one, two))
     assert plain.counts[0] > 0 and pyramid.counts == (*plain.counts, 0)

@@ -18,6 +18,7 @@ def batches(folder: Path) -> MiniBatches:
     return MiniBatches(with_settings(PICTURES, SETTINGS), painted(folder), None, Proposals())
 
 
+@pytest.mark.system
 def test_batches_are_the_same_whoever_makes_them(tmp_path: Path):
     made = batches(tmp_path)
     val = painted(tmp_path)
@@ -36,7 +37,7 @@ def test_batches_are_the_same_whoever_makes_them(tmp_path: Path):
     assert torch.equal(part.places, alone[0].places[1:])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.system)])
 def test_a_picture_that_is_gone_is_one_sentence(tmp_path: Path, workers: int):
     made = batches(tmp_path)
     for path in tmp_path.glob("*.png"):

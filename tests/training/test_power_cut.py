@@ -81,7 +81,7 @@ def test_a_power_cut_leaves_whole_files_and_a_state_without_gaps(tmp_path):
     if strace is None:
         pytest.skip("strace is not installed")
     out, log = (tmp_path / "run").resolve(), tmp_path / "calls"
-    watch = [strace, "-f", "-y", "-s", "0", "-e", f"trace={CALLS}", "-o", log]
+    watch = [strace, "-f", "--seccomp-bpf", "-y", "-s", "0", "-e", f"trace={CALLS}", "-o", log]
     train = [sys.executable, "-m", "tests.training.tiny", out, "7", "iterations=12"]
     done = subprocess.run([*watch, *train], cwd=ROOT, capture_output=True, text=True)
     if "ptrace" in done.stderr:

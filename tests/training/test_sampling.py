@@ -8,13 +8,19 @@ from fastrcnn.training import sample_rois
 
 
 def labels(foreground: int, background: int, ignored: int) -> torch.Tensor:
-    parts = [torch.ones(foreground), torch.zeros(background), torch.full((ignored,), -1)]
+    parts = [torch.full((foreground,), 4), torch.zeros(background), torch.full((ignored,), -1)]
     every = torch.cat(parts).long()
     return every[torch.randperm(len(every), generator=torch.Generator().manual_seed(0))]
 
 
 def sample(every: torch.Tensor, replacement: bool = False, seed: int = 0) -> torch.Tensor:
     return sample_rois(every, 64, 0.25, np.random.default_rng(seed), replacement)
+
+
+def test_every_class_is_foreground_and_no_roi_is_drawn_twice():
+    every = torch.tensor([1, 0, -1, 2, 0, 20])
+    chosen = sample_rois(every, 6, 0.5, np.random.default_rng(0)).tolist()
+    assert sorted(chosen[:3]) == [0, 3, 5] and sorted(chosen[3:]) == [1, 4]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ def sample(every: torch.Tensor, replacement: bool = False, seed: int = 0) -> tor
 )
 def test_counts_without_replacement(foreground, background, expected):
     every = labels(foreground, background, 30)
-    chosen = sample_rois(every, 64, 0.25, np.random.default_rng(0))
+    chosen = sample(every)
     assert ((every[chosen] > 0).sum(), (every[chosen] == 0).sum()) == expected
     assert len(set(chosen.tolist())) == len(chosen) == sum(expected)
 

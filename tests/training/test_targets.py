@@ -126,7 +126,10 @@ def test_a_coordinate_that_never_varies_is_left_in_its_unit():
 
 def test_statistics_without_foreground_are_refused():
     background = Targets(torch.tensor([0, -1]), torch.zeros(2, 4), torch.zeros(2))
-    message = r"^No proposal overlaps .* add the ground truth, or .* annotations\.$"
     for pictures in ([], [background]):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError) as caught:
             target_statistics(pictures)
+        assert str(caught.value) == (
+            "No proposal overlaps an object enough to be foreground; lower fg_iou, add the ground "
+            "truth, or look at the annotations."
+        )

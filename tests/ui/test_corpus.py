@@ -1,4 +1,4 @@
-"""The corpus of bad and odd pictures, sent to the page and to its endpoints over HTTP.
+"""Bad and odd pictures of all kinds, sent to the page and to its endpoints over HTTP.
 
 What is computed of a picture is left out where all of them are sent: it never sees one that is
 none, and takes a thousand times as long as reading it.
@@ -21,7 +21,7 @@ from fastrcnn.images import load_image
 from fastrcnn.ui import api
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.page import Page
-from tests.corpus import Case, corpus
+from tests.corpus import Case, corpus, varied
 from tests.test_corpus import check, files_open, one_sentence, small
 from tests.ui.conftest import served
 from tests.visitor import Refused, Visitor
@@ -92,12 +92,12 @@ def look(page: Page, visitor: Visitor, case: Case) -> str | None:
     return note["token"]
 
 
-def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
+def test_each_kind_of_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
     page, visitor, nothing_is_left
 ):
     page, _ = page
     token = None
-    for case in corpus():
+    for case in varied():
         opened = look(page, visitor, case)
         # What is refused takes nothing away.
         token = opened or token
@@ -111,7 +111,7 @@ def test_each_file_on_the_page_is_read_rightly_or_refused_and_leaves_nothing(
         time.sleep(0.05)
 
 
-def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing(
+def test_each_kind_of_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing(
     page, visitor, nothing_is_left, monkeypatch
 ):
     seen = []
@@ -120,7 +120,7 @@ def test_each_file_at_the_endpoint_is_read_rightly_or_refused_and_leaves_nothing
         boxes = np.array([[0, 0, 1, 1]], np.float32)
 
     monkeypatch.setattr(api, "selective_search", lambda image, *_: seen.append(image) or Found)
-    for case in corpus():
+    for case in varied():
         seen.clear()
         try:
             (answer,) = visitor.call("proposals", visitor.send(case.content, case.name), "fast")
@@ -165,7 +165,7 @@ def resident() -> int:
 
 def test_sending_them_again_takes_no_more_memory_threads_or_open_files(page, visitor):
     page, _ = page
-    cases = [case for case in corpus() if len(case.content) < 100_000 and small(case)][::4]
+    cases = [case for case in corpus() if len(case.content) < 100_000 and small(case)][::6]
 
     def send_all() -> tuple[int, int, int]:
         for case in cases:

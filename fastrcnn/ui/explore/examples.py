@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,13 @@ class Example:
     path: Path
     objects: tuple[dict, ...]
 
+    @cached_property
+    def thumbnail(self) -> np.ndarray:
+        """A small copy of the photograph, (h, w, 3) uint8 RGB. Two tabs show it."""
+        image = load_image(self.path)
+        width = max(round(image.shape[1] * _THUMBNAIL / image.shape[0]), 1)
+        return cv2.resize(image, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+
 
 def read_examples(folder: Path = ASSETS) -> dict[str, Example]:
     """The JPEG photographs of a folder by name, with their objects from its objects.json."""
@@ -40,10 +48,3 @@ def read_examples(folder: Path = ASSETS) -> dict[str, Example]:
 def first_of(examples: dict[str, Example]) -> str | None:
     """The example that the page opens with, if there is one."""
     return _FIRST if _FIRST in examples else next(iter(examples), None)
-
-
-def thumbnail(example: Example) -> np.ndarray:
-    """A small copy of the photograph, (h, w, 3) uint8 RGB."""
-    image = load_image(example.path)
-    width = max(round(image.shape[1] * _THUMBNAIL / image.shape[0]), 1)
-    return cv2.resize(image, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA)

@@ -21,7 +21,7 @@ from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.postprocess import Selection, decide, select
 from fastrcnn.ui.explore import payloads
-from fastrcnn.ui.explore.examples import Example, first_of, thumbnail
+from fastrcnn.ui.explore.examples import Example, first_of
 from fastrcnn.ui.explore.explanations import Explanations
 from fastrcnn.ui.explore.requested import chosen_box, selection, traced
 from fastrcnn.ui.hosting.gradio_private import event_values
@@ -130,7 +130,7 @@ def build_explore(analyses: Analyses, examples: dict[str, Example], limits: Limi
         usual=_USUAL.model_dump(include={"score_threshold", "nms_threshold"}),
         at_once=limits.analyses,
         examples=[
-            {"name": name, "src": payloads.data_url(thumbnail(example), "JPEG", quality=80)}
+            {"name": name, "src": payloads.data_url(example.thumbnail, "JPEG", quality=80)}
             for name, example in examples.items()
         ],
     )

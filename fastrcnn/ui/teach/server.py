@@ -18,7 +18,7 @@ from fastrcnn.detector import Detector, Trace
 from fastrcnn.errors import FastRCNNError
 from fastrcnn.images import load_image
 from fastrcnn.training.new_class import NEW_CLASS, Taught, learn_new_class, with_new_class
-from fastrcnn.ui.explore.examples import Example, thumbnail
+from fastrcnn.ui.explore.examples import Example
 from fastrcnn.ui.explore.payloads import data_url, picture
 from fastrcnn.ui.explore.server import Explore
 from fastrcnn.ui.hosting.gradio_private import event_values
@@ -78,7 +78,7 @@ def build_teach(
         boxes=_MOST_BOXES,
         lesson={name: boxes for name, boxes in FACES.items() if name in examples},
         examples=[
-            {"name": name, "src": data_url(thumbnail(example), "JPEG", quality=80)}
+            {"name": name, "src": data_url(example.thumbnail, "JPEG", quality=80)}
             for name, example in examples.items()
         ],
     )

@@ -6,7 +6,7 @@ from PIL import Image
 
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.images import load_image
-from fastrcnn.ui.explore.examples import ASSETS, Example, read_examples, thumbnail
+from fastrcnn.ui.explore.examples import ASSETS, Example, read_examples
 
 SHIPPED = read_examples()
 
@@ -38,7 +38,7 @@ def test_true_objects_lie_on_their_photograph(name):
 
 def test_a_thumbnail_is_the_photograph_made_small():
     example = next(iter(SHIPPED.values()))
-    image, small = load_image(example.path), thumbnail(example)
+    image, small = load_image(example.path), example.thumbnail
     assert small.dtype == np.uint8 and small.shape[0] == 96 and small.shape[2] == 3
     assert small.shape[1] == pytest.approx(96 * image.shape[1] / image.shape[0], abs=0.5)
     np.testing.assert_allclose(small.mean((0, 1)), image.mean((0, 1)), atol=2)
@@ -46,7 +46,7 @@ def test_a_thumbnail_is_the_photograph_made_small():
 
 def test_a_thumbnail_is_at_least_a_pixel_wide(tmp_path):
     Image.new("RGB", (1, 400), "red").save(tmp_path / "line.jpg")
-    assert thumbnail(Example("line", tmp_path / "line.jpg", ())).shape == (96, 1, 3)
+    assert Example("line", tmp_path / "line.jpg", ()).thumbnail.shape == (96, 1, 3)
 
 
 def test_a_folder_without_objects_has_photographs_without_objects(tmp_path):

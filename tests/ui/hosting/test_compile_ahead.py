@@ -47,6 +47,7 @@ def compiled(cache: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in cache.rglob("*.nb*")}
 
 
+@pytest.mark.system
 def test_the_helper_compiles_all_that_selective_search_needs(cache, helper):
     process = helper()
     compile_ahead.wait()
@@ -135,6 +136,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", ["ends", signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.system
 def test_no_helper_outlives_its_page(cache, how):
     argument = "ends" if how == "ends" else "waits"
     parent = subprocess.Popen(

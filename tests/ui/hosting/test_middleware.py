@@ -13,12 +13,14 @@ from threading import Event
 
 import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.utils import QueueError
 from PIL import Image
 
 from fastrcnn.detector import Detector
+from fastrcnn.images import save_image
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.limits import Limits
 from fastrcnn.ui.page import Page
@@ -549,7 +551,10 @@ def test_so_many_are_analysed_and_so_many_wait(slow, photo, tmp_path, at_once):
         client = Client(address, verbose=False, download_files=tmp_path)
         jobs = []
         for count in range(at_once + limits.queue):
-            jobs.append(client.submit(handle_file(photo), api_name="/detect"))
+            # Each its own: Gradio writes the same answer again while its file may be being read.
+            own = tmp_path / f"{count}.png"
+            save_image(own, np.full((120, 160, 3), count, np.uint8))
+            jobs.append(client.submit(handle_file(own), api_name="/detect"))
             until(lambda c=count: slow.asked + len(page._queue) == c + 1)
         time.sleep(0.3)
         assert slow.asked == at_once and len(page._queue) == limits.queue
