@@ -49,7 +49,7 @@ def main() -> int:
     ):
         print(f"{changes.total()} {title} in {LIST.relative_to(ROOT)}")
         print(*(f"```diff\n{lines}\n```" for lines in changes.elements()), sep="\n")
-    return survivors != listed
+    return int(survivors != listed)
 
 
 def mutmut(*arguments: str) -> str:
