@@ -137,7 +137,8 @@ def decide(
     boxes = regressed[proposals, labels]
 
     kept = torch.zeros_like(labels, dtype=torch.bool)
-    suppressed_by, overlaps = torch.full_like(labels, -1), torch.zeros_like(scores)
+    # Each class fills its own part of these two.
+    suppressed_by, overlaps = torch.empty_like(labels), torch.empty_like(scores)
     votes, voted = torch.zeros_like(labels), boxes.clone()
     first = 0
     for label, count in enumerate(reaches.sum(dim=1).tolist(), start=1):

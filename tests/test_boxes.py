@@ -42,6 +42,11 @@ def test_iou_is_what_counting_cells_gives(a, b):
             assert overlaps[i, j].item() == pytest.approx(slow_iou(a[i].tolist(), b[j].tolist()))
 
 
+def test_iou_is_the_same_in_any_unit():
+    a, b = torch.tensor([[0.0, 0.0, 4.0, 2.0]]), torch.tensor([[2.0, 0.0, 6.0, 2.0]])
+    torch.testing.assert_close(iou(a / 1000, b / 1000), torch.tensor([[1 / 3]]))
+
+
 def test_iou_of_boxes_without_area_is_zero():
     flat = torch.tensor([[5.0, 5.0, 5.0, 5.0], [5.0, 5.0, 9.0, 5.0], [9.0, 9.0, 5.0, 5.0]])
     others = torch.cat([flat, torch.tensor([[0.0, 0.0, 10.0, 10.0]])])
@@ -83,6 +88,12 @@ def test_decode_moves_each_class_by_its_own_deltas():
 def test_decode_holds_back_wild_growth():
     wild = decode(torch.tensor([[0.0, 0.0, 16.0, 16.0]]), torch.tensor([[0.0, 0.0, 1e4, 1e4]]))
     torch.testing.assert_close(wild, torch.tensor([[-492.0, -492.0, 508.0, 508.0]]))
+
+
+def test_clip_puts_a_box_that_lies_outside_onto_the_nearest_edge():
+    outside = torch.tensor([[-9.0, -8.0, -5.0, -4.0], [120.0, 60.0, 130.0, 70.0]])
+    expected = torch.tensor([[0.0, 0.0, 0.0, 0.0], [100.0, 50.0, 100.0, 50.0]])
+    assert torch.equal(clip(outside, height=50, width=100), expected)
 
 
 def test_clip_cuts_to_the_picture():

@@ -33,6 +33,9 @@ def test_decisions_are_those_of_select_with_their_reasons(seed, score, nms):
     assert made.boxes[made.kept][order].tolist() == found.boxes.tolist()
     assert made.labels[made.kept][order].tolist() == found.labels.tolist()
     assert len(made.scores) == (probabilities[:, 1:] >= score).sum()
+    columns = made.labels.tolist(), (-made.scores).tolist(), made.proposals.tolist()
+    places = list(zip(*columns, strict=True))
+    assert places == sorted(places)
     for i, by in enumerate(made.suppressed_by.tolist()):
         proposal, label = made.proposals[i], made.labels[i]
         assert made.scores[i] == probabilities[proposal, label]
@@ -94,6 +97,11 @@ def test_at_most_a_hundred_of_a_class():
     assert len(found) == PER_CLASS
     best = probabilities[:, 1].sort(descending=True).values[:PER_CLASS]
     assert found.scores.tolist() == best.tolist()
+
+
+def test_a_class_without_candidates_does_not_keep_the_next_one_from_having_some():
+    probabilities, boxes = torch.tensor([[0.1, 0.0, 0.9]]), torch.ones(1, 3, 4)
+    assert select(probabilities, boxes, ("cat", "dog"), 0.5, 0.3).names == ["dog"]
 
 
 def test_suppression_is_per_class():

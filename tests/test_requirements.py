@@ -16,7 +16,16 @@ FIXED = {"gradio": (6, 31), "pillow": (12, 2), "torch": (2, 10)}
 # Fuzzing is set up by hand and its tool no requirement of the tests.
 OUTSIDE = ROOT / "tests" / "fuzz"
 # What is run and not imported.
-TOOLS = {"build", "hatchling", "import-linter", "ipykernel", "mypy", "pytest-xdist", "ruff"}
+TOOLS = {
+    "build",
+    "hatchling",
+    "import-linter",
+    "ipykernel",
+    "mutmut",
+    "mypy",
+    "pytest-xdist",
+    "ruff",
+}
 # What a part of the package does without until it is asked for, and then says what to install.
 OPTIONAL = {"onnxscript", "scikit-learn", "scipy", "supervision"}
 # Two builds of OpenCV, of which only one can be installed.

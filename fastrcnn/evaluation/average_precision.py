@@ -144,18 +144,19 @@ def score_detections(
     for annotation in dataset:
         _check_classes(detections[annotation.image_id], dataset)
 
-    area, eleven_point, coco = [], [], []
-    for label in range(1, len(dataset.classes) + 1):
+    area: dict[str, float] = {}
+    eleven_point, coco = [], []
+    for label, name in enumerate(dataset.classes, start=1):
         matches = match(detections, dataset, label)
-        area.append(matches.average_precision(iou))
+        area[name] = matches.average_precision(iou)
         eleven_point.append(matches.average_precision(iou, eleven_point=True))
         coco.append(float(np.mean([matches.average_precision(value) for value in COCO_THRESHOLDS])))
     return Evaluation(
         images=len(dataset),
-        map_area=_mean(area),
+        map_area=_mean(area.values()),
         map_11point=_mean(eleven_point),
         map_coco=_mean(coco),
-        ap=dict(zip(dataset.classes, area, strict=True)),
+        ap=area,
         seconds_per_image=seconds_per_image,
     )
 
@@ -168,7 +169,7 @@ def _check_classes(detections: Detections, dataset: Dataset) -> None:
         )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Iterable[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
 

@@ -230,7 +230,7 @@ def walkthrough_roi_pool_reference(
     pooled = [features.new_zeros(0, features.shape[1], size, size)]
     for roi in rois:
         x1, y1 = (roi[1:3] * scale).floor().long().tolist()
-        x2, y2 = (roi[3:5] * scale).ceil().long().tolist()
+        x2, y2 = (roi[3:] * scale).ceil().long().tolist()
         # At least one cell. If the box lies off the map, it is the nearest one.
         x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
         x2, y2 = max(min(x2, width), x1 + 1), max(min(y2, height), y1 + 1)

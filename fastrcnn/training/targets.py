@@ -47,7 +47,7 @@ def label_proposals(
     ignored: (I, 4), objects that are not learned. A proposal that overlaps one of them by
     bg_iou_high or more is not background.
     """
-    labels = torch.full((len(proposals),), IGNORED, dtype=torch.int64)
+    labels = torch.full((len(proposals),), IGNORED)
     deltas = proposals.new_zeros((len(proposals), 4))
     overlaps = proposals.new_zeros(len(proposals))
     if len(gt_boxes):
@@ -72,12 +72,12 @@ def target_statistics(pictures: Iterable[Targets]) -> tuple[Tensor, Tensor]:
     section 2.3: zero mean and unit variance). Raises DataError when there is no foreground.
     """
     foreground = [targets.deltas[targets.labels > 0].double() for targets in pictures]
-    deltas = torch.cat(foreground) if foreground else torch.zeros(0, 4)
-    if not len(deltas):
+    if not any(map(len, foreground)):
         raise DataError(
             "No proposal overlaps an object enough to be foreground; lower fg_iou, add the ground "
             "truth, or look at the annotations."
         )
+    deltas = torch.cat(foreground)
     std = deltas.std(dim=0, correction=0)
     # A coordinate that never varies cannot be brought to unit variance.
     return deltas.mean(dim=0).float(), torch.where(std > 1e-6, std, 1).float()

@@ -121,6 +121,14 @@ def test_rounding_worked_by_hand():
     assert RoIPool("walkthrough", size=2)(features, rois)[0, 0, 0].tolist() == [2, 4]
 
 
+def test_seven_sevenths_of_57_cells_are_more_than_57_in_floating_point_alone():
+    # The paper's form computes so, and its last bin reaches a cell beyond the box.
+    features = torch.arange(60.0).view(1, 1, 1, 60)
+    paper = RoIPool("paper")(features, torch.tensor([[0.0, 0, 0, 56 * 16, 0]]))
+    taught = RoIPool("walkthrough")(features, torch.tensor([[0.0, 0, 0, 57 * 16, 16]]))
+    assert (paper[0, 0, 0, -1], taught[0, 0, 0, -1]) == (57, 56)
+
+
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
 def test_no_rois(pooling):
     features = torch.rand(1, 4, 5, 5)
@@ -197,12 +205,19 @@ def test_bins_are_the_cells_whose_maximum_is_pooled(pooling):
     assert torch.equal(pool.bins(rois[3, 1:], 9, 11), bins[3])
 
 
+def test_bins_stay_on_the_device_of_the_boxes():
+    # The device "meta" has shapes but no values, and refuses to mix with the processor's tensors.
+    boxes = torch.zeros(3, 4, device="meta")
+    for pooling in ("paper", "walkthrough"):
+        assert RoIPool(pooling).bins(boxes, 9, 11).device.type == "meta"
+
+
 def test_cells_of_a_box():
     box = torch.tensor([24.0, 15.0, 72.0, 40.0])
     assert RoIPool("paper").cells(box, 9, 11).tolist() == [2, 1, 6, 4]
     assert RoIPool("walkthrough").cells(box, 9, 11).tolist() == [1, 0, 5, 3]
     align = RoIPool("align")
-    with pytest.raises(ValueError, match="samples between cells"):
+    with pytest.raises(ValueError, match=r"^RoIAlign samples .* maximum kinds have cells\.$"):
         align.cells(box, 9, 11)
     with pytest.raises(ValueError, match="samples between cells"):
         align.bins(box, 9, 11)
@@ -215,9 +230,29 @@ def test_cells_of_a_box():
 def test_half_precision_maps_keep_the_boxes_exact(pooling, dtype):
     features = random_map(1, 2, 60, 60).to(dtype)
     rois = torch.tensor([[0.0, 519, 519, 807, 937]])  # 519 is no bfloat16
-    pooled = RoIPool(pooling)(features, rois)
-    assert pooled.dtype == dtype
-    assert torch.equal(pooled, RoIPool(pooling)(features.float(), rois).to(dtype))
+    expected = RoIPool(pooling)(features.float(), rois).to(dtype)
+    for learning in (False, True):
+        pooled = RoIPool(pooling)(features.requires_grad_(learning), rois)
+        assert pooled.dtype == dtype
+        assert torch.equal(pooled, expected)
+
+
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+def test_boxes_may_be_more_precise_than_the_map(pooling):
+    features, rois = random_map(2, 3, 9, 11), random_rois(20, 2, 9, 11)
+    for learning in (False, True):
+        pooled = RoIPool(pooling)(features.requires_grad_(learning), rois.double())
+        assert torch.equal(pooled, RoIPool(pooling)(features, rois))
+
+
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
+def test_argmax_of_a_half_precision_map_is_that_of_the_exact_one(pooling):
+    features = random_map(1, 2, 60, 60).to(torch.bfloat16)
+    rois = torch.tensor([[0.0, 519, 519, 807, 937]])  # 519 is no bfloat16
+    pooled, argmax = RoIPool(pooling).argmax(features, rois)
+    exact, expected = RoIPool(pooling).argmax(features.float(), rois)
+    assert pooled.dtype == torch.bfloat16 and torch.equal(pooled.float(), exact)
+    assert torch.equal(argmax, expected)
 
 
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])

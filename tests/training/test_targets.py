@@ -40,9 +40,10 @@ def test_deltas_by_hand():
 
 
 def test_the_limits_can_be_moved():
-    proposals = torch.tensor([[0.0, 0, 10, 6], [0, 0, 10, 4], [0, 0, 10, 0.5]])
+    # IoU 0.6, exactly 0.5, 0.4 and 0.05.
+    proposals = torch.tensor([[0.0, 0, 10, height] for height in (6, 5, 4, 0.5)])
     labels = label_proposals(proposals, OBJECTS, CLASSES, 0.7, 0.0, 0.5).labels
-    assert labels.tolist() == [-1, 0, 0]
+    assert labels.tolist() == [-1, -1, 0, 0]
 
 
 def test_of_a_picture_without_objects_all_is_background():
