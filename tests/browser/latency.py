@@ -21,19 +21,23 @@ from tests.chromium import find_chromium
 _SIZE = {"width": 1280, "height": 800}
 _TIMES = 15  # of each kind
 _PAUSE = 300  # milliseconds between two
+_LONGEST = 5000  # milliseconds; a click that has had no answer by then changed nothing
 _SLIDER_END = 8  # pixels from a slider's end to the middle of its thumb there
 
 # Takes the time from the next event of a kind until so many replies of the server have come and the
 # frame after them is painted.
-_ARM = """([kind, replies]) => {
+_ARM = """([kind, replies, longest]) => {
   performance.clearResourceTimings();
   window.latency = new Promise((done) => {
     addEventListener(kind, ({ timeStamp }) => {
       const come = () => performance.getEntriesByType("resource").filter(
         ({ name, startTime }) => name.includes("component_server") && startTime >= timeStamp);
       const painted = () => setTimeout(() => done(performance.now() - timeStamp));
-      const frame = () => requestAnimationFrame(
-        () => come().length < replies ? frame() : requestAnimationFrame(painted));
+      const frame = () => requestAnimationFrame(() => {
+        if (performance.now() - timeStamp > longest) done(NaN);
+        else if (come().length < replies) frame();
+        else requestAnimationFrame(painted);
+      });
       frame();
     }, { capture: true, once: true });
   });
@@ -41,8 +45,8 @@ _ARM = """([kind, replies]) => {
 
 
 def _measured(page: Page, event: str, replies: int, act: Callable[[], None]) -> float:
-    """Milliseconds from the event that `act` makes to the painted answer."""
-    page.evaluate(_ARM, [event, replies])
+    """Milliseconds from the event that `act` makes to the painted answer; NaN without an answer."""
+    page.evaluate(_ARM, [event, replies, _LONGEST])
     act()
     milliseconds = page.evaluate("() => window.latency")
     page.wait_for_timeout(_PAUSE)
@@ -132,7 +136,7 @@ def main() -> int:
         page.wait_for_timeout(2000)
         print(f"{'milliseconds':32}{'median':>8}{'worst':>8}")
         for kind, times in _all(page):
-            print(f"{kind:32}{np.median(times):8.0f}{max(times):8.0f}", flush=True)
+            print(f"{kind:32}{np.nanmedian(times):8.0f}{np.nanmax(times):8.0f}", flush=True)
         browser.close()
     page_of_detector.close()
     return 0
