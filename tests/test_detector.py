@@ -103,8 +103,8 @@ def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
     assert repr(detector).startswith(f"Detector of {classes} classes: {backbone}, search ")
     trace = detector.trace(scene)
     height, width = scene.shape[:2]
-    told = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
-    assert repr(trace) == told and len(told) < 200
+    text = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
+    assert repr(trace) == text and len(text) < 200
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
