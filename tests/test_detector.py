@@ -139,7 +139,7 @@ def test_ones_own_boxes_are_scored_as_proposals_are(detector, scene):
 
 
 @pytest.mark.parametrize("pooling", [None, "walkthrough", "align"])
-def test_a_box_looked_at_closely(detector, scene, pooling):
+def test_a_box_looked_at_closely_shows_every_step_of_the_network(detector, scene, pooling):
     trace = detector.trace(scene)
     for index in (0, len(trace.boxes) // 2, len(trace.boxes) - 1):
         box = trace.boxes[index]
@@ -389,7 +389,7 @@ def test_a_gpu_finds_what_the_processor_finds(detector, scene, precision):
     torch.testing.assert_close(ours, theirs, atol=limit, rtol=0)
 
 
-def test_a_device_by_name(tiny_checkpoint):
+def test_a_device_is_chosen_by_name_and_an_unknown_one_refused(tiny_checkpoint):
     assert Detector.from_checkpoint(tiny_checkpoint, device="cpu").to("cpu").device.type == "cpu"
     with pytest.raises(RecipeError, match="no device 'gpu' here"):
         Detector.from_checkpoint(tiny_checkpoint, device="gpu")

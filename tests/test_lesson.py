@@ -82,7 +82,7 @@ def test_the_rounding_of_the_sheep(detector, traces):
     )
 
 
-def test_half_a_cow_and_less(detector, traces):
+def test_half_a_cow_is_still_a_cow_and_less_is_not(detector, traces):
     cow = 1 + detector.classes.index("cow")
     corners = r"\(?(?:or type )?(\d+), (\d+), (\d+), (\d+)\)"
     half = numbers(rf"the large cow {corners}")

@@ -24,7 +24,7 @@ def test_help_shows_every_public_name_with_what_it_is(name):
     assert re.search(rf"^    (class )?{name}\b", text, re.MULTILINE)
 
 
-def test_a_name_that_is_not_there():
+def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'FasterRCNN'"):
         fastrcnn.FasterRCNN  # noqa: B018
 

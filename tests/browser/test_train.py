@@ -474,7 +474,7 @@ def test_who_leaves_midway_leaves_no_thread_behind(context, address, runs):
     assert not folder.exists()
 
 
-def test_pictures_of_ones_own(page, voc, runs):
+def test_pictures_of_ones_own_are_trained_on(page, voc, runs):
     page.locator("[name=folder]").fill(str(voc))
     train(page, iterations=2)
     assert "cat" in only(runs).classes

@@ -82,7 +82,7 @@ def test_a_link_within_the_folder_or_to_all_of_it_is_fine(folder, tmp_path):
     assert len(read_voc(folder, "val")) == 2
 
 
-def test_a_link_to_itself(folder):
+def test_a_link_to_itself_is_refused(folder):
     (folder / "JPEGImages/000001.jpg").unlink()
     (folder / "JPEGImages/000001.jpg").symlink_to("000001.jpg")
     refused(read_voc, folder, "val")
@@ -128,7 +128,7 @@ def test_an_entity_bomb_takes_neither_time_nor_memory(folder):
     assert "document type" in refused(read_voc, folder, "val")
 
 
-def test_xml_nested_without_end(folder):
+def test_xml_nested_without_end_is_refused(folder):
     (folder / "Annotations/000001.xml").write_text("<annotation>" * 200_000)
     refused(read_voc, folder, "val")
 

@@ -11,7 +11,7 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.model.head import Head, LowRankLinear
 
 
-def test_shapes_and_names():
+def test_outputs_have_the_papers_shapes_and_layers_its_names():
     head = Head(8, 7, 32, 16, 5)
     scores, deltas = head(torch.rand(3, 8, 7, 7))
     assert scores.shape == (3, 5)
@@ -24,7 +24,7 @@ def test_shapes_and_names():
     }
 
 
-def test_no_rois():
+def test_without_rois_there_are_no_scores():
     scores, deltas = Head(8, 7, 32, 16, 5)(torch.rand(0, 8, 7, 7))
     assert scores.shape == (0, 5)
     assert deltas.shape == (0, 5, 4)
