@@ -603,7 +603,7 @@ def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trac
     wait_for_analysis(page, photo.name)
     rank = int(re.search(r"rank (\d+) of", page.locator(".life").inner_text())[1])
     seen = detector.inspect(trace, trace.boxes[rank - 1])
-    told = page.locator(".guess.told")
+    told = page.locator(".guess.verdict")
 
     open_station(page, "photo")
     page.locator(".guess [data-option='4']").click()
