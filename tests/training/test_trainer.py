@@ -247,6 +247,22 @@ def test_targets_are_normalised_by_the_training_sets_foreground(tmp_path: Path):
     assert plain.model.head.bbox_std.tolist() == [1] * 4
 
 
+@pytest.mark.parametrize("setting", ["fg_iou=0.8", "normalise_targets=false"])
+def test_a_trained_detector_keeps_its_boxes_when_it_learns_on_with_other_statistics(
+    tmp_path: Path, setting: str
+):
+    first = trainer(tmp_path / "a", "iterations=3", "lr=0.1")
+    list(first)
+    run = trainer(tmp_path / "b", "iterations=1", "lr=1e-12", setting)
+    run.model.load_state_dict(first.model.state_dict())
+    list(run)
+    before, after = first.model.head.eval(), run.model.head.eval()
+    assert not torch.allclose(before.bbox_std, after.bbox_std, rtol=0.01)
+    units = torch.rand(5, before.fc7.out_features)
+    boxes = before.deltas(before.outputs(units)[1])
+    torch.testing.assert_close(after.deltas(after.outputs(units)[1]), boxes)
+
+
 def test_the_last_weights_are_averaged(tmp_path: Path):
     run = trainer(tmp_path, "iterations=10", "average_last=0.3", "lr=0.1")
     kept = []
