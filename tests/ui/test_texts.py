@@ -191,7 +191,7 @@ def is_prose(value: str) -> bool:
 NO_PROSE = re.compile(
     r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Delete|Backspace|Files"
     r"|key (orange|blue)|link skip.*"
-    r"|guess told|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"|guess verdict|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )
 
