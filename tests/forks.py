@@ -20,7 +20,8 @@ CONTEXT.set_forkserver_preload(["tests.training.kills", "torchvision"])
 
 def start(work: Callable[..., None], *arguments: object, **environment: str) -> BaseProcess:
     """A process that runs `work` on one thread, with these variables in its environment."""
-    process = CONTEXT.Process(target=_run, args=(environment, work, *arguments))
+    # A daemon, so that one that hangs ends with the tests.
+    process = CONTEXT.Process(target=_run, args=(environment, work, *arguments), daemon=True)
     process.start()
     return process
 

@@ -75,6 +75,7 @@ def crowd(server: Server, visitors: int, seconds: float, seed: int = 0) -> list[
 
 
 def check_growth(before: int, after: int) -> list[str]:
+    """Print the server's memory, and give a line if it has grown too much."""
     growth = (after - before) / before
     print(f"memory before {before / MB:,.0f} MB, after {after / MB:,.0f} MB: {growth:+.1%}")
     return [f"the server's memory has grown by {growth:.1%}"] if growth > MOST_GROWTH else []
