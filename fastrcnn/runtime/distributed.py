@@ -28,6 +28,10 @@ def init(device: torch.device = _PROCESSOR) -> torch.device:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or _joined():
         return device
+    # Its functions have the present group as a default argument. Imported later, by an optimizer,
+    # it would keep the group after `shutdown`, and gloo's threads abort a process that ends.
+    import torch.distributed.nn
+
     if device.type != "cuda":
         dist.init_process_group("gloo")
         return device
