@@ -1,8 +1,8 @@
 """Measures how soon the page answers: `python -m tests.browser.latency`.
 
 A browser opens the page with the detector that ships and does each kind of thing again and again.
-Prints for each kind the median and the worst time from the event to the painted answer, and how many
-of the tries had an answer. A click where the same box stays chosen has none.
+Prints for each kind the median and the worst time from the event to the painted answer, and how
+many of the tries had an answer. A click where the same box stays chosen has none.
 """
 
 from __future__ import annotations
