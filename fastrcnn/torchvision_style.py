@@ -36,7 +36,7 @@ class TorchvisionStyle(nn.Module):
     detector: its network is trained, and its search proposes the boxes. recipe: says which layers
     learn, which RoIs are sampled and how the losses are weighed; its other settings are the
     caller's business. The targets are normalised by the statistics that the head holds: 0 and 1 in
-    a new one, so set ``head.bbox_std`` there. selection: fields of `Selection`, which says what
+    a new one, until `Head.normalise` sets others. selection: fields of `Selection`, which says what
     becomes a detection. Its score_threshold is 0.05 by default, as in torchvision. Raises
     RecipeError, and when called ImageError or DataError for images or targets of another form.
     """

@@ -30,8 +30,10 @@ def main() -> int:
             )
             return 1
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # A file's tests stay together, since they share what their fixtures made.
-    shared_out = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    # A file's tests stay together, since they share what their fixtures made. The files come in the
+    # order of tests/conftest.py, not those with the most tests first.
+    shared_out = ["--numprocesses=auto", "--maxprocesses=4"]
+    shared_out += ["--dist=loadfile", "--no-loadscope-reorder"]
     return pytest.main([str(Path(__file__).parent), *shared_out, *sys.argv[1:]])
 
 

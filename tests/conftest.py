@@ -15,6 +15,15 @@ from fastrcnn.data import VOC_CLASSES
 from fastrcnn.model import FastRCNN, ModelConfig, Resize, save_checkpoint
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that run the whole program come first.
+
+    They take longest. With the short ones at the end no process of several waits for the last.
+    """
+    whole = {item.path for item in items if item.get_closest_marker("system")}
+    items.sort(key=lambda item: item.path not in whole)
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
     """A Fast R-CNN that knows nothing but answers in no time, and differently for each box."""

@@ -152,11 +152,11 @@ def test_a_vote_moves_a_box_no_further_than_its_voters(kept, voters, least):
     voted, votes = vote(kept, voters, weights, least)
     overlaps = iou(kept, voters)
     for i, box in enumerate(kept):
-        said = [j for j in range(len(voters)) if overlaps[i, j] >= least and weights[j] > 0]
-        assert votes[i] == len(said)
-        if said:
-            assert (voted[i] >= voters[said].amin(dim=0) - 1e-4).all()
-            assert (voted[i] <= voters[said].amax(dim=0) + 1e-4).all()
+        near = [j for j in range(len(voters)) if overlaps[i, j] >= least and weights[j] > 0]
+        assert votes[i] == len(near)
+        if near:
+            assert (voted[i] >= voters[near].amin(dim=0) - 1e-4).all()
+            assert (voted[i] <= voters[near].amax(dim=0) + 1e-4).all()
         else:
             assert torch.equal(voted[i], box)
 

@@ -168,9 +168,9 @@ def test_proposals_of_each_kind_of_file_on_the_command_line(tmp_path, monkeypatc
             assert code == 1, case.name
             assert not isinstance(case.picture, np.ndarray), case.name
             assert printed.out == "" and seen == []
-            said = [line for line in printed.err.splitlines() if not line.startswith("TIFF")]
-            assert len(said) == 1, printed.err
-            assert said[0].startswith("error: ") and one_sentence(said[0], path)
+            errors = [line for line in printed.err.splitlines() if not line.startswith("TIFF")]
+            assert len(errors) == 1, printed.err
+            assert errors[0].startswith("error: ") and one_sentence(errors[0], path)
     assert sorted(os.listdir(tmp_path)) == sorted(case.name for case in varied())
 
 
@@ -189,12 +189,12 @@ def test_detect_reports_the_bad_and_does_the_others(tmp_path, monkeypatch, tiny_
     cases = {str(path): case for path, case in some}
     target = tmp_path.parent / f"{tmp_path.name}.json"
     assert main(["detect", *cases, "--json", str(target)]) == 1
-    answered = {record["image"] for record in json.loads(target.read_text())}
+    found = {record["image"] for record in json.loads(target.read_text())}
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(answered) + len(errors) == len(cases)
+    assert len(found) + len(errors) == len(cases)
     for path, case in cases.items():
-        assert path in answered or case.picture is None or case.picture is ..., case.name
-        assert path not in answered or case.picture is not None, case.name
+        assert path in found or case.picture is None or case.picture is ..., case.name
+        assert path not in found or case.picture is not None, case.name
 
 
 @pytest.mark.system

@@ -43,7 +43,7 @@ def pixels_of(path) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_they_say_what_they_are():
+def test_repr_names_the_surest_detections():
     assert repr(some(0)) == "no detections"
     assert repr(some(1)) == "1 detection: cat 0.98"
     assert repr(some(3)) == "3 detections: cat 0.98, dog 0.88, cat 0.78"
@@ -115,7 +115,7 @@ def test_an_array_or_picture_is_drawn_on_while_it_is_there_and_not_kept(
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
 
 
-def test_bytes_are_given_again(detector, photo, tmp_path):
+def test_to_save_a_picture_given_as_bytes_it_is_given_again(detector, photo, tmp_path):
     found = detector(photo.read_bytes())
     with pytest.raises(ImageError, match="give it as the argument image"):
         found.save(tmp_path / "out.png")
@@ -170,7 +170,7 @@ def test_json_is_the_record_of_the_command_line(detector, photo):
     assert unknown["image"] is None and unknown["width"] is None
 
 
-def test_a_table():
+def test_a_table_has_a_row_for_each_detection():
     table = some(2).to_dataframe()
     assert list(table.columns) == ["name", "score", "x1", "y1", "x2", "y2"]
     assert table["name"].tolist() == ["cat", "dog"]

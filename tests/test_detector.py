@@ -103,8 +103,8 @@ def test_a_detector_and_a_trace_say_what_they_are(detector, scene):
     assert repr(detector).startswith(f"Detector of {classes} classes: {backbone}, search ")
     trace = detector.trace(scene)
     height, width = scene.shape[:2]
-    told = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
-    assert repr(trace) == told and len(told) < 200
+    text = f"{width} x {height} picture, {len(trace.boxes)} boxes scored, {trace.detections}"
+    assert repr(trace) == text and len(text) < 200
 
 
 def test_stages_come_one_by_one_and_end_with_the_trace(detector, scene):
@@ -139,7 +139,7 @@ def test_ones_own_boxes_are_scored_as_proposals_are(detector, scene):
 
 
 @pytest.mark.parametrize("pooling", [None, "walkthrough", "align"])
-def test_a_box_looked_at_closely(detector, scene, pooling):
+def test_a_box_looked_at_closely_shows_every_step_of_the_network(detector, scene, pooling):
     trace = detector.trace(scene)
     for index in (0, len(trace.boxes) // 2, len(trace.boxes) - 1):
         box = trace.boxes[index]
@@ -389,7 +389,7 @@ def test_a_gpu_finds_what_the_processor_finds(detector, scene, precision):
     torch.testing.assert_close(ours, theirs, atol=limit, rtol=0)
 
 
-def test_a_device_by_name(tiny_checkpoint):
+def test_a_device_is_chosen_by_name_and_an_unknown_one_refused(tiny_checkpoint):
     assert Detector.from_checkpoint(tiny_checkpoint, device="cpu").to("cpu").device.type == "cpu"
     with pytest.raises(RecipeError, match="no device 'gpu' here"):
         Detector.from_checkpoint(tiny_checkpoint, device="gpu")

@@ -44,7 +44,7 @@ def test_jpeg_comes_back_closely():
     assert np.abs(loaded.astype(int) - quadrants(64, 96)).mean() < 2
 
 
-def test_every_kind_of_source(tmp_path):
+def test_every_kind_of_source_gives_the_same_picture(tmp_path):
     content = encode(quadrants(), "PNG")
     path = tmp_path / "naïve name.png"
     path.write_bytes(content)
@@ -110,13 +110,13 @@ def test_grey_has_three_equal_channels(mode, expected):
     assert load_image(encode(picture, "PNG")).tolist() == [[[expected] * 3] * 4] * 3
 
 
-def test_palette():
+def test_palette_colours_are_looked_up():
     picture = Image.fromarray(quadrants()).quantize(4)
     assert picture.mode == "P"
     assert np.array_equal(load_image(encode(picture, "PNG")), quadrants())
 
 
-def test_cmyk():
+def test_cmyk_becomes_rgb():
     picture = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     for form in ("JPEG", "TIFF"):
         red, green, blue = load_image(encode(picture, form))[8, 8]
@@ -175,7 +175,7 @@ def test_the_first_of_several_frames_is_taken(form):
         (np.array([[[0, 0, 0, 0.0], [0, 0, 0, 1]]]), [255, 0]),
     ],
 )
-def test_arrays(array, expected):
+def test_arrays_of_every_type_become_rgb_bytes(array, expected):
     assert load_image(array).tolist() == [[[value] * 3 for value in expected]]
 
 
@@ -203,7 +203,7 @@ def test_an_array_is_copied():
         np.broadcast_to(np.uint8(0), (10_000, 5_001)),
     ],
 )
-def test_arrays_that_are_no_pictures(array):
+def test_arrays_that_are_no_pictures_are_refused(array):
     with pytest.raises(ImageError):
         load_image(array)
 

@@ -36,7 +36,7 @@ def traces(detector) -> dict[str, Trace]:
     return {name: detector.trace(ASSETS / f"{name}.jpg") for name in ("cow", "horses", "sheep")}
 
 
-def said(pattern: str) -> list[float]:
+def numbers(pattern: str) -> list[float]:
     """The numbers in the groups of the one place of the lesson that is so written."""
     (found,) = re.finditer(pattern, TEXT)
     return [float(number.replace(",", "")) for number in found.groups()]
@@ -44,7 +44,8 @@ def said(pattern: str) -> list[float]:
 
 def test_the_photograph_has_tens_of_billions_of_rectangles(traces):
     height, width = traces["horses"].image.shape[:2]
-    assert said(r"A picture of (\d+) x (\d+) has tens of billions of rectangles") == [width, height]
+    size = numbers(r"A picture of (\d+) x (\d+) has tens of billions of rectangles")
+    assert size == [width, height]
     assert 1e10 < width * (width + 1) / 2 * height * (height + 1) / 2 < 1e11
 
 
@@ -73,26 +74,26 @@ def test_the_rounding_of_the_sheep(detector, traces):
     paper, align = (detector.inspect(trace, chosen, form) for form in ("paper", "align"))
     to_picture = detector.model.backbone.stride / torch.tensor([*trace.scale, *trace.scale])
     moved = ((paper.cells - paper.exact) * to_picture).round().tolist()
-    right, bottom = said(r"by (\d+) pixels of the photograph on the right and by (\d+) at")
+    right, bottom = numbers(r"by (\d+) pixels of the photograph on the right and by (\d+) at")
     assert moved[2:] == [right, bottom] and max(map(abs, moved)) <= bottom
     scores = [seen.probabilities[1:].max() for seen in (paper, align)]
     assert scores == pytest.approx(
-        said(r"probability falls from ([\d.]+) to ([\d.]+) with"), abs=0.02
+        numbers(r"probability falls from ([\d.]+) to ([\d.]+) with"), abs=0.02
     )
 
 
-def test_half_a_cow_and_less(detector, traces):
+def test_half_a_cow_is_still_a_cow_and_less_is_not(detector, traces):
     cow = 1 + detector.classes.index("cow")
     corners = r"\(?(?:or type )?(\d+), (\d+), (\d+), (\d+)\)"
-    half = said(rf"the large cow {corners}")
-    less = said(rf"head and foreleg {corners}")
-    whole = said(rf"all of her {corners}")
-    meadow = said(rf"meadow {corners}")
+    half = numbers(rf"the large cow {corners}")
+    less = numbers(rf"head and foreleg {corners}")
+    whole = numbers(rf"all of her {corners}")
+    meadow = numbers(rf"meadow {corners}")
     boxes = torch.tensor([half, less, whole, meadow])
     probabilities, _, regressed = detector.score(traces["cow"], boxes)
-    scores = said(r"cow still, by ([\d.]+) where all of her has ([\d.]+),")
+    scores = numbers(r"cow still, by ([\d.]+) where all of her has ([\d.]+),")
     assert probabilities[[0, 2], cow] == pytest.approx(scores, abs=0.02)
-    moved = said(r"the right edge moves from (\d+) to (\d+)")
+    moved = numbers(r"the right edge moves from (\d+) to (\d+)")
     assert [half[2], regressed[0, cow, 2]] == pytest.approx(moved, abs=2)
     assert iou(boxes[:1], boxes[2:3]) == pytest.approx(0.5)
     assert probabilities[1].argmax() == 0 and probabilities[1, 1:].argmax() == cow - 1

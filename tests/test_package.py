@@ -20,11 +20,11 @@ def test_every_public_name_is_there(name):
 @pytest.mark.parametrize("name", fastrcnn.__all__)
 def test_help_shows_every_public_name_with_what_it_is(name):
     assert inspect.getdoc(getattr(fastrcnn, name))
-    told = pydoc.plain(pydoc.render_doc(fastrcnn))
-    assert re.search(rf"^    (class )?{name}\b", told, re.MULTILINE)
+    text = pydoc.plain(pydoc.render_doc(fastrcnn))
+    assert re.search(rf"^    (class )?{name}\b", text, re.MULTILINE)
 
 
-def test_a_name_that_is_not_there():
+def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'FasterRCNN'"):
         fastrcnn.FasterRCNN  # noqa: B018
 

@@ -228,25 +228,25 @@ def test_suppression_does_not_depend_on_the_order_and_once_is_enough(made, nms, 
 def test_every_decision_has_its_reason(made, nms):
     probabilities, regressed = made
     found = select(probabilities, regressed, ("cat", "dog"), 0.1, nms)
-    told = decide(probabilities, regressed, 0.1, nms)
+    decisions = decide(probabilities, regressed, 0.1, nms)
     kept = {
         (label, score, *corners)
         for label, score, corners, keep in zip(
-            told.labels.tolist(),
-            told.scores.tolist(),
-            told.boxes.tolist(),
-            told.kept.tolist(),
+            decisions.labels.tolist(),
+            decisions.scores.tolist(),
+            decisions.boxes.tolist(),
+            decisions.kept.tolist(),
             strict=True,
         )
         if keep
     }
     assert kept == as_set(found)
-    dropped = (~told.kept).nonzero().flatten()
-    winners = told.suppressed_by[dropped]
-    assert (winners >= 0).all() and told.kept[winners].all()
-    assert torch.equal(told.labels[winners], told.labels[dropped])
-    assert (told.scores[winners] > told.scores[dropped]).all()
-    assert (told.overlaps[dropped].double() > nms).all()
+    dropped = (~decisions.kept).nonzero().flatten()
+    winners = decisions.suppressed_by[dropped]
+    assert (winners >= 0).all() and decisions.kept[winners].all()
+    assert torch.equal(decisions.labels[winners], decisions.labels[dropped])
+    assert (decisions.scores[winners] > decisions.scores[dropped]).all()
+    assert (decisions.overlaps[dropped].double() > nms).all()
 
 
 # Average precision and recall

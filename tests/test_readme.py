@@ -98,5 +98,5 @@ def test_the_first_screen_has_a_way_in_for_everyone():
 def test_the_table_of_limits_is_that_of_the_program():
     document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     rows = re.findall(r"^  \| `FASTRCNN_(\w+)` \| (\d+) \|", document, re.MULTILINE)
-    told = {name.lower(): float(value) for name, value in rows}
-    assert told == {name: field.default for name, field in Limits.model_fields.items()}
+    documented = {name.lower(): float(value) for name, value in rows}
+    assert documented == {name: field.default for name, field in Limits.model_fields.items()}

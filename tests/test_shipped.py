@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from torchvision.ops import nms
 
 from fastrcnn.boxes import iou, vote
 from fastrcnn.data import VOC_CLASSES
+from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector, Trace
 from fastrcnn.model.checkpoint import DEFAULT_CHECKPOINT
 from fastrcnn.model.weights import IMAGENET_WEIGHTS
@@ -24,6 +27,12 @@ MEGABYTE = 1_000_000
 @pytest.fixture(scope="module")
 def shipped() -> Detector:
     return Detector.from_checkpoint(DEFAULT_CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def detect(shipped) -> Callable[[str], Detections]:
+    """What it finds in a photograph; several tests look at the same one."""
+    return cache(lambda photo: shipped(ASSETS / f"{photo}.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -41,24 +50,23 @@ def shipped() -> Detector:
         ("wine", "bottle", 1),
     ],
 )
-def test_finds_what_the_photograph_shows(shipped, photo, name, count):
-    found = shipped(ASSETS / f"{photo}.jpg", score_threshold=0.6)
-    assert found.names.count(name) >= count
+def test_finds_what_the_photograph_shows(detect, photo, name, count):
+    assert detect(photo).above(0.6).names.count(name) >= count
 
 
 @pytest.mark.parametrize(
     ("photo", "names"),
     [("airliner", ["aeroplane"]), ("goshawk", ["aeroplane"]), ("cow", ["cow", "cow", "cow"])],
 )
-def test_finds_nothing_that_is_not_there(shipped, photo, names):
-    assert shipped(ASSETS / f"{photo}.jpg").names == names
+def test_finds_nothing_that_is_not_there(detect, photo, names):
+    assert detect(photo).names == names
 
 
 @pytest.mark.parametrize(
     ("photo", "name"), [("airliner", "aeroplane"), ("goshawk", "aeroplane"), ("jockey", "horse")]
 )
-def test_a_large_object_gets_a_tight_box(shipped, photo, name):
-    found = shipped(ASSETS / f"{photo}.jpg")
+def test_a_large_object_gets_a_tight_box(detect, photo, name):
+    found = detect(photo)
     objects = json.loads((ASSETS / "objects.json").read_text())[f"{photo}.jpg"]
     true = [item["box"] for item in objects if item["label"] == name]
     ours = found.boxes[[one == name for one in found.names]]

@@ -62,10 +62,12 @@ class Visitor:
         (path,) = answer.json()
         return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
-    def events(self, view: str, event: str, *data: object, told: object = None) -> Iterator[list]:
+    def events(
+        self, view: str, event: str, *data: object, event_data: object = None
+    ) -> Iterator[list]:
         """What an event of a view puts out, step by step. Raises Refused.
 
-        told: what a custom view's script says with the event.
+        event_data: what a custom view's script sends with the event.
         """
         yield from self._follow(
             "queue/join",
@@ -73,7 +75,7 @@ class Visitor:
             {
                 "fn_index": self._functions[self._views[view], event],
                 "data": data,
-                "event_data": told,
+                "event_data": event_data,
                 "session_hash": self.session,
                 "trigger_id": self._views[view],
             },
@@ -92,14 +94,14 @@ class Visitor:
 
     def notes(self, view: str, event: str, **inputs: object) -> Iterator[dict]:
         """The notes that a view gets from one of its own events. Raises Refused."""
-        yield from self._notes(self.events(view, event, told=inputs))
+        yield from self._notes(self.events(view, event, event_data=inputs))
 
-    def train(self, **asked: object) -> dict:
+    def train(self, **inputs: object) -> dict:
         """Start a training; the note that names it. Raises Refused."""
-        *_, note = self.notes("train", "start", **asked)
+        *_, note = self.notes("train", "start", **inputs)
         return note
 
-    def ask(self, view: str, name: str, **asked: object) -> dict:
+    def ask(self, view: str, name: str, **inputs: object) -> dict:
         """Ask a view's server function. Raises Refused."""
         answer = self.http.post(
             f"{API}/component_server",
@@ -107,22 +109,22 @@ class Visitor:
                 "component_id": self._views[view],
                 "fn_name": name,
                 "session_hash": self.session,
-                "data": asked,
+                "data": inputs,
             },
         )
         answer.raise_for_status()
-        answered = answer.json()
-        if "error" in answered:
-            raise Refused(answered["error"])
-        return answered
+        reply = answer.json()
+        if "error" in reply:
+            raise Refused(reply["error"])
+        return reply
 
     def call(self, endpoint: str, *data: object) -> list:
         """Ask one of the endpoints for programs. Raises Refused."""
         joined = self.http.post(f"{API}/call/{endpoint}", json={"data": data})
         if joined.status_code != 200:
             raise Refused(joined.json()["detail"], full=joined.status_code == 503)
-        told = self.http.get(f"{API}/call/{endpoint}/{joined.json()['event_id']}").text
-        event, data = told.strip().split("\n\n")[-1].split("\n")
+        events = self.http.get(f"{API}/call/{endpoint}/{joined.json()['event_id']}").text
+        event, data = events.strip().split("\n\n")[-1].split("\n")
         answer = json.loads(data.removeprefix("data: "))
         if event != "event: complete":
             raise Refused(answer["error"])
@@ -135,14 +137,14 @@ class Visitor:
                 raise Refused(note["error"])
             yield note
 
-    def _follow(self, join: str, data: str, asked: dict) -> Iterator[list]:
-        joined = self.http.post(f"{API}/{join}", json=asked)
+    def _follow(self, join: str, data: str, body: dict) -> Iterator[list]:
+        joined = self.http.post(f"{API}/{join}", json=body)
         if joined.status_code != 200:
             raise Refused(joined.json()["detail"], full=joined.status_code == 503)
         event = joined.json()["event_id"]
         shown: list | None = None
-        asked = {"session_hash": self.session}
-        with self.http.stream("GET", f"{API}/{data}", params=asked) as stream:
+        session = {"session_hash": self.session}
+        with self.http.stream("GET", f"{API}/{data}", params=session) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
                 if message.get("event_id") != event or "output" not in message:

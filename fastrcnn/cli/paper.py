@@ -198,8 +198,8 @@ def _figure_2(recipe: Recipe, out: Path, device: torch.device, json_file: str | 
     plot_stages(found, out / "figure-2.png")
     machine = vars(this_machine(device))
     if json_file != "-":
-        told = ", ".join(f"{name} {value}" for name, value in machine.items())
-        print(f"Figure 2: where a picture's time goes\n{len(boxes)} boxes; {told}")
+        facts = ", ".join(f"{name} {value}" for name, value in machine.items())
+        print(f"Figure 2: where a picture's time goes\n{len(boxes)} boxes; {facts}")
         print(f"{'seconds':22}" + "".join(f"{stage:>13}" for stage in FIGURE_2) + f"{'all':>10}")
         for name, stages in found.items():
             cells = "".join(f"{stages[stage]:13.3f}" for stage in FIGURE_2)

@@ -149,6 +149,11 @@ class FastRCNN(nn.Module):
         cls_score, bbox_pred = zip(*(self.head(part, fc6) for part in pooled), strict=True)
         return torch.cat(cls_score), torch.cat(bbox_pred)
 
+    def fc7(self, features: Tensor, rois: Tensor) -> Tensor:
+        """The units of fc7 (R, fc7), which the two output layers get; see `score_rois`."""
+        pooled = self.roi_pool.parts(features, rois, _ROIS_AT_A_TIME)
+        return torch.cat([self.head.hidden(part)[1] for part in pooled])
+
     def interpret(self, cls_score: Tensor, bbox_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Turn the outputs of `forward` into probabilities (R, K) and deltas (R, K, 4).
 

@@ -107,6 +107,21 @@ class Head(nn.Module):
         """Undo the normalisation of the targets: (R, K, 4) -> (R, K, 4)."""
         return bbox_pred * self.bbox_std + self.bbox_mean
 
+    @torch.no_grad()
+    def normalise(self, mean: Tensor, std: Tensor) -> None:
+        """Normalise the targets by these from now on, both (4,).
+
+        If bbox_pred has learned with others, it is rescaled, and `deltas` stays the same.
+        """
+        mean, std = mean.to(self.bbox_mean), std.to(self.bbox_std)
+        layer = self.bbox_pred
+        weight, bias = layer.weight.unflatten(0, (-1, 4)), layer.bias.unflatten(0, (-1, 4))
+        if bias.any():  # there is none before the layer has learned
+            bias.copy_((self.deltas(bias) - mean) / std)
+            weight.mul_((self.bbox_std / std)[:, None])
+        self.bbox_mean.copy_(mean)
+        self.bbox_std.copy_(std)
+
 
 class LowRankLinear(nn.Module):
     """Two layers that replace one: `first` is S V^T without a bias, `second` is U with the bias.

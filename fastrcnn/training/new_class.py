@@ -42,8 +42,6 @@ sampled: each step uses all proposals, and each counts the same. If the few of f
 more, the hard ones of background could not outweigh them and would be found as the new class. With
 all of them in each step no search for hard negatives is needed."""
 
-_ROIS_AT_A_TIME = 128  # as many as a mini-batch; pooled features of all would not fit into memory
-
 
 class Taught(NamedTuple):
     """A picture to learn from: its trace, and its objects of the new class, (G, 4) in its pixels.
@@ -159,8 +157,7 @@ def _proposals(model: FastRCNN, taught: Taught, recipe: Recipe) -> _Proposals:
     device = model.head.bbox_mean.device
     features = trace.features[:1].to(device)
     scaled = (boxes * torch.tensor(trace.scale * 2)).to(device)
-    pooled = model.roi_pool.parts(features, with_image_index([scaled], features), _ROIS_AT_A_TIME)
-    hidden = torch.cat([model.head.hidden(part)[1] for part in pooled])
+    hidden = model.fc7(features, with_image_index([scaled], features))
     return _Proposals(
         hidden=hidden,
         scores=model.head.outputs(hidden)[0][:, :-1],

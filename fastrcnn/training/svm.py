@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fastrcnn.boxes import iou
 from fastrcnn.data import Annotation, Dataset
@@ -83,13 +82,7 @@ def fc7_features(model: FastRCNN, annotation: Annotation, boxes: np.ndarray) -> 
     maps = model.backbone(model.backbone.preprocess(image))
     rois = torch.from_numpy(np.asarray(boxes, np.float32)).to(maps.device)
     rois = rois * torch.tensor(scale * 2, device=maps.device)
-    kept: list[Tensor] = []
-    hook = model.head.cls_score.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
-    try:
-        model.score_rois(maps, with_image_index([rois], maps))
-    finally:
-        hook.remove()
-    return torch.cat(kept).cpu().numpy()
+    return model.fc7(maps, with_image_index([rois], maps)).cpu().numpy()
 
 
 def _negatives(annotation: Annotation, boxes: np.ndarray, label: int) -> np.ndarray:

@@ -177,8 +177,8 @@ class Trainer(Iterator[Record]):
 
     def _run(self) -> Generator[Record, None, None]:
         self._folder.cut_metrics(self._at.metrics_size)
-        if self._at.iteration == 0 and self.recipe.normalise_targets:
-            yield from self._measure_targets()
+        if self._at.iteration == 0:
+            yield from self._normalise_targets()
         share = self._rank, self._world
         pinned = self._device.type == "cuda"
         batches = load(self._batches, self.val, self._keys(), share, self._workers, pinned)
@@ -229,17 +229,18 @@ class Trainer(Iterator[Record]):
         left = min(self.iterations - at, self._batches.per_epoch - at % self._batches.per_epoch)
         return min(left, _STEPS_A_READ.get(self._device.type, 1))
 
-    def _measure_targets(self) -> Iterator[Progress]:
+    def _normalise_targets(self) -> Iterator[Progress]:
         """Set the mean and deviation that normalise box targets (see `target_statistics`)."""
+        if not self.recipe.normalise_targets:
+            self.model.head.normalise(torch.zeros(4), torch.ones(4))
+            return
         order = generator(self.recipe.seed, Stream.STATISTICS).permutation(len(self.train))
         chosen = order[:_STATISTICS_PICTURES].tolist()
         found: list[Targets] = []
         for done, index in enumerate(chosen, start=1):
             found.append(self._batches.label(self.train[index])[1])
             yield Progress("targets", done, len(chosen))
-        mean, std = target_statistics(found)
-        self.model.head.bbox_mean.copy_(mean)
-        self.model.head.bbox_std.copy_(std)
+        self.model.head.normalise(*target_statistics(found))
 
     def _step(self, batch: Batch) -> Taken:
         """Learn a mini-batch. Nothing is read from the device, so it never has to wait."""

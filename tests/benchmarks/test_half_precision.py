@@ -27,7 +27,7 @@ def test_every_detection_is_followed(tiny_checkpoint, voc):
     assert found.float32.images == found.bfloat16.images == len(dataset)
 
 
-def test_the_command(tiny_checkpoint, voc, capsys):
+def test_the_command_prints_what_each_precision_changes(tiny_checkpoint, voc, capsys):
     arguments = ["half-precision", "--data", str(voc), "--checkpoint", str(tiny_checkpoint)]
     assert main([*arguments, "--limit", "1"]) == 0
     printed = capsys.readouterr().out

@@ -26,7 +26,7 @@ from fastrcnn.model.backbone import empty_backbone
 _SETUP = Setup(turns=3, device=torch.device("cpu"))
 
 
-def test_ratio_and_target():
+def test_a_ratio_reaches_its_target_or_not():
     faster = SpeedRow("a", "b", (1.0, 2.0, 9.0), (6.0, 6.0, 7.0), target=3)
     assert faster.ratio == 3 and faster.reached
     floor = SpeedRow("a", "b", (3.0,), (2.0,), target=1.4, floor=True)

@@ -604,28 +604,28 @@ def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trac
     wait_for_analysis(page, photo.name)
     rank = int(re.search(r"rank (\d+) of", page.locator(".life").inner_text())[1])
     seen = detector.inspect(trace, trace.boxes[rank - 1])
-    told = page.locator(".guess.told")
+    verdict = page.locator(".guess.verdict")
 
     open_station(page, "photo")
     page.locator(".guess [data-option='4']").click()
-    expect(told).to_contain_text(f"There are {160 * 161 * 120 * 121 // 4:,}:")
+    expect(verdict).to_contain_text(f"There are {160 * 161 * 120 * 121 // 4:,}:")
 
     open_station(page, "pooling")
     page.locator(".scene").press("Enter")
     channel = seen.pooled.flatten(1).amax(dim=1).argmax()
     winner = int(seen.argmax[channel].flatten()[seen.pooled[channel].flatten().argmax()])
     row, column = divmod(winner, trace.features.shape[3])
-    expect(told).to_contain_text(f"column {column + 1}, row {row + 1} of the map")
+    expect(verdict).to_contain_text(f"column {column + 1}, row {row + 1} of the map")
 
     open_station(page, "fc")
     page.locator(".guess .answer").click()
-    expect(told).to_contain_text(f"{100 * float((seen.fc7 == 0).float().mean()):.1f}\xa0%")
+    expect(verdict).to_contain_text(f"{100 * float((seen.fc7 == 0).float().mean()):.1f}\xa0%")
 
     open_station(page, "head")
     page.locator(".guess [data-option=right]").click()
     label = int(seen.probabilities[1:].argmax()) + 1
     x1, y1, x2, y2 = (seen.regressed[label] - seen.box).tolist()
-    expect(told).to_contain_text(f"by {(x1 + x2) / 2:.1f} across and {(y1 + y2) / 2:.1f} down")
+    expect(verdict).to_contain_text(f"by {(x1 + x2) / 2:.1f} across and {(y1 + y2) / 2:.1f} down")
 
 
 def test_terms_explain_themselves_on_focus(page):

@@ -85,14 +85,14 @@ def stopped(detector) -> Iterator[Stopped]:
 def test_who_comes_when_all_places_are_taken_hears_how_many_there_are(context, stopped, photo):
     with served(stopped, Limits(queue=1)) as address:
         visitors = []
-        for says in (
+        for message in (
             "Finding the starting regions",
             "looks at one photograph at a time, and others may be first",
             "did not go through: no more than 1 may wait at a time",
         ):
             visitors.append(context.new_page())
             visitors[-1].goto(address)
-            expect(visitors[-1].locator(".status")).to_contain_text(says)
+            expect(visitors[-1].locator(".status")).to_contain_text(message)
         assert "Traceback" not in visitors[-1].content()
         stopped.go_on.set()
         for visitor in visitors[:2]:

@@ -190,7 +190,7 @@ def test_nothing_is_cut_off_and_the_browser_has_nothing_to_complain_of(
     complaints = []
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda told: told.type == "error" and complaints.append(told.text))
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.goto(address)
     page.locator(".life .fate").wait_for()
     upload(page, photo)

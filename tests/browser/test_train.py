@@ -274,14 +274,14 @@ def test_a_run_that_diverges_says_so_and_lights_the_knob(page):
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "says"),
+    ("knob", "value", "message"),
     [("lr", "fast", "lr=fast does not fit"), ("rois_per_batch", "33", "must be a multiple")],
 )
-def test_a_bad_setting_is_one_sentence_and_loses_nothing(page, knob, value, says):
+def test_a_bad_setting_is_one_sentence_and_loses_nothing(page, knob, value, message):
     train(page, iterations=3)
     turn(page, **{knob: value})
     button(page, "Start").click()
-    expect(page.locator(".train .status")).to_contain_text(says)
+    expect(page.locator(".train .status")).to_contain_text(message)
     expect(page.locator(f".knob[data-knob={knob}]")).to_have_class(re.compile("wanted"))
     assert iterations(page) == 3
     expect(page.locator(".take-checkpoint")).to_be_visible()
@@ -474,7 +474,7 @@ def test_who_leaves_midway_leaves_no_thread_behind(context, address, runs):
     assert not folder.exists()
 
 
-def test_pictures_of_ones_own(page, voc, runs):
+def test_pictures_of_ones_own_are_trained_on(page, voc, runs):
     page.locator("[name=folder]").fill(str(voc))
     train(page, iterations=2)
     assert "cat" in only(runs).classes

@@ -22,7 +22,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    ("command", "message"),
     [
         (["train", "--recipe", "papre", "--data", "{voc}", "--out", "{tmp}"], "paper"),
         (
@@ -40,12 +40,12 @@ COMMANDS = (
         (["proposals", "{photo}", "--save", "{tmp}/drawn.nosuch"], "drawn.nosuch"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(command, says, voc, photo, tmp_path, capsys):
+def test_what_cannot_be_used_is_one_sentence(command, message, voc, photo, tmp_path, capsys):
     places = {"voc": voc, "photo": photo, "tmp": tmp_path}
     assert main([word.format(**places) for word in command]) == 1
     captured = capsys.readouterr()
     assert one_sentence(captured.err), captured.err
-    assert says.format(**places) in captured.err
+    assert message.format(**places) in captured.err
 
 
 @pytest.mark.parametrize(

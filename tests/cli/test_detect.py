@@ -109,7 +109,7 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_running(photo):
     )
     assert "found in" in process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and told.strip() == "interrupted"
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and errors.strip() == "interrupted"
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

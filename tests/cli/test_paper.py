@@ -36,15 +36,15 @@ def test_a_quick_table_is_printed_and_written_and_is_the_same_again(tmp_path, ca
     captured = capsys.readouterr()
     assert "Table 8: SVMs and softmax" in captured.out and "2 pictures of" in captured.out
     assert "This takes about" in captured.err
-    told = json.loads(answer.read_text())
-    assert [row["name"] for row in told["rows"]] == ["SVMs", "softmax"]
-    assert told["rows"][0]["published"] == pytest.approx(0.668)
-    assert told["recipe"]["iterations"] == 2 and told["pictures"] == 2
+    table = json.loads(answer.read_text())
+    assert [row["name"] for row in table["rows"]] == ["SVMs", "softmax"]
+    assert table["rows"][0]["published"] == pytest.approx(0.668)
+    assert table["recipe"]["iterations"] == 2 and table["pictures"] == 2
     trained = [path.stat().st_mtime_ns for path in out.glob("*/*.safetensors")]
     assert len(trained) == 3  # the detector, the state of its run, the SVMs
     assert main(command) == 0
     assert [path.stat().st_mtime_ns for path in out.glob("*/*.safetensors")] == trained
-    assert json.loads(answer.read_text()) == told
+    assert json.loads(answer.read_text()) == table
 
 
 def test_figure_3_is_drawn(tmp_path, capsys, monkeypatch):
@@ -70,10 +70,10 @@ def test_figure_2_times_a_network_without_any_data(tmp_path, capsys):
 def test_ablations_compare_the_parts_of_a_given_detector(voc, tmp_path, capsys):
     command = ["paper", "ablations", "--data", str(voc), "--test-split", "val", "--limit", "1"]
     assert main([*command, "--out", str(tmp_path / "out"), "--json", "-"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    names = [row["name"] for row in told["rows"]]
+    table = json.loads(capsys.readouterr().out)
+    names = [row["name"] for row in table["rows"]]
     assert names[0] == "as it is" and "box voting: off" in names and "RoI pooling: align" in names
-    assert told["rows"][0]["difference"] == told["rows"][0]["error"] == 0
+    assert table["rows"][0]["difference"] == table["rows"][0]["error"] == 0
 
 
 def test_what_takes_long_is_told_and_not_started(tmp_path, capsys, monkeypatch):
@@ -86,7 +86,7 @@ def test_what_takes_long_is_told_and_not_started(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    ("command", "message"),
     [
         (["9"], "figure-2"),
         (["6"], "--quick"),
@@ -94,7 +94,7 @@ def test_what_takes_long_is_told_and_not_started(tmp_path, capsys, monkeypatch):
         (["6", "--quick", "--set", "lrr=1"], "lr"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(command, says, tmp_path, capsys):
+def test_what_cannot_be_is_one_sentence(command, message, tmp_path, capsys):
     assert main(["paper", *command, "--out", str(tmp_path / "out")]) == 1
-    told = capsys.readouterr().err
-    assert one_sentence(told) and says in told
+    error = capsys.readouterr().err
+    assert one_sentence(error) and message in error

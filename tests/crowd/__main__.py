@@ -35,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="fastrcnn-crowd-") as folder:
         server = Server(Path(folder))
         try:
-            wrong = crowd(server, options.visitors, 60 * options.minutes, 60 * options.warm_up)
+            wrong = crowd(server, options.visitors, 60 * options.warm_up, seed=1)
+            before = server.settled_memory()
+            wrong += crowd(server, options.visitors, 60 * options.minutes)
+            wrong += check_growth(before, server.settled_memory())
         finally:
             server.close()
     for line in wrong:
@@ -43,20 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def crowd(server: Server, visitors: int, seconds: float, warm_up: float) -> list[str]:
-    """Let them come, print what there is to tell, and give what was wrong, a line each."""
-    first, tally = Tally(), Tally()
-    visit(server.address, visitors, warm_up, first, seed=1)
-    before = server.settled_memory()
+def crowd(server: Server, visitors: int, seconds: float, seed: int = 0) -> list[str]:
+    """Let them come, print what there is to report, and give what was wrong, a line each."""
+    tally = Tally()
     started = time.monotonic()
-    visit(server.address, visitors, seconds, tally)
+    visit(server.address, visitors, seconds, tally, seed)
     print(f"{visitors} visitors, {time.monotonic() - started:.0f} seconds")
     print(tally.latencies())
-    after = server.settled_memory()
-    left = still_answered(server.address, tally)
-    growth = (after - before) / before
+    left = still_answered(server.address, tally.tokens)
     threads, files = server.counts()
-    print(f"memory before {before / MB:,.0f} MB, after {after / MB:,.0f} MB: {growth:+.1%}")
     print(f"afterwards {threads} threads, {files} open files")
     print(f"left in the middle: {tally.gone}")
     print(f"experiments that waited for their turn: {tally.waits}")
@@ -64,18 +62,23 @@ def crowd(server: Server, visitors: int, seconds: float, warm_up: float) -> list
         print(f"turned away politely, {words!r}: {count}")
     compared = check_proposals(tally)
     print(f"answers that were their askers' own: {len(tally.answers)}, {compared} to the last box")
-    wrong = first.errors + first.foreign + tally.errors + tally.foreign
-    if growth > MOST_GROWTH:
-        wrong.append(f"the server's memory has grown by {growth:.1%}")
+    wrong = tally.errors + tally.foreign
     if left:
         wrong.append(f"{len(left)} of {len(tally.tokens)} are still answered when all have left")
-    if "Traceback" in server.said:
-        wrong.append(f"the server said: {server.said}")
+    if "Traceback" in server.output:
+        wrong.append(f"the server printed: {server.output}")
     if not server.is_alive():
         wrong.append("the server is no longer there")
     if not tally.answers:
         wrong.append("nobody was answered")
     return wrong
+
+
+def check_growth(before: int, after: int) -> list[str]:
+    """Print the server's memory, and give a line if it has grown too much."""
+    growth = (after - before) / before
+    print(f"memory before {before / MB:,.0f} MB, after {after / MB:,.0f} MB: {growth:+.1%}")
+    return [f"the server's memory has grown by {growth:.1%}"] if growth > MOST_GROWTH else []
 
 
 def check_proposals(tally: Tally) -> int:

@@ -314,14 +314,14 @@ class Person(threading.Thread):
         start, seen = time.monotonic(), 0
         while True:
             with self._tally.timed("ask how it goes"):
-                told = visitor.ask("train", "progress", token=token, steps=seen)
-            seen += len(told["steps"])
-            if told["iterations"] != iterations or seen > iterations:
-                raise Foreign(f"a training of {told['iterations']} iterations, not {iterations}")
-            if told["phase"] == "finished":
+                progress = visitor.ask("train", "progress", token=token, steps=seen)
+            seen += len(progress["steps"])
+            if progress["iterations"] != iterations or seen > iterations:
+                raise Foreign(f"training of {progress['iterations']} iterations, not {iterations}")
+            if progress["phase"] == "finished":
                 break
-            if told["phase"] not in ("waiting", "preparing", "training"):
-                raise AssertionError(f"a training is {told['phase']}: {told['trouble']}")
+            if progress["phase"] not in ("waiting", "preparing", "training"):
+                raise AssertionError(f"a training is {progress['phase']}: {progress['trouble']}")
             if leaves and seen:
                 return False
             time.sleep(0.5)
@@ -344,14 +344,22 @@ def visit(address: str, visitors: int, seconds: float, tally: Tally, seed: int =
         person.join()
 
 
-def still_answered(address: str, tally: Tally) -> list[str]:
-    """The tokens of those who have left that are answered all the same."""
-    answered = []
+def still_answered(
+    address: str, tokens: list[tuple[str, str]], patience: float = 60.0
+) -> list[tuple[str, str]]:
+    """Those tokens of people who have left that are answered all the same after so many seconds."""
+    deadline = time.monotonic() + patience
     with Visitor(address) as visitor:
-        for view, token in tally.tokens:
-            try:
-                visitor.ask(view, FIRST_REQUEST[view], token=token, photo=0)
-            except Refused:
-                continue
-            answered.append(token)
-    return answered
+        while True:
+            tokens = [token for token in tokens if is_answered(visitor, *token)]
+            if not tokens or time.monotonic() > deadline:
+                return tokens
+            time.sleep(1)
+
+
+def is_answered(visitor: Visitor, view: str, token: str) -> bool:
+    try:
+        visitor.ask(view, FIRST_REQUEST[view], token=token, photo=0)
+    except Refused:
+        return False
+    return True

@@ -18,11 +18,11 @@ APP = Path(__file__).parents[2] / "app.py"
 class Server:
     """The page, started here and stopped by `close`.
 
-    environment: beside that of this process. said: what it printed.
+    environment: beside that of this process. output: what it printed.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.said = ""
+        self.output = ""
         places = {
             "FASTRCNN_CACHE": str(folder / "cache"),
             "TMPDIR": str(folder),
@@ -38,15 +38,15 @@ class Server:
         )
         threading.Thread(target=self._listen, daemon=True).start()
         deadline = time.monotonic() + 300
-        while not (found := re.search(r"http://\S+", self.said)):
-            assert self._process.poll() is None and time.monotonic() < deadline, self.said
+        while not (found := re.search(r"http://\S+", self.output)):
+            assert self._process.poll() is None and time.monotonic() < deadline, self.output
             time.sleep(0.1)
         self.address = found[0].rstrip("/")
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.said += line
+            self.output += line
 
     def memory(self) -> int:
         """Bytes that it has resident now."""

@@ -89,7 +89,7 @@ def test_a_folder_with_image_sets_is_voc(tmp_path):
         open_dataset(tmp_path, "some")
 
 
-def test_neither_voc_nor_coco(tmp_path):
+def test_what_is_neither_voc_nor_coco_is_refused(tmp_path):
     with pytest.raises(DataError, match="neither a VOC folder"):
         open_dataset(tmp_path, "some")
     with pytest.raises(DataError, match="no such file or folder"):

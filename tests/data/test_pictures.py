@@ -82,7 +82,7 @@ def test_a_link_within_the_folder_or_to_all_of_it_is_fine(folder, tmp_path):
     assert len(read_voc(folder, "val")) == 2
 
 
-def test_a_link_to_itself(folder):
+def test_a_link_to_itself_is_refused(folder):
     (folder / "JPEGImages/000001.jpg").unlink()
     (folder / "JPEGImages/000001.jpg").symlink_to("000001.jpg")
     refused(read_voc, folder, "val")
@@ -128,7 +128,7 @@ def test_an_entity_bomb_takes_neither_time_nor_memory(folder):
     assert "document type" in refused(read_voc, folder, "val")
 
 
-def test_xml_nested_without_end(folder):
+def test_xml_nested_without_end_is_refused(folder):
     (folder / "Annotations/000001.xml").write_text("<annotation>" * 200_000)
     refused(read_voc, folder, "val")
 
@@ -238,13 +238,13 @@ WAYS = (*WAYS, "no photograph", "another size")
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("command", ["evaluate", "recall"])
 def test_evaluate_and_recall_stop_at_a_bad_picture_or_skip_it(folder, how, command, capsys):
-    said = spoil(folder, how)
+    reason = spoil(folder, how)
     line = [command, "--data", str(folder), "--json", "-"]
     line += ["--mode", "single"] if command == "recall" else []
     assert main(line) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: ") and said in printed.err
+    assert printed.err.startswith("error: ") and reason in printed.err
 
     assert main([*line, "--skip-bad"]) == 0
     printed = capsys.readouterr()
@@ -253,14 +253,14 @@ def test_evaluate_and_recall_stop_at_a_bad_picture_or_skip_it(folder, how, comma
         assert answer["images"] == 1
     else:
         assert [row["recall"] for row in answer] == [1.0, 1.0]
-    told = printed.err.split("Left out 1 bad entries of the split 'val'; the first reasons:\n")
-    assert len(told) == 2
-    assert said in told[1].splitlines()[0]
+    parts = printed.err.split("Left out 1 bad entries of the split 'val'; the first reasons:\n")
+    assert len(parts) == 2
+    assert reason in parts[1].splitlines()[0]
 
 
 def test_train_skips_bad_pictures_and_can_be_resumed(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # no processes of its own for two pictures
-    said = spoil(folder, "broken picture")
+    reason = spoil(folder, "broken picture")
     small = "shorter=32 longer=64 fc6=8 fc7=8 fc6_rank=4 images_per_batch=1 rois_per_batch=16"
     small += " flip=false proposals_mode=single first_trainable=fc6 epochs=2"
     settings = [word for pair in small.split() for word in ("--set", pair)]
@@ -269,7 +269,7 @@ def test_train_skips_bad_pictures_and_can_be_resumed(folder, tmp_path, capsys, m
     printed = capsys.readouterr().err
     for split in ("train", "val"):
         assert f"Left out 1 bad entries of the split '{split}'" in printed
-    assert printed.count(said) == 2
+    assert printed.count(reason) == 2
     assert main([*line, *settings, "--skip-bad", "--resume"]) == 0
 
 

@@ -421,7 +421,7 @@ def test_saved_detections_with_equal_scores_keep_their_order(tmp_path, pictures)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"image": 5}, ": [1].image is 5; wanted a text."),
         ({"image": "20.png"}, ": [1].image is '20.png'; wanted each picture once."),
@@ -443,11 +443,11 @@ def test_saved_detections_with_equal_scores_keep_their_order(tmp_path, pictures)
         ),
     ],
 )
-def test_a_wrong_field_of_saved_detections_is_named(tmp_path, pictures, change, said):
+def test_a_wrong_field_of_saved_detections_is_named(tmp_path, pictures, change, message):
     path = save(tmp_path, [record("20.png"), record("10.png") | change])
     with pytest.raises(DataError) as caught:
         load_detections(path, pictures)
-    assert str(caught.value) == f"{path}{said}"
+    assert str(caught.value) == f"{path}{message}"
 
 
 def test_pictures_with_the_same_name_cannot_be_told_apart(tmp_path):

@@ -1,11 +1,7 @@
-"""``evaluate`` on two processes, started as a user would: by torchrun."""
+"""``evaluate`` on two processes, which have the environment that torchrun gives them."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +11,10 @@ from fastrcnn.data import Annotation, Dataset
 from fastrcnn.detections import Detections
 from fastrcnn.evaluation.average_precision import evaluate
 from fastrcnn.runtime import distributed
+from tests import forks
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).parents[2]
 SIDE = 12
 
 
@@ -84,31 +80,20 @@ def run(folder):
     }
 
 
+def write_result(folder):
+    """One process of the group: its result as JSON, in a file of its own."""
+    distributed.init()
+    (folder / f"rank{distributed.rank()}.json").write_text(json.dumps(run(folder)))
+    distributed.shutdown()
+
+
 def test_two_processes_give_what_one_gives(tmp_path):
     make_pictures(tmp_path)
     alone = run(tmp_path)
     assert alone["taken"] == list(alone["detections"]) == list("01234")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    process = subprocess.Popen(
-        [*command, __file__, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        assert process.wait(timeout=600) == 0
-    finally:
-        process.terminate()  # torchrun takes its workers with it
-        process.wait()
+    forks.run_as_group(write_result, tmp_path)
     for rank, taken in enumerate((["0", "2", "4"], ["1", "3"])):
         part = json.loads((tmp_path / f"rank{rank}.json").read_text())
         assert part.pop("taken") == taken
         assert list(part["detections"]) == list("01234")
         assert part == {key: alone[key] for key in ("scores", "detections")}
-
-
-if __name__ == "__main__":
-    distributed.init()
-    try:
-        result = run(Path(sys.argv[1]))
-        Path(sys.argv[1], f"rank{distributed.rank()}.json").write_text(json.dumps(result))
-    finally:
-        distributed.shutdown()

@@ -69,7 +69,7 @@ def refused(path) -> str:
 
 
 class TestRoundTrip:
-    def test_whole(self, tmp_path):
+    def test_every_weight_and_setting_comes_back(self, tmp_path):
         model = tiny_model(pooling="walkthrough", divisor=10.0, resize=Resize(square=224))
         model.head.bbox_std.fill_(0.2)
         path = tmp_path / "new" / "model.safetensors"
@@ -98,7 +98,7 @@ class TestRoundTrip:
             torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-3, atol=1e-6)
         assert loaded.head.fc7.bias[0] == 1e6
 
-    def test_compressed(self, tmp_path):
+    def test_a_compressed_network_comes_back_compressed(self, tmp_path):
         path = tmp_path / "model.safetensors"
         save_checkpoint(path, compress(tiny_model(), 6, 4))
         loaded, _ = load_checkpoint(path)
@@ -128,19 +128,19 @@ class TestRoundTrip:
 
 
 class TestWhichFile:
-    def test_from_the_environment(self, saved, monkeypatch):
+    def test_the_environment_names_it(self, saved, monkeypatch):
         monkeypatch.setenv("FASTRCNN_CHECKPOINT", str(saved))
         assert load_checkpoint()[1] == METADATA
 
-    def test_shipped_one_otherwise(self, saved, monkeypatch):
+    def test_without_a_name_it_is_the_shipped_one(self, saved, monkeypatch):
         monkeypatch.delenv("FASTRCNN_CHECKPOINT", raising=False)
         monkeypatch.setattr(checkpoint, "DEFAULT_CHECKPOINT", saved)
         assert load_checkpoint()[1] == METADATA
 
-    def test_missing(self, tmp_path):
+    def test_a_missing_file_is_refused(self, tmp_path):
         assert "There is no checkpoint file" in refused(tmp_path / "none.safetensors")
 
-    def test_folder(self, tmp_path):
+    def test_a_folder_is_refused(self, tmp_path):
         assert "There is no checkpoint file" in refused(tmp_path)
 
 
@@ -187,30 +187,30 @@ class TestHostileFiles:
             assert "pickle" in refused(path)
         assert not opened.exists()
 
-    def test_photograph(self, tmp_path):
+    def test_a_photograph_is_refused(self, tmp_path):
         path = tmp_path / "model.safetensors"
         Image.new("RGB", (64, 64), "red").save(path, "JPEG")
         refused(path)
 
     @pytest.mark.parametrize("content", [b"", b"\0", b"{}", bytes(8), bytes(4096)])
-    def test_short_or_empty(self, tmp_path, content):
+    def test_a_short_or_empty_file_is_refused(self, tmp_path, content):
         path = tmp_path / "model.safetensors"
         path.write_bytes(content)
         refused(path)
 
     @pytest.mark.parametrize("kept", [0.001, 0.2, 0.9, 0.9999])
-    def test_truncated(self, saved, kept):
+    def test_a_truncated_file_is_refused(self, saved, kept):
         content = saved.read_bytes()
         saved.write_bytes(content[: int(len(content) * kept)])
         refused(saved)
 
     @pytest.mark.parametrize("length", [2**20, 2**40, 2**63, 2**64 - 1])
-    def test_header_that_claims_to_be_huge(self, saved, length):
+    def test_a_header_that_claims_to_be_huge_is_refused(self, saved, length):
         content = saved.read_bytes()
         saved.write_bytes(struct.pack("<Q", length) + content[8:])
         refused(saved)
 
-    def test_header_that_is_huge(self, saved):
+    def test_a_huge_header_is_refused_in_seconds(self, saved):
         count = 50_000
         tensors = {f"t{number}": torch.zeros(0) for number in range(count)}
         save_file(tensors, saved, metadata={"fastrcnn": header_of(saved)["fastrcnn"]})
@@ -219,7 +219,7 @@ class TestHostileFiles:
         assert "tensors are missing" in refused(saved)
         assert time.process_time() - start < 10
 
-    def test_description_that_is_huge(self, saved):
+    def test_a_huge_description_is_read_or_refused(self, saved):
         rewrite(saved, change_header=lambda header: header.update(notes="x" * 3_000_000))
         assert len(load_checkpoint(saved)[1]["notes"]) == 3_000_000
         for model in ({"pooling": "x" * 3_000_000}, {"x" * 3_000_000: 1}, {"fc6": 10**4000}):
@@ -238,7 +238,7 @@ class TestHostileFiles:
             {"dtype": None},
         ],
     )
-    def test_header_that_contradicts_itself(self, saved, change):
+    def test_a_header_that_contradicts_itself_is_refused(self, saved, change):
         content = saved.read_bytes()
         (length,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + length])
@@ -247,24 +247,24 @@ class TestHostileFiles:
         saved.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
         refused(saved)
 
-    def test_header_that_is_not_json(self, saved):
+    def test_a_header_that_is_not_json_is_refused(self, saved):
         content = bytearray(saved.read_bytes())
         content[8:40] = b"[" * 32
         saved.write_bytes(content)
         refused(saved)
 
-    def test_weights_of_something_else(self, tmp_path):
+    def test_weights_of_something_else_are_refused(self, tmp_path):
         path = tmp_path / "model.safetensors"
         save_file({"weight": torch.ones(3)}, path)
         assert "does not describe" in refused(path)
 
     @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "3", "[]", "null"])
-    def test_description_that_is_no_description(self, saved, text):
+    def test_a_description_that_is_none_is_refused(self, saved, text):
         save_file(load_file(saved), saved, metadata={"fastrcnn": text})
         assert "description" in refused(saved)
 
     @pytest.mark.parametrize("version", [None, 0, 2, "1", [1]])
-    def test_unknown_format_version(self, saved, version):
+    def test_an_unknown_format_version_is_refused(self, saved, version):
         rewrite(saved, change_header=lambda header: header.update(format_version=version))
         assert "format version" in refused(saved)
 
@@ -287,43 +287,43 @@ class TestHostileFiles:
             ({"dropout": "half"}, "dropout"),
         ],
     )
-    def test_settings_that_cannot_work(self, saved, settings, word, monkeypatch):
+    def test_settings_that_cannot_work_are_refused(self, saved, settings, word, monkeypatch):
         if "backbone" in settings:
             monkeypatch.undo()
         rewrite(saved, change_header=lambda header: header["model"].update(settings))
         assert word in refused(saved)
 
     @pytest.mark.parametrize("model", [None, [], "vgg16", {}])
-    def test_no_settings(self, saved, model):
+    def test_a_file_without_settings_is_refused(self, saved, model):
         rewrite(saved, change_header=lambda header: header.update(model=model))
         refused(saved)
 
-    def test_missing_tensor(self, saved):
+    def test_a_missing_tensor_is_named(self, saved):
         rewrite(saved, lambda tensors: tensors.pop("head.fc7.bias"))
         assert "1 tensors are missing, head.fc7.bias" in refused(saved)
 
-    def test_extra_tensor_with_an_endless_name(self, saved):
+    def test_an_extra_tensor_with_an_endless_name_is_refused(self, saved):
         rewrite(saved, lambda tensors: tensors.update({"x" * 100_000: torch.ones(1)}))
         assert "no place in the network" in refused(saved)
 
-    def test_extra_tensor(self, saved):
+    def test_an_extra_tensor_is_named(self, saved):
         rewrite(saved, lambda tensors: tensors.update({"head.fc8.bias": torch.ones(1)}))
         assert "head.fc8.bias" in refused(saved)
 
-    def test_wrong_shape(self, saved):
+    def test_a_wrong_shape_is_named(self, saved):
         rewrite(saved, lambda tensors: tensors.update({"head.fc7.bias": torch.ones(17)}))
         assert "head.fc7.bias has shape [17], not [16]" in refused(saved)
 
-    def test_settings_of_another_network(self, saved):
+    def test_settings_of_another_network_are_refused(self, saved):
         rewrite(saved, change_header=lambda header: header["model"].update(fc6=16384))
         assert "shape" in refused(saved)
 
-    def test_integers_for_weights(self, saved):
+    def test_integers_for_weights_are_refused(self, saved):
         whole = torch.ones(16, dtype=torch.int64)
         rewrite(saved, lambda tensors: tensors.update({"head.fc7.bias": whole}))
         assert "I64" in refused(saved)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-    def test_values_that_are_not_numbers(self, saved, value):
+    def test_values_that_are_not_finite_are_refused(self, saved, value):
         rewrite(saved, lambda tensors: tensors["head.fc6.weight"][3, 5].fill_(value))
         assert "head.fc6.weight has values that are not finite" in refused(saved)

@@ -36,7 +36,7 @@ def grown() -> list[torch.Tensor]:
 
 
 class TestModelConfig:
-    def test_survives_json(self):
+    def test_json_gives_the_same_settings_again(self):
         config = ModelConfig(
             classes=("cat", "dog"),
             backbone="vgg16_bn",
@@ -89,7 +89,7 @@ class TestModelConfig:
         with pytest.raises(RecipeError, match=words):
             ModelConfig(**{"classes": ["cat"]} | wrong)
 
-    def test_needs_classes(self):
+    def test_without_classes_it_is_refused(self):
         with pytest.raises(RecipeError, match="classes is missing"):
             ModelConfig()
 
@@ -103,7 +103,7 @@ class TestModelConfig:
 
 
 class TestForward:
-    def test_shapes(self):
+    def test_each_roi_has_a_score_and_four_deltas_for_each_class(self):
         scores, deltas = tiny_model()(torch.rand(2, 3, 64, 80), ROIS)
         assert scores.shape == (COUNT, 4)
         assert deltas.shape == (COUNT, 4, 4)
@@ -215,7 +215,7 @@ class TestPredict:
             torch.testing.assert_close(ours[~may_be], first[~may_be])
 
     @pytest.mark.parametrize("pooling", ["paper", "align"])
-    def test_no_rois(self, pooling):
+    def test_without_rois_there_are_no_scores(self, pooling):
         model = tiny_model(pooling=pooling).eval()
         probabilities, deltas = model.predict(torch.rand(1, 8, 4, 5), [torch.zeros(0, 4)])
         assert probabilities.shape == (0, 4)
@@ -273,7 +273,7 @@ class TestFreeze:
 
 
 class TestCompress:
-    def test_copies_and_approximates(self):
+    def test_the_copy_gives_nearly_the_same_and_the_original_stays(self):
         model = tiny_model().eval()
         features = torch.rand(2, 8, 4, 5)
         before = model.predict(features, ROIS)
@@ -296,7 +296,7 @@ class TestCompress:
             compress(tiny_model(), 4, 16)
 
 
-def test_vgg16_by_default():
+def test_the_default_network_is_vgg16():
     with torch.device("meta"):
         model = FastRCNN(ModelConfig(classes=("cat", "dog")))
     assert isinstance(model.backbone, Backbone)

@@ -11,7 +11,7 @@ from fastrcnn.errors import RecipeError
 from fastrcnn.model.head import Head, LowRankLinear
 
 
-def test_shapes_and_names():
+def test_outputs_have_the_papers_shapes_and_layers_its_names():
     head = Head(8, 7, 32, 16, 5)
     scores, deltas = head(torch.rand(3, 8, 7, 7))
     assert scores.shape == (3, 5)
@@ -24,7 +24,7 @@ def test_shapes_and_names():
     }
 
 
-def test_no_rois():
+def test_without_rois_there_are_no_scores():
     scores, deltas = Head(8, 7, 32, 16, 5)(torch.rand(0, 8, 7, 7))
     assert scores.shape == (0, 5)
     assert deltas.shape == (0, 5, 4)
@@ -120,3 +120,25 @@ def test_deltas_undo_the_normalisation():
     deltas = head.deltas(bbox_pred)
     torch.testing.assert_close(deltas[..., 0], bbox_pred[..., 0])
     torch.testing.assert_close(deltas[..., 3], bbox_pred[..., 3] * 0.2 + 3)
+
+
+def test_a_trained_head_gives_the_same_deltas_with_other_statistics():
+    torch.manual_seed(0)
+    head = Head(8, 7, 32, 16, 5).eval()
+    torch.nn.init.normal_(head.bbox_pred.weight)
+    torch.nn.init.normal_(head.bbox_pred.bias)
+    pooled = torch.rand(6, 8, 7, 7)
+    before = head.deltas(head(pooled)[1])
+    for mean, std in (([0.1, -0.2, 0, 0.3], [0.1, 0.2, 0.3, 0.4]), ([0.0] * 4, [1.0] * 4)):
+        head.normalise(torch.tensor(mean), torch.tensor(std))
+        assert head.bbox_mean.tolist() == pytest.approx(mean)
+        assert head.bbox_std.tolist() == pytest.approx(std)
+        torch.testing.assert_close(head.deltas(head(pooled)[1]), before)
+
+
+def test_statistics_leave_a_head_that_has_not_learned_as_it_is():
+    head = Head(8, 7, 32, 16, 5)
+    weight = head.bbox_pred.weight.clone()
+    head.normalise(torch.full((4,), 0.5), torch.full((4,), 0.1))
+    assert torch.equal(head.bbox_pred.weight, weight)
+    assert not head.bbox_pred.bias.any()

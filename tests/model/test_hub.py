@@ -119,8 +119,8 @@ class Hub:
 
 def test_what_is_pushed_is_what_is_read(detector, tmp_path, monkeypatch):
     hub = Hub(tmp_path, monkeypatch)
-    said = detector.push_to_hub("me/tiny", private=True, commit_message="First")
-    assert said == "https://hub/me/tiny: First" and hub.private is True
+    commit = detector.push_to_hub("me/tiny", private=True, commit_message="First")
+    assert commit == "https://hub/me/tiny: First" and hub.private is True
     pushed = tmp_path / "me" / "tiny"
     assert sorted(path.name for path in pushed.iterdir()) == FILES
     assert_same(Detector.from_pretrained(pushed), detector)
@@ -140,8 +140,8 @@ def test_the_card_of_the_shipped_weights_has_their_figures():
     assert data.license == ["apache-2.0", "cc-by-4.0"] and data.datasets
     _, metadata = load_checkpoint(DEFAULT_CHECKPOINT)
     metrics = metadata["metrics"]
-    told = {result.metric_name: result.metric_value for result in data.eval_results}
-    assert list(told.values()) == [metrics[k] for k in ("map_area", "map_11point", "map_coco")]
+    values = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert list(values.values()) == [metrics[k] for k in ("map_area", "map_11point", "map_coco")]
     # No figure of the official test set.
     assert {result.dataset_split for result in data.eval_results} == {"val"}
     assert all("held-out" in result.dataset_name for result in data.eval_results)

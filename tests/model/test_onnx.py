@@ -103,9 +103,9 @@ def test_no_two_boxes_are_answered_alike(exported):
 def test_the_file_says_how_to_feed_it_and_what_comes_out(exported):
     model, path = exported
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["classes"]) == ["cat", "dog"]
-    assert Resize(**json.loads(told["resize"])) == model.config.resize
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == ["cat", "dog"]
+    assert Resize(**json.loads(metadata["resize"])) == model.config.resize
     assert {item.name: item.shape for item in session.get_inputs()} == {
         "picture": ["H", "W", 3],
         "boxes": ["R", 4],

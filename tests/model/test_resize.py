@@ -16,7 +16,7 @@ from fastrcnn.model.resize import Resize
         ((1, 1), Resize(), (600, 600)),
     ],
 )
-def test_input_size(size, resize, expected):
+def test_the_input_has_the_papers_size(size, resize, expected):
     assert resize.size(*size) == expected
 
 
@@ -34,7 +34,7 @@ def test_a_pyramid_is_a_resize_for_each_scale():
     assert Resize().levels() == (Resize(),)
 
 
-def test_settings_that_cannot_work():
+def test_settings_that_cannot_work_are_refused():
     with pytest.raises(RecipeError, match="largest of pyramid"):
         Resize(pyramid=(480, 1200))
     with pytest.raises(RecipeError, match="square"):

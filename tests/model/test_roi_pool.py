@@ -79,7 +79,7 @@ def test_walkthrough_form_equals_its_loop(shape):
 
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough"])
 @pytest.mark.parametrize("size, stride", [(1, 16), (6, 16), (7, 8), (3, 10)])
-def test_other_sizes_and_strides(pooling, size, stride):
+def test_other_sizes_and_strides_equal_the_slow_loop(pooling, size, stride):
     features = random_map(2, 3, 12, 15)
     rois = random_rois(30, 2, 12, 15)
     pooled = RoIPool(pooling, size, stride)(features, rois)
@@ -130,7 +130,7 @@ def test_seven_sevenths_of_57_cells_are_more_than_57_in_floating_point_alone():
 
 
 @pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
-def test_no_rois(pooling):
+def test_without_rois_nothing_is_pooled(pooling):
     features = torch.rand(1, 4, 5, 5)
     assert RoIPool(pooling)(features, torch.zeros(0, 5)).shape == (0, 4, 7, 7)
     learning = RoIPool(pooling)(features.requires_grad_(), torch.zeros(0, 5))
@@ -212,7 +212,7 @@ def test_bins_stay_on_the_device_of_the_boxes():
         assert RoIPool(pooling).bins(boxes, 9, 11).device.type == "meta"
 
 
-def test_cells_of_a_box():
+def test_a_box_is_rounded_to_the_cells_of_each_kind():
     box = torch.tensor([24.0, 15.0, 72.0, 40.0])
     assert RoIPool("paper").cells(box, 9, 11).tolist() == [2, 1, 6, 4]
     assert RoIPool("walkthrough").cells(box, 9, 11).tolist() == [1, 0, 5, 3]
@@ -285,7 +285,7 @@ def test_faster_than_the_loop():
     assert 6 * ours < 20 * loop
 
 
-def test_refusals():
+def test_unknown_kinds_and_wrong_rois_are_refused():
     with pytest.raises(RecipeError, match="'max'; there are paper, walkthrough, align"):
         RoIPool("max")
     features = torch.rand(2, 4, 5, 5)

@@ -15,7 +15,7 @@ import fastrcnn
 
 pytestmark = pytest.mark.system
 
-TOLD = "Compiling selective search for this computer, which takes some seconds."
+COMPILING = "Compiling selective search for this computer, which takes some seconds."
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def kept(folder: Path) -> list[Path]:
 
 
 def propose(installation: Path, home: Path, photo: Path) -> list[str]:
-    """Run `proposals` with this installation; what it told on standard error."""
+    """Run `proposals` with this installation; the lines of its standard error."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG"))}
     environment |= {"PYTHONPATH": str(installation), "HOME": str(home)}
     command = [sys.executable, "-m", "fastrcnn", "proposals", str(photo)]
@@ -66,7 +66,7 @@ def propose(installation: Path, home: Path, photo: Path) -> list[str]:
 
 
 def test_the_first_picture_on_a_computer_says_once_that_it_compiles(installation, tmp_path, photo):
-    assert propose(installation, tmp_path, photo) == [TOLD]
+    assert propose(installation, tmp_path, photo) == [COMPILING]
     assert kept(installation) and kept(tmp_path) == kept(installation)
     assert propose(installation, tmp_path, photo) == []
 
@@ -77,7 +77,7 @@ def test_an_installation_that_is_read_only_keeps_it_with_the_user(
     home = tmp_path / "home"
     home.mkdir()
     read_only(installation)
-    assert propose(installation, home, photo) == [TOLD]
+    assert propose(installation, home, photo) == [COMPILING]
     assert kept(home) and not kept(installation)
     assert propose(installation, home, photo) == []
 
@@ -88,7 +88,7 @@ def test_with_no_folder_to_write_to_each_process_compiles(installation, tmp_path
     for folder in (installation, home):
         read_only(folder)
     for _ in range(2):
-        assert propose(installation, home, photo) == [TOLD]
+        assert propose(installation, home, photo) == [COMPILING]
     assert not kept(tmp_path)
 
 
@@ -99,12 +99,12 @@ def test_what_was_prepared_needs_no_compiling_later(installation, tmp_path):
         "prepare()\n"
         "logging.getLogger('fastrcnn').setLevel(logging.INFO)\n"
         "from numba.core import event\n"
-        "with event.install_recorder('numba:compile') as heard:\n"
+        "with event.install_recorder('numba:compile') as recorder:\n"
         "    for side in (1, 60):\n"
         "        noise = np.random.default_rng(1).integers(0, 256, (side, 70, 3), dtype=np.uint8)\n"
         "        for mode in MODES:\n"
         "            selective_search(noise, mode)\n"
-        "assert not heard.buffer\n"
+        "assert not recorder.buffer\n"
     )
     environment = os.environ | {"PYTHONPATH": str(installation), "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)

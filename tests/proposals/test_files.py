@@ -136,7 +136,7 @@ def test_boxes_a_rounding_beyond_the_picture_are_cut_to_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("boxes", "says"),
+    ("boxes", "message"),
     [
         ([[0, 0, 20]], "four numbers"),
         ("cat", "four numbers"),
@@ -147,10 +147,10 @@ def test_boxes_a_rounding_beyond_the_picture_are_cut_to_it(tmp_path):
         ([[0, 0, float("nan"), 9]], "finite"),
     ],
 )
-def test_boxes_that_cannot_be_are_told(boxes, says, tmp_path):
+def test_boxes_that_cannot_be_are_told(boxes, message, tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps({NAMES[0]: boxes, NAMES[1]: [[0, 0, 9, 9]]}))
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         ProposalFile(path, PICTURES).boxes(PICTURES[0], HEIGHT, WIDTH)
 
 

@@ -94,7 +94,7 @@ def settings(**changes) -> SelectiveSearch:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: selective_search(np.zeros((4, 4, 3), np.uint8), "fastest"), "there are single"),
         (lambda: settings(colour_spaces=("RGB",)), "'RGB'; there are HSV, Lab"),
@@ -109,8 +109,8 @@ def settings(**changes) -> SelectiveSearch:
         (lambda: settings(sides=3), "Unknown setting 'sides'; there are colour_spaces, "),
     ],
 )
-def test_settings_that_cannot_work_say_what_would(make, says):
-    with pytest.raises(RecipeError, match=says):
+def test_settings_that_cannot_work_say_what_would(make, message):
+    with pytest.raises(RecipeError, match=message):
         make()
 
 

@@ -82,13 +82,13 @@ def test_large_tensors_lie_apart_and_threads_share_a_heap():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    asked = []
+    names = []
 
     def none_such(name):
-        asked.append(name)
+        names.append(name)
         raise OSError("no such library")
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", none_such)
     allocator.release_memory()
     allocator.keep_apart()
-    assert len(asked) == 2
+    assert len(names) == 2

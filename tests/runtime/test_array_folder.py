@@ -46,6 +46,6 @@ def test_errors_name_the_place(tmp_path):
         ProposalCache(SINGLE, tmp_path / "file")
 
 
-def test_the_default_place(monkeypatch, tmp_path):
+def test_the_environment_names_the_default_place(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTRCNN_CACHE", str(tmp_path))
     assert default_cache() == tmp_path

@@ -1,6 +1,5 @@
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ from safetensors.torch import load_file
 from fastrcnn.errors import RecipeError
 from fastrcnn.runtime import distributed
 from fastrcnn.training import read_metrics
-from tests.training.tiny import trainer
+from tests import forks
+from tests.training import tiny
 
 pytestmark = pytest.mark.system
 
@@ -32,17 +32,8 @@ def test_one_process_needs_no_group():
     distributed.shutdown()
 
 
-def torchrun(out: Path, *options: str, settings: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = (sys.executable, "-m", "torch.distributed.run", *options)
-    return subprocess.Popen(
-        [*command, "-m", "tests.training.tiny", out, "9", *SETTINGS, *settings],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 def check_that_it_is_one_run(two: Path, one: Path, settings: tuple[str, ...] = ()) -> None:
-    list(trainer(one, *SETTINGS, *settings, pictures=9))
+    list(tiny.trainer(one, *SETTINGS, *settings, pictures=9))
     alone, shared = (read_metrics(out / "metrics.jsonl") for out in (one, two))
     assert [line["event"] for line in shared] == [line["event"] for line in alone]
     for line, other in zip(alone, shared, strict=True):
@@ -54,8 +45,7 @@ def check_that_it_is_one_run(two: Path, one: Path, settings: tuple[str, ...] = (
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path):
-    run = torchrun(tmp_path / "two", "--standalone", "--nproc-per-node", "2")
-    assert run.wait(timeout=600) == 0
+    forks.run_as_group(tiny.run, tmp_path / "two", 9, *SETTINGS)
     check_that_it_is_one_run(tmp_path / "two", tmp_path / "one")
 
 
@@ -64,26 +54,22 @@ def test_two_processes_cut_fc6_and_find_hard_examples_as_one_does(tmp_path: Path
         *("average_last=0", "average_decay=0.9", "fc6=24", "svd_rank=4", "svd_at=0.5"),
         *("foreground_candidates=8", "background_candidates=24", "conv_share=0.5", "clip_norm=1"),
     )
-    options = ("--standalone", "--nproc-per-node", "2")
-    run = torchrun(tmp_path / "two", *options, settings=settings)
-    assert run.wait(timeout=600) == 0
+    forks.run_as_group(tiny.run, tmp_path / "two", 9, *SETTINGS, *settings)
     check_that_it_is_one_run(tmp_path / "two", tmp_path / "one", settings)
 
 
 def test_two_machines_train_as_one_does(tmp_path: Path):
-    # By the options that docs/own-data.md gives, each with a folder of its own.
+    # By the options of torchrun that docs/own-data.md gives, each with a folder of its own.
     text = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
-    told = re.findall(r"^torchrun (--nnodes .+?) -m fastrcnn", text, re.MULTILINE)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    both = [
-        torchrun(
-            tmp_path / f"machine{rank}",
-            *options.replace("HOST", "127.0.0.1").replace("29500", port).split(),
-        )
-        for rank, options in enumerate(told)
-    ]
+    machines = re.findall(r"^torchrun (--nnodes .+?) -m fastrcnn", text, re.MULTILINE)
+    port = str(forks.free_port())
+    both = []
+    for rank, options in enumerate(machines):
+        chosen = options.replace("HOST", "127.0.0.1").replace("29500", port).split()
+        train = ["-m", "tests.training.tiny", tmp_path / f"machine{rank}", "9", *SETTINGS]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", *chosen, *train]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        both.append(subprocess.Popen(torchrun, cwd=ROOT, env=environment))
     assert [run.wait(timeout=600) for run in both] == [0, 0]
     # The first one writes.
     assert not list((tmp_path / "machine1").rglob("*.safetensors"))
@@ -93,4 +79,4 @@ def test_two_machines_train_as_one_does(tmp_path: Path):
 def test_pictures_must_share_out_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 4)
     with pytest.raises(RecipeError, match="multiple of the number of processes"):
-        trainer(tmp_path, "images_per_batch=2")
+        tiny.trainer(tmp_path, "images_per_batch=2")

@@ -1,12 +1,7 @@
-"""Killing processes at random moments, and looking at what they left.
-
-The children are forked from one server process that has everything imported already, so that a
-start takes some hundredths of a second and not the seconds that torch needs.
-"""
+"""Killing processes at random moments, and looking at what they left."""
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import time
@@ -15,17 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision  # noqa: F401  # in the server, or every child would spend its life on that
 
 from fastrcnn.model import save_checkpoint
 from fastrcnn.runtime.array_folder import ArrayFolder
 from fastrcnn.training import CheckpointSaved
 from fastrcnn.training.run_folder import save_state
+from tests import forks
 from tests.model.tiny import tiny_model
 from tests.training.tiny import trainer
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
 
 
 def kill(work: Callable[..., None], *arguments: object, within: float) -> None:
@@ -33,9 +25,8 @@ def kill(work: Callable[..., None], *arguments: object, within: float) -> None:
 
     work: is given what to call for that, first of all. It must not end by itself.
     """
-    ready = _FORKS.Event()
-    child = _FORKS.Process(target=_announced, args=(ready, work, *arguments))
-    child.start()
+    ready = forks.CONTEXT.Event()
+    child = forks.start(work, ready.set, *arguments)
     assert ready.wait(120)
     time.sleep(random.random() * within)
     child.kill()
@@ -45,16 +36,8 @@ def kill(work: Callable[..., None], *arguments: object, within: float) -> None:
 
 def run(work: Callable[..., None], *arguments: object) -> None:
     """The same to its end."""
-    ready = _FORKS.Event()
-    child = _FORKS.Process(target=_announced, args=(ready, work, *arguments))
-    child.start()
-    child.join(300)
-    assert child.exitcode == 0, child.exitcode
-
-
-def _announced(ready, work: Callable[..., None], *arguments: object) -> None:
-    torch.set_num_threads(1)
-    work(ready.set, *arguments)
+    ready = forks.CONTEXT.Event()
+    forks.finish(forks.start(work, ready.set, *arguments))
 
 
 def train(

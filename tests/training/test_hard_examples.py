@@ -8,7 +8,7 @@ from fastrcnn.boxes import iou
 from fastrcnn.training import hardest_rois
 
 
-def test_by_hand():
+def test_the_hardest_that_overlap_no_harder_one_are_chosen():
     boxes = torch.tensor(
         [
             [[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [0, 0, 10, 5]],

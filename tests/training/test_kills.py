@@ -185,8 +185,8 @@ def disk(request, tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None], st
             while True:
                 file.write(bytes(4096))
 
-    said = {"full": "No space left", "read-only": "Read-only file system"}[request.param]
-    yield folder, spoil, said
+    message = {"full": "No space left", "read-only": "Read-only file system"}[request.param]
+    yield folder, spoil, message
     subprocess.run(["umount", str(folder)], check=True)
 
 
@@ -208,7 +208,7 @@ def write_everything(folder: Path) -> Iterator[Callable[[], None]]:
     state = {"values": torch.zeros(10_000)}
     metrics = [{"event": "step", "iteration": 1, "loss": 1.0, "loss_cls": 0.5, "loss_loc": 0.5}]
 
-    def told_oserror() -> None:
+    def plot() -> None:
         try:
             plot_losses(metrics, folder / "loss.png")
         except OSError as error:
@@ -216,13 +216,13 @@ def write_everything(folder: Path) -> Iterator[Callable[[], None]]:
 
     yield lambda: save_state(folder / "state.safetensors", state, {})
     yield lambda: save_checkpoint(folder / "model.safetensors", tiny_model())
-    yield told_oserror
+    yield plot
     yield lambda: shared.write_json(["answer"] * 2000, str(folder / "answer.json"))
     yield lambda: save_image(folder / "drawn.png", np.zeros((9, 9, 3), np.uint8))
 
 
 def test_an_unwritable_disk_is_one_sentence_and_earlier_results_stay(disk):
-    folder, spoil, said = disk
+    folder, spoil, message = disk
     writers = list(write_everything(folder))
     for write in writers:
         write()
@@ -230,14 +230,14 @@ def test_an_unwritable_disk_is_one_sentence_and_earlier_results_stay(disk):
     assert len(before) == len(writers)
     spoil()
     for write in writers:
-        with pytest.raises(FastRCNNError, match=said) as caught:
+        with pytest.raises(FastRCNNError, match=message) as caught:
             write()
         sentence(str(caught.value))
         assert files(folder) == before
 
 
 def test_a_cache_on_an_unwritable_disk(disk, tmp_path: Path):
-    folder, spoil, said = disk
+    folder, spoil, message = disk
     made = kills.cached(folder)
     path = made.folder / "1.npy"
     small = np.zeros(10)
@@ -245,22 +245,22 @@ def test_a_cache_on_an_unwritable_disk(disk, tmp_path: Path):
     before = files(folder)
     spoil()
     assert np.array_equal(made.get(path, lambda: None), small)
-    with pytest.raises(DataError, match=rf"{said}.*--cache"):
+    with pytest.raises(DataError, match=rf"{message}.*--cache"):
         made.get(made.folder / "2.npy", lambda: np.zeros(10_000))
     assert files(folder) == before
-    if "Read-only" in said:
-        with pytest.raises(DataError, match=rf"{said}.*--cache"):
+    if "Read-only" in message:
+        with pytest.raises(DataError, match=rf"{message}.*--cache"):
             ProposalCache(MODES["single"], folder)
 
 
 def test_a_run_on_an_unwritable_disk_goes_on_where_there_is_room(disk, tmp_path: Path):
-    folder, spoil, said = disk
+    folder, spoil, message = disk
     settings = ("iterations=40", "checkpoint_minutes=0")
     run = trainer(folder / "run", *settings)
     while run.iteration < 5:
         next(run)
     spoil()
-    with pytest.raises((DataError, CheckpointError), match=said) as caught:
+    with pytest.raises((DataError, CheckpointError), match=message) as caught:
         list(run)
     sentence(str(caught.value))
     subprocess.run(["cp", "-r", folder / "run", tmp_path / "run"], check=True)

@@ -42,17 +42,17 @@ def test_whoever_asks_one_thread_draws(tmp_path: Path, monkeypatch):
         return atomic_write(path)
 
     monkeypatch.setattr(plots, "atomic_write", noted)
-    askers = threading.Barrier(3)
+    together = threading.Barrier(3)
 
-    def ask(number: int) -> threading.Thread:
-        askers.wait(60)
+    def request(number: int) -> threading.Thread:
+        together.wait(60)
         plot_losses(metrics(3, 1), tmp_path / f"{number}.png")
         return threading.current_thread()
 
     with ThreadPoolExecutor(3) as pool:
-        asked_by = set(pool.map(ask, range(3)))
-    assert len(asked_by) == 3 and len(drawn_by) == 3
-    assert len(set(drawn_by)) == 1 and not asked_by & set(drawn_by)
+        requested_by = set(pool.map(request, range(3)))
+    assert len(requested_by) == 3 and len(drawn_by) == 3
+    assert len(set(drawn_by)) == 1 and not requested_by & set(drawn_by)
 
 
 def test_what_goes_wrong_in_drawing_reaches_who_asked(tmp_path: Path):

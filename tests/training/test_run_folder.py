@@ -78,7 +78,7 @@ SETTINGS = ("optimizer=adam", "checkpoint_minutes=0", "average_last=1")
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         (lambda t, h: h.pop("recipe"), "no recipe"),
         (lambda t, h: h.update(recipe=[]), "no recipe"),
@@ -108,14 +108,14 @@ SETTINGS = ("optimizer=adam", "checkpoint_minutes=0", "average_last=1")
         (lambda t, h: t.update({"optimizer.0": torch.ones(3)}), "no part of"),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused(run: Path, tmp_path: Path, change, says: str):
+def test_a_state_that_does_not_fit_is_refused(run: Path, tmp_path: Path, change, expected: str):
     tensors, header = load_state(run / "state.safetensors")
     change(tensors, header)
     save_state(tmp_path / "state.safetensors", tensors, header)
     with pytest.raises(CheckpointError) as caught:
         trainer(tmp_path, *SETTINGS, resume=True)
     message = str(caught.value)
-    assert says in message and "state.safetensors" in message
+    assert expected in message and "state.safetensors" in message
     assert "\n" not in message and message.endswith(".")
 
 

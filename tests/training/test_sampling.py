@@ -45,7 +45,9 @@ def test_counts_without_replacement(foreground, background, expected):
     ("foreground", "background", "expected"),
     [(1, 2, (16, 48)), (100, 100, (16, 48)), (0, 1, (0, 64)), (1, 0, (16, 0)), (0, 0, (0, 0))],
 )
-def test_counts_with_replacement(foreground, background, expected):
+def test_with_replacement_the_batch_is_full_if_there_is_background(
+    foreground, background, expected
+):
     every = labels(foreground, background, 30)
     chosen = sample(every, replacement=True)
     assert ((every[chosen] > 0).sum(), (every[chosen] == 0).sum()) == expected
@@ -60,7 +62,7 @@ def test_foreground_comes_first_and_nothing_ignored_is_drawn(fg, bg, ignored, re
     assert -1 not in drawn
 
 
-def test_every_roi_is_as_likely():
+def test_every_roi_is_equally_likely():
     every = labels(10, 0, 5)
     counts = np.zeros(15)
     random = np.random.default_rng(0)
@@ -71,7 +73,7 @@ def test_every_roi_is_as_likely():
     assert np.all(np.abs(counts[every > 0] - 400) < 90)
 
 
-def test_the_generator_decides():
+def test_the_generator_decides_which_rois_are_drawn():
     every = labels(100, 100, 0)
     assert sample(every, seed=1).tolist() == sample(every, seed=1).tolist()
     assert sample(every, seed=1).tolist() != sample(every, seed=2).tolist()

@@ -57,8 +57,8 @@ def test_the_same_recipe_starts_from_the_same_weights_and_another_seed_from_othe
 def test_the_loss_falls(tmp_path, data, cache):
     for _ in trainer(tmp_path, data, cache, "iterations=40"):
         pass
-    told = losses(tmp_path)
-    assert np.mean(told[-8:]) < 0.75 * np.mean(told[:8])
+    written = losses(tmp_path)
+    assert np.mean(written[-8:]) < 0.75 * np.mean(written[:8])
 
 
 def test_resuming_gives_the_run_that_was_never_stopped_bit_for_bit(tmp_path, data, cache):

@@ -94,16 +94,16 @@ def test_nothing_runs_until_it_is_asked_for(tmp_path: Path):
     run = trainer(tmp_path, "iterations=5")
     before = weights(run)
     features = run._batches._features
-    assert features.asked == 0
+    assert features.requests == 0
     for done in range(1, 8):
         assert next(run) == Progress("targets", done, 7)
-    assert features.asked == 0
+    assert features.requests == 0
     assert next(run).iteration == run.iteration == 1
     after = weights(run)
     assert not same(before, after)
     time.sleep(0.05)
     assert same(after, weights(run))
-    assert features.asked <= 4  # this batch, and at most the next one
+    assert features.requests <= 4  # this batch, and at most the next one
     run.close()
 
 
@@ -144,15 +144,15 @@ def test_a_step_tells_what_the_network_made_of_each_roi(tmp_path: Path):
 def test_the_files_hold_what_the_records_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_folder_module, "plot_losses", plot_losses)
     records = list(trainer(tmp_path, "iterations=9", "lr=0.02", val=dataset(2, first=50)))
-    told = [r for r in records if isinstance(r, Step | Validation | EpochEnd)]
+    kept = [r for r in records if isinstance(r, Step | Validation | EpochEnd)]
     written = read_metrics(tmp_path / "metrics.jsonl")
     names = {Step: "step", Validation: "validation", EpochEnd: "epoch"}
-    assert [line["event"] for line in written] == [names[type(record)] for record in told]
-    for line, record in zip(written, told, strict=True):
+    assert [line["event"] for line in written] == [names[type(record)] for record in kept]
+    for line, record in zip(written, kept, strict=True):
         for key in ("iteration", "epoch", "loss", "loss_cls", "loss_loc"):
             assert line[key] == getattr(record, key)
     first, last = (np.array(losses(records))[part, 2:5] for part in (slice(7), slice(7, 9)))
-    ends = [record for record in told if isinstance(record, EpochEnd)]
+    ends = [record for record in kept if isinstance(record, EpochEnd)]
     for end, mean in zip(ends, (first.mean(0), last.mean(0)), strict=True):
         assert [end.loss, end.loss_cls, end.loss_loc] == pytest.approx(mean.tolist())
     assert Image.open(tmp_path / "loss.png").size == (1200, 360)
@@ -245,6 +245,22 @@ def test_targets_are_normalised_by_the_training_sets_foreground(tmp_path: Path):
     list(plain)
     assert plain.model.head.bbox_mean.tolist() == [0] * 4
     assert plain.model.head.bbox_std.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("setting", ["fg_iou=0.8", "normalise_targets=false"])
+def test_a_trained_detector_keeps_its_boxes_when_it_learns_on_with_other_statistics(
+    tmp_path: Path, setting: str
+):
+    first = trainer(tmp_path / "a", "iterations=3", "lr=0.1")
+    list(first)
+    run = trainer(tmp_path / "b", "iterations=1", "lr=1e-12", setting)
+    run.model.load_state_dict(first.model.state_dict())
+    list(run)
+    before, after = first.model.head.eval(), run.model.head.eval()
+    assert not torch.allclose(before.bbox_std, after.bbox_std, rtol=0.01)
+    units = torch.rand(5, before.fc7.out_features)
+    boxes = before.deltas(before.outputs(units)[1])
+    torch.testing.assert_close(after.deltas(after.outputs(units)[1]), boxes)
 
 
 def test_the_last_weights_are_averaged(tmp_path: Path):
@@ -405,11 +421,11 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, optimizer: str, stop:
     assert losses(rest) == losses(expected)[stop:]
     assert same(weights(unbroken), weights(resumed))
 
-    def told(folder: str) -> list[dict]:
+    def lines_of(folder: str) -> list[dict]:
         lines = read_metrics(tmp_path / folder / "metrics.jsonl")
         return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
-    assert told("parts") == told("whole")
+    assert lines_of("parts") == lines_of("whole")
 
 
 CUT = ("fc6=24", "svd_rank=4", "svd_at=0.5", "average_decay=0.9", "conv_share=0.5")

@@ -50,12 +50,12 @@ def tiny_backbone() -> Backbone:
 class Features:
     """Maps where objects show as rectangles in the channel of their class, with some noise.
 
-    They belong to a network input that is twice as wide as the picture. Counts what is asked for.
+    They belong to a network input that is twice as wide as the picture. Counts its requests.
     """
 
     def __init__(self, stop: str | None) -> None:
         self.stop = stop
-        self.asked = 0
+        self.requests = 0
         self._shape = {
             None: (1, 3, HEIGHT, 2 * WIDTH),
             "conv1": (1, 4, HEIGHT // 2, WIDTH),
@@ -63,7 +63,7 @@ class Features:
         }[stop]
 
     def get(self, annotation: Annotation, flip: bool = False) -> tuple[Tensor, tuple[float, float]]:
-        self.asked += 1
+        self.requests += 1
         random = np.random.default_rng(int(annotation.image_id))
         maps = torch.from_numpy(random.random(self._shape, np.float32)) / 4
         cells = [self._shape[3] / WIDTH, self._shape[2] / HEIGHT] * 2
@@ -185,10 +185,14 @@ def picture_trainer(
     )
 
 
-if __name__ == "__main__":
-    out, pictures, *chosen = sys.argv[1:]
-    torch.set_num_threads(1)
+def run(out: Path, pictures: int, *settings: str) -> None:
+    """Train, or go on, to the end: alone, or as one of the processes of a group."""
     distributed.init()
-    for _ in trainer(Path(out), *chosen, pictures=int(pictures), resume=True):
+    for _ in trainer(out, *settings, pictures=pictures, resume=True):
         pass
     distributed.shutdown()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -34,19 +34,19 @@ def assert_refused(client: Client, message: str, *values, api_name: str) -> None
 
 
 def test_three_endpoints_are_described(client):
-    told = client.view_api(return_format="dict", print_info=False)
-    assert told["named_endpoints"].keys() == {"/detect", "/proposals", "/pool"}
-    assert told["unnamed_endpoints"] == {}
+    listed = client.view_api(return_format="dict", print_info=False)
+    assert listed["named_endpoints"].keys() == {"/detect", "/proposals", "/pool"}
+    assert listed["unnamed_endpoints"] == {}
     names = {
         name: [parameter["parameter_name"] for parameter in endpoint["parameters"]]
-        for name, endpoint in told["named_endpoints"].items()
+        for name, endpoint in listed["named_endpoints"].items()
     }
     assert names == {
         "/detect": ["image", "score_threshold", "nms_threshold"],
         "/proposals": ["image", "mode"],
         "/pool": ["image", "box", "channel", "pooling"],
     }
-    for endpoint in told["named_endpoints"].values():
+    for endpoint in listed["named_endpoints"].values():
         assert endpoint["description"].endswith(".")
 
 

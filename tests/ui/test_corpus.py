@@ -52,8 +52,8 @@ def visitor(page) -> Iterator[Visitor]:
 @pytest.fixture(autouse=True)
 def no_traceback(capfd):
     yield
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.out + printed.err
 
 
 def assert_refused_in_a_sentence(case: Case, refused: Refused) -> None:

@@ -48,7 +48,7 @@ def ask(address) -> Ask:
     async def ignore(*_) -> None:
         pass
 
-    async def asked(name: str, values: dict, watching: bool) -> CallToolResult:
+    async def call_tool(name: str, values: dict, watching: bool) -> CallToolResult:
         async with (
             streamable_http_client(address) as (read, write, _),
             ClientSession(read, write) as session,
@@ -57,7 +57,7 @@ def ask(address) -> Ask:
             progress = ignore if watching else None
             return await session.call_tool(name, values, progress_callback=progress)
 
-    return lambda name, watching=False, **values: asyncio.run(asked(name, values, watching))
+    return lambda name, watching=False, **values: asyncio.run(call_tool(name, values, watching))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_picture_that_was_uploaded_is_named_by_its_address(ask, detector, phot
 
 
 @pytest.mark.parametrize(
-    ("image", "says"),
+    ("image", "message"),
     [
         ("http://127.0.0.1:9/cat.jpg", r"Nothing is fetched from other hosts; .*\.$"),
         ("https://example.org/cat.jpg", r"Nothing is fetched from other hosts; .*\.$"),
@@ -123,9 +123,9 @@ def test_a_picture_that_was_uploaded_is_named_by_its_address(ask, detector, phot
         ("http://127.0.0.1:9/gradio_api/file=/dev/zero", "No picture was given"),
     ],
 )
-def test_nothing_else_is_fetched_or_read(ask, image, says):
+def test_nothing_else_is_fetched_or_read(ask, image, message):
     answer = ask("detect", watching=True, image=image)
-    assert answer.isError and re.search(says, answer.content[0].text)
+    assert answer.isError and re.search(message, answer.content[0].text)
 
 
 def test_proposals_are_those_of_selective_search(ask, photo, picture):

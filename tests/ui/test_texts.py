@@ -82,19 +82,19 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there():
         for piece in literals(path.read_text("utf-8")):
             literal.add(piece)
         beginnings |= set(re.findall(r"`([\w-]+(?:\.[\w-]+)*\.)\$\{", path.read_text("utf-8")))
-        asked = re.findall(r'\b(?:text|pieces)\("([^"]+)"', path.read_text("utf-8"))
-        assert set(asked) <= TEXTS["en"].keys(), path.name
+        keys = re.findall(r'\b(?:text|pieces)\("([^"]+)"', path.read_text("utf-8"))
+        assert set(keys) <= TEXTS["en"].keys(), path.name
         several = re.findall(r'\bcounted\("([^"]+)"', path.read_text("utf-8"))
         assert {f"{key}.one" for key in several} <= TEXTS["en"].keys(), path.name
         beginnings |= {f"{key}." for key in several}
     for path in TEMPLATES:
-        asked = re.findall(r'data-t(?:ext|-\w+)="([^"]+)"', path.read_text("utf-8"))
-        assert set(asked) <= TEXTS["en"].keys(), path.name
-        literal |= set(asked)
+        keys = re.findall(r'data-t(?:ext|-\w+)="([^"]+)"', path.read_text("utf-8"))
+        assert set(keys) <= TEXTS["en"].keys(), path.name
+        literal |= set(keys)
     for path in UI.rglob("*.py"):
-        asked = re.findall(r'\b(?:text|gradio_text)\(\s*"([^"]+)"', path.read_text("utf-8"))
-        assert set(asked) <= TEXTS["en"].keys(), path.name
-        literal |= set(asked)
+        keys = re.findall(r'\b(?:text|gradio_text)\(\s*"([^"]+)"', path.read_text("utf-8"))
+        assert set(keys) <= TEXTS["en"].keys(), path.name
+        literal |= set(keys)
     unused = {
         key for key in TEXTS["en"] if key not in literal and not key.startswith(tuple(beginnings))
     }
@@ -116,8 +116,8 @@ def test_each_question_has_an_answer_in_a_view_that_exists():
         for station, panel in zip(panels[1::2], panels[2::2], strict=True)
     }
     listed = re.findall(r'^  (\w+): \{ station: "(\w+)", view: (null|"\w+")', script, re.MULTILINE)
-    answered = {key.split(".")[1] for key in TEXTS["en"] if key.startswith("why.") and ".a" in key}
-    assert {name for name, *_ in listed} == answered and len(listed) == 7
+    names = {key.split(".")[1] for key in TEXTS["en"] if key.startswith("why.") and ".a" in key}
+    assert {name for name, *_ in listed} == names and len(listed) == 7
     for _, station, view in listed:
         assert ("" if view == "null" else view.strip('"')) in views[station]
 
@@ -128,8 +128,8 @@ def test_the_list_has_the_questions_of_both_tabs_and_the_train_tabs_lead_to_what
     listed = re.findall(
         r'^  "?([\w-]+)"?: \{ place: (.*?)(?:, panel.*| \}|, exp.*)', script, re.MULTILINE
     )
-    asked = {key.split(".")[1] for key in TEXTS["en"] if re.match(r"question\..*\.ask$", key)}
-    assert {name for name, _ in listed} == asked and len(listed) == 8
+    names = {key.split(".")[1] for key in TEXTS["en"] if re.match(r"question\..*\.ask$", key)}
+    assert {name for name, _ in listed} == names and len(listed) == 8
     for name, place in listed:
         assert f"question.{name}.answer" in TEXTS["ko"]
         (target,) = re.findall(r"[#.]([\w-]+)|data-plot=\"(\w+)\"", place)
@@ -191,7 +191,7 @@ def is_prose(value: str) -> bool:
 NO_PROSE = re.compile(
     r"^(Arrow(Left|Right|Up|Down)|Page(Up|Down)|Escape|Enter|Delete|Backspace|Files"
     r"|key (orange|blue)|link skip.*"
-    r"|guess told|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
+    r"|guess verdict|input, select, .*|\(prefers-.*\)|bar-fill.*|part.*|[#.]\S+ \S.*"
     r"|\\u011c. = .*)$|system-ui, sans-serif"
 )
 

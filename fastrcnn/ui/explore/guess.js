@@ -122,9 +122,9 @@ export function guessWords() {
   if (!verdict) return null;
   const { right, values, given } = verdict;
   const { kind, station, values: own } = verdict.question;
-  const said = kind === "place" ? "" : text("guess.said", { answer: kind === "choice" ? optionText(station, given) : given });
+  const answer = kind === "place" ? "" : text("guess.said", { answer: kind === "choice" ? optionText(station, given) : given });
   return make(
-    "div", { class: "guess told", role: "status" },
-    make("b", {}, text(right ? "guess.right" : "guess.wrong")), ` ${said}`, text(`guess.${station}.truth`, { ...own, ...values }),
+    "div", { class: "guess verdict", role: "status" },
+    make("b", {}, text(right ? "guess.right" : "guess.wrong")), ` ${answer}`, text(`guess.${station}.truth`, { ...own, ...values }),
   );
 }

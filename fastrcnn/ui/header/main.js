@@ -26,6 +26,6 @@ $(".languages").append(
 // ?view=api and ?view=settings. Gradio takes them for open, but loads them at a click alone: the
 // first click closes, the second opens.
 const BUTTONS = { api: ".show-api", settings: ".settings" };
-const asked = document.querySelector(`footer ${BUTTONS[new URLSearchParams(location.search).get("view")]}`);
-asked?.click();
-asked?.click();
+const button = document.querySelector(`footer ${BUTTONS[new URLSearchParams(location.search).get("view")]}`);
+button?.click();
+button?.click();

@@ -54,10 +54,10 @@ def build_teach(
     teacher = Teacher(albums, analyses, examples, limits)
 
     def collect(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
-        yield from _told(teacher.add(session_of(request), event_values(event)))
+        yield from _noting_errors(teacher.add(session_of(request), event_values(event)))
 
     def teach(event: gr.EventData, request: gr.Request) -> Iterator[dict]:
-        yield from _told(teacher.teach(session_of(request), event_values(event)))
+        yield from _noting_errors(teacher.teach(session_of(request), event_values(event)))
 
     def look(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
         session = session_of(request)
@@ -94,7 +94,7 @@ def build_teach(
         event.failure(None, None, view, js=failed, **options)
 
 
-def _told(notes: Iterator[dict]) -> Iterator[dict]:
+def _noting_errors(notes: Iterator[dict]) -> Iterator[dict]:
     """The notes; an error becomes the last one."""
     try:
         yield from notes

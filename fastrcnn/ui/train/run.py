@@ -89,7 +89,7 @@ class Run:
         self._prepares = True  # False while the visitor pauses the preparation
         self._stopping = False
         self._closed = False
-        self._asked = time.monotonic()
+        self._last_seen = time.monotonic()
         self._computed = 0.0
         self._active = time.monotonic()  # when it last computed or waited for its turn
         self._trainer: Trainer | None = None
@@ -101,7 +101,7 @@ class Run:
 
     def touch(self) -> None:
         """Note that the visitor is still there."""
-        self._asked = time.monotonic()
+        self._last_seen = time.monotonic()
 
     def resume(self) -> None:
         """Train until the end, or until the visitor pauses or stops."""
@@ -114,8 +114,8 @@ class Run:
     def one_step(self) -> None:
         """Take one more step after the requested ones, then pause."""
         with self._condition:
-            asked = self._steps_wanted if self._steps_wanted < 1e9 else 0
-            self._steps_wanted = max(asked, 0) + 1
+            left = self._steps_wanted if self._steps_wanted < 1e9 else 0
+            self._steps_wanted = max(left, 0) + 1
             self._prepares = True
             self._condition.notify_all()
 
@@ -227,7 +227,7 @@ class Run:
         self.phase, self.trouble = phase, trouble
 
     def _is_over(self) -> bool:
-        return self._closed or time.monotonic() - self._asked > self._limits.away_seconds
+        return self._closed or time.monotonic() - self._last_seen > self._limits.away_seconds
 
     def _goes_on(self) -> bool:
         return not self._stopping and not self._is_over()

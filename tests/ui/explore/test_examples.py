@@ -11,7 +11,7 @@ from fastrcnn.ui.explore.examples import ASSETS, Example, read_examples
 SHIPPED = read_examples()
 
 
-def test_photographs_ship():
+def test_photographs_ship_in_the_order_of_their_names():
     assert len(SHIPPED) >= 6
     assert list(SHIPPED) == sorted(SHIPPED)
     assert all(name == example.name == example.path.stem for name, example in SHIPPED.items())

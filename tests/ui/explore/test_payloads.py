@@ -45,10 +45,10 @@ def test_labels_come_back_as_they_were(height, width, bits):
 )
 def test_a_cell_sees_as_much_as_the_literature_says(backbone, convolutions, sees):
     network = FastRCNN(ModelConfig(classes=("cat",), backbone=backbone, fc6=4, fc7=4))
-    told = payloads.model(Detector(network))
-    assert told["sees"] == sees and told["stride"] == 16
-    assert told["convolutions"] == convolutions
-    assert told["pool_size"] == (6 if backbone == "caffenet" else 7)
+    payload = payloads.model(Detector(network))
+    assert payload["sees"] == sees and payload["stride"] == 16
+    assert payload["convolutions"] == convolutions
+    assert payload["pool_size"] == (6 if backbone == "caffenet" else 7)
 
 
 def test_a_hierarchy_is_shown_whole(trace):

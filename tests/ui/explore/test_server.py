@@ -376,11 +376,11 @@ def test_a_second_long_experiment_waits_and_is_then_told_to_ask_again(ask, monke
 
 
 def test_who_waits_for_a_long_experiment_gets_the_place_when_it_is_free(ask, monkeypatch):
-    first_began, second_asked = threading.Event(), threading.Event()
+    first_began, second_called = threading.Event(), threading.Event()
 
     def until_the_second_asks(*inputs):
         first_began.set()
-        second_asked.wait(60)
+        second_called.wait(60)
         time.sleep(0.2)  # until it waits
         return iter(())
 
@@ -390,5 +390,5 @@ def test_who_waits_for_a_long_experiment_gets_the_place_when_it_is_free(ask, mon
         first = pool.submit(ask, "rcnn", first=4)
         first_began.wait(60)
         second = pool.submit(ask, "occlusion", box=3)
-        second_asked.set()
+        second_called.set()
         assert "busy" not in first.result() and "busy" not in second.result()

@@ -107,8 +107,8 @@ def test_sessions_and_events_are_known_once_they_began(page, served):
     event = {"fn_index": number, "data": [4, 3], "session_hash": "me"}
     assert httpx.post(f"{api}/queue/join", json=event).status_code == 200
     assert gradio_private.is_known(page, "me")
-    told = httpx.get(f"{api}/queue/data", params={"session_hash": "me"}, timeout=60).text
-    assert '"data":[12]' in told
+    events = httpx.get(f"{api}/queue/data", params={"session_hash": "me"}, timeout=60).text
+    assert '"data":[12]' in events
     # An event without a session is named by itself.
     event_id = httpx.post(f"{api}/call/double", json={"data": [4, 3]}).json()["event_id"]
     assert gradio_private.is_known(page, event_id)

@@ -47,8 +47,8 @@ def http(place) -> Iterator[httpx.Client]:
 @pytest.fixture(autouse=True)
 def no_traceback(capfd):
     yield
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.out + printed.err
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def ask(http: httpx.Client, name: str, *data: object) -> tuple[str, object]:
     """The last event of an endpoint's answer, and what it holds."""
     joined = http.post(f"{API}/call/{name}", json={"data": data})
     assert joined.status_code == 200, joined.text
-    told = http.get(f"{API}/call/{name}/{joined.json()['event_id']}").text
-    event, data = told.strip().split("\n\n")[-1].split("\n")
+    events = http.get(f"{API}/call/{name}/{joined.json()['event_id']}").text
+    event, data = events.strip().split("\n\n")[-1].split("\n")
     return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
@@ -266,7 +266,7 @@ def test_files_are_deleted_while_the_page_is_open(detector, photo):
 def test_memory_is_given_back_once_after_each_sweep_and_no_oftener(detector, monkeypatch):
     done = []
     sweep = uploads.sweep
-    monkeypatch.setattr(uploads, "sweep", lambda *asked: done.append("swept") or sweep(*asked))
+    monkeypatch.setattr(uploads, "sweep", lambda *inputs: done.append("swept") or sweep(*inputs))
     monkeypatch.setattr("fastrcnn.ui.page.release_memory", lambda: done.append("gave back"))
     with opened(detector, Limits(file_seconds=0.05)):
         until(lambda: len(done) >= 8)
@@ -345,8 +345,8 @@ def test_what_the_page_does_not_need_is_closed(http, method, path):
 
 
 def test_who_asks_for_news_of_nothing_is_told_so(http):
-    told = http.get(f"{API}/queue/data", params={"session_hash": "nobody"})
-    message = json.loads(told.text.removeprefix("data: "))
+    answer = http.get(f"{API}/queue/data", params={"session_hash": "nobody"})
+    message = json.loads(answer.text.removeprefix("data: "))
     assert message["msg"] == "unexpected_error" and message["session_not_found"]
 
 
@@ -384,9 +384,9 @@ def test_the_questions_of_all_may_have_so_many_megabytes(detector):
 
     with opened(detector, Limits(uploads_mb=1)) as (_, http):
         with asking() as first, asking() as second:
-            answered, _, _ = select([first, second], [], [], 180)
-            assert len(answered) == 1
-            assert b" 503 " in answered[0].recv(1000).split(b"\r\n")[0]
+            readable, _, _ = select([first, second], [], [], 180)
+            assert len(readable) == 1
+            assert b" 503 " in readable[0].recv(1000).split(b"\r\n")[0]
         # Once they have left there is room again.
         until(lambda: http.post(f"{API}/queue/join", content=bytes(900_000)).status_code == 400)
 
@@ -424,7 +424,7 @@ EVENT = {"data": [None, 0.5, 0.3], "fn_index": 0, "session_hash": "me"}
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "body"),
     [
         *(("queue/join", EVENT | {"fn_index": index}) for index in (None, -1, 999, "0", 0.5, True)),
         *(("queue/join", EVENT | {"data": data}) for data in (None, {}, "x", [None] * 50)),
@@ -434,8 +434,8 @@ EVENT = {"data": [None, 0.5, 0.3], "fn_index": 0, "session_hash": "me"}
         ("call/nosuch", {"data": []}),
         ("call/", {"data": []}),
         *(
-            ("call/v2/detect", asked)
-            for asked in ({}, {"score_threshold": 1}, {"image": None, "x": 1})
+            ("call/v2/detect", body)
+            for body in ({}, {"score_threshold": 1}, {"image": None, "x": 1})
         ),
         ("call/v2/nosuch", {"image": None}),
         *(
@@ -448,8 +448,8 @@ EVENT = {"data": [None, 0.5, 0.3], "fn_index": 0, "session_hash": "me"}
         ),
     ],
 )
-def test_what_is_asked_wrongly_is_answered_in_one_sentence(http, path, asked):
-    answer = http.post(f"{API}/{path}", json=asked)
+def test_what_is_asked_wrongly_is_answered_in_one_sentence(http, path, body):
+    answer = http.post(f"{API}/{path}", json=body)
     assert answer.status_code in (404, 405, 422)
     if path != "call/":
         sentence(answer)
@@ -505,8 +505,8 @@ def test_no_address_is_fetched_wherever_it_is_named(http, photo, monkeypatch):
 def test_both_forms_of_the_endpoints_answer(http, photo):
     sent = {"path": send(http, photo.read_bytes()).json()[0], "orig_name": "mine.png"}
     joined = http.post(f"{API}/call/v2/proposals", json={"image": sent, "mode": "single"})
-    told = http.get(f"{API}/call/v2/proposals/{joined.json()['event_id']}").text
-    named = json.loads(told.strip().split("\n")[-1].removeprefix("data: "))
+    events = http.get(f"{API}/call/v2/proposals/{joined.json()['event_id']}").text
+    named = json.loads(events.strip().split("\n")[-1].removeprefix("data: "))
     assert ("complete", named) == ask(http, "proposals", sent, "single")
     assert named[0]["image"] == "mine.png"
 
@@ -524,15 +524,15 @@ def test_a_picture_may_have_so_many_pixels(http, tmp_path):
 
 
 class Slow(Detector):
-    """Says when it is asked and answers when it is told to."""
+    """Counts its calls, and answers when the test lets it."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__(detector.model, detector.metadata, detector.search)
-        self.asked = 0
+        self.calls = 0
         self.go_on = Event()
 
     def trace(self, *values, **named):
-        self.asked += 1
+        self.calls += 1
         assert self.go_on.wait(180)
         return super().trace(*values, **named)
 
@@ -555,9 +555,9 @@ def test_so_many_are_analysed_and_so_many_wait(slow, photo, tmp_path, at_once):
             own = tmp_path / f"{count}.png"
             save_image(own, np.full((120, 160, 3), count, np.uint8))
             jobs.append(client.submit(handle_file(own), api_name="/detect"))
-            until(lambda c=count: slow.asked + len(page._queue) == c + 1)
+            until(lambda c=count: slow.calls + len(page._queue) == c + 1)
         time.sleep(0.3)
-        assert slow.asked == at_once and len(page._queue) == limits.queue
+        assert slow.calls == at_once and len(page._queue) == limits.queue
         with pytest.raises(QueueError):
             client.predict(handle_file(photo), api_name="/detect")
         answer = httpx.post(
@@ -610,7 +610,7 @@ def test_gradio_keeps_few_sessions(detector):
     with opened(detector, Limits(pictures=3)) as (page, http):
         lens = next(n for n, block in page.blocks.items() if block.elem_id == "explore")
         for number in range(20):
-            asked = {"component_id": lens, "session_hash": f"session {number}", "data": {}}
-            answer = http.post(f"{API}/component_server", json=asked | {"fn_name": "picture"})
+            body = {"component_id": lens, "session_hash": f"session {number}", "data": {}}
+            answer = http.post(f"{API}/component_server", json=body | {"fn_name": "picture"})
             assert_is_one_sentence(answer.json()["error"])
         assert len(page.state_holder.session_data) == 6

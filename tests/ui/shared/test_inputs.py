@@ -149,7 +149,7 @@ def test_the_servers_own_files_are_not_read(path):
             inputs.photograph(file, Limits())
 
 
-def test_a_link_leads_nowhere(photo):
+def test_a_link_is_not_followed(photo):
     uploads.prepare()
     link = uploads.new_folder() / "link.png"
     link.symlink_to(photo)

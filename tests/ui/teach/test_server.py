@@ -137,7 +137,7 @@ def test_a_photograph_that_is_added_later_is_looked_through(teacher, two):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"token": "nosuch"}, "no longer kept"),
         ({"name": ""}, "needs a name"),
@@ -153,9 +153,9 @@ def test_a_photograph_that_is_added_later_is_looked_through(teacher, two):
         ({"boxes": {"0": 3}}, "20 boxes"),
     ],
 )
-def test_wrong_inputs_are_one_sentence_and_teach_nothing(teacher, two, wrong, says):
+def test_wrong_inputs_are_one_sentence_and_teach_nothing(teacher, two, wrong, message):
     inputs = {"token": two.token, "name": "ball", "boxes": {"0": [BOX]}} | wrong
-    with pytest.raises(FastRCNNError, match=says) as raised:
+    with pytest.raises(FastRCNNError, match=message) as raised:
         list(teacher.teach("me", inputs))
     assert_is_one_sentence(str(raised.value))
     assert two.detector is None

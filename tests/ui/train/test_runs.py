@@ -79,10 +79,10 @@ def wait_for(run: Run, *phases: str) -> None:
     until(lambda: run.phase in phases, lambda: f"{run.phase} ({run.trouble})")
 
 
-def until(holds: Callable[[], bool], told: Callable[[], str] = str) -> None:
+def until(holds: Callable[[], bool], state: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not holds():
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, state()
         time.sleep(0.01)
 
 
@@ -96,8 +96,8 @@ def test_a_run_tells_what_the_trainer_wrote_and_ends_with_map(make):
     lines = [json.loads(line) for line in run.metrics().read_text().splitlines()]
     written = [line for line in lines if line["event"] == "step"]
     assert [line["iteration"] for line in written] == list(range(1, 13))
-    told = [(line["loss"], line["loss_cls"], line["loss_loc"], line["lr"]) for line in written]
-    assert told == [step[1:5] for step in run.curves.steps]
+    numbers = [(line["loss"], line["loss_cls"], line["loss_loc"], line["lr"]) for line in written]
+    assert numbers == [step[1:5] for step in run.curves.steps]
     validations = [line for line in lines if line["event"] == "validation"]
     assert [v["loss"] for v in validations] == [v[1] for v in run.curves.validations]
     assert len(validations) == 3  # four pictures and their mirror images make four steps an epoch

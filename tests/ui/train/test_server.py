@@ -49,9 +49,13 @@ def runs(place):
         runs.close(session)
 
 
+def functions_of(runs: Runs) -> dict[str, Callable]:
+    return {function.__name__: function for function in _Server(runs).functions()}
+
+
 @pytest.fixture
 def functions(runs) -> dict[str, Callable]:
-    return {function.__name__: function for function in _Server(runs).functions()}
+    return functions_of(runs)
 
 
 def wait_for(runs: Runs, token: str, *phases: str):
@@ -70,9 +74,11 @@ def result_of(preparation: Generator) -> tuple:
             return end.value
 
 
-@pytest.fixture
-def finished(runs, functions):
-    """A run that is done, and a way to ask about it."""
+@pytest.fixture(scope="module")
+def finished(place):
+    """A run that is done, which no test changes, and a way to ask about it."""
+    runs = Runs(Limits(session_mb=100))
+    functions = functions_of(runs)
     token = _start(runs, "me", INPUTS, local=True)["token"]
     run = wait_for(runs, token, "finished")
 
@@ -81,7 +87,8 @@ def finished(runs, functions):
         assert "error" not in reply, reply
         return reply
 
-    return run, ask
+    yield run, ask
+    runs.close("me")
 
 
 def test_progress_gives_what_is_new(finished):
@@ -233,7 +240,7 @@ def test_what_is_made_for_taking_away_lies_in_the_pages_own_folder(finished, mon
 
 
 @pytest.mark.parametrize("kind", ["png", "jsonl"])
-def test_a_full_disk_or_a_folder_that_goes_is_one_sentence(finished, runs, monkeypatch, kind):
+def test_a_full_disk_or_a_folder_that_goes_is_one_sentence(finished, monkeypatch, kind):
     run, ask = finished
 
     def full(*_):
@@ -284,7 +291,7 @@ def test_who_has_no_run_is_told_so(functions, name, inputs):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"recipe": "cake"}, "no recipe"),
         ({"recipe": None}, "no recipe"),
@@ -306,8 +313,8 @@ def test_who_has_no_run_is_told_so(functions, name, inputs):
         ({"folder": "/nosuch/folder"}, "no data set"),
     ],
 )
-def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, says):
-    with pytest.raises(FastRCNNError, match=says) as raised:
+def test_settings_that_cannot_work_are_told_in_one_sentence(runs, wrong, message):
+    with pytest.raises(FastRCNNError, match=message) as raised:
         token = _start(runs, "me", INPUTS | wrong, local=True)["token"]
         run = wait_for(runs, token, "failed", "finished")
         raise FastRCNNError(run.trouble or "it went through")
