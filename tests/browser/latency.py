@@ -1,7 +1,8 @@
 """Measures how soon the page answers: `python -m tests.browser.latency`.
 
 A browser opens the page with the detector that ships and does each kind of thing again and again.
-Prints for each kind the median and the worst time from the event to the painted answer.
+Prints for each kind the median and the worst time from the event to the painted answer, and how
+many of the tries had an answer. A click where the same box stays chosen has none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.chromium import find_chromium
 _SIZE = {"width": 1280, "height": 800}
 _TIMES = 15  # of each kind
 _PAUSE = 300  # milliseconds between two
-_LONGEST = 5000  # milliseconds; a click that has had no answer by then changed nothing
+_LONGEST = 5000  # milliseconds; what has had no answer by then changed nothing
 _SLIDER_END = 8  # pixels from a slider's end to the middle of its thumb there
 
 # Takes the time from the next event of a kind until so many replies of the server have come and the
@@ -29,13 +30,14 @@ _SLIDER_END = 8  # pixels from a slider's end to the middle of its thumb there
 _ARM = """([kind, replies, longest]) => {
   performance.clearResourceTimings();
   window.latency = new Promise((done) => {
+    setTimeout(() => done(NaN), longest); // also where the event never comes
     addEventListener(kind, ({ timeStamp }) => {
       const come = () => performance.getEntriesByType("resource").filter(
         ({ name, startTime }) => name.includes("component_server") && startTime >= timeStamp);
       const painted = () => setTimeout(() => done(performance.now() - timeStamp));
       const frame = () => requestAnimationFrame(() => {
-        if (performance.now() - timeStamp > longest) done(NaN);
-        else if (come().length < replies) frame();
+        if (performance.now() - timeStamp > longest) return;
+        if (come().length < replies) frame();
         else requestAnimationFrame(painted);
       });
       frame();
@@ -88,9 +90,14 @@ def _held(page: Page, slider: Locator) -> Iterator[Callable[[float], None]]:
 
 
 def _moved(page: Page, name: str, replies: int) -> Iterator[float]:
-    """A slider moved by the mouse, which holds it."""
+    """A slider moved by the mouse, which holds it.
+
+    Each move is half of the way, because a shorter one may be less than a step of the slider and
+    then changes nothing.
+    """
+    shares = np.linspace(0.2, 0.8, _TIMES)[np.arange(_TIMES) * (_TIMES // 2) % _TIMES]
     with _held(page, page.locator(name)) as move:
-        for share in np.linspace(0.2, 0.8, _TIMES):
+        for share in shares:
             yield _measured(page, "input", replies, lambda share=share: move(share))
 
 
@@ -134,9 +141,13 @@ def main() -> int:
         context.set_default_timeout(60_000)
         page = open_page(context, address)
         page.wait_for_timeout(2000)
-        print(f"{'milliseconds':32}{'median':>8}{'worst':>8}")
+        print(f"{'milliseconds':32}{'median':>8}{'worst':>8}{'answered':>10}")
         for kind, times in _all(page):
-            print(f"{kind:32}{np.nanmedian(times):8.0f}{np.nanmax(times):8.0f}", flush=True)
+            answered = [time for time in times if not np.isnan(time)]
+            if not answered:
+                raise SystemExit(f"error: the page never answers: {kind}")
+            of = f"{len(answered)} of {len(times)}"
+            print(f"{kind:32}{np.median(answered):8.0f}{max(answered):8.0f}{of:>10}", flush=True)
         browser.close()
     page_of_detector.close()
     return 0

@@ -216,10 +216,10 @@ def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes,
     for name in questions.evaluate_all("all => all.map((button) => button.dataset.why)"):
         question = shapes.locator(f".index [data-why='{name}']")
         question.press("Enter")
-        expect(shapes.locator(".answer h3")).to_have_text(question.inner_text())
-        # It stands at its station too, and every value is filled in.
-        expect(shapes.locator(f".panel:visible .whys [data-why='{name}']")).to_be_visible()
-        words = shapes.locator(".answer p").inner_text()
+        expect(shapes.locator(".answered h4")).to_have_text(question.inner_text())
+        # It stands beside its view too, and every value is filled in.
+        expect(shapes.locator(f".lessons .whys [data-why='{name}']")).to_be_visible()
+        words = shapes.locator(".answered p").inner_text()
         assert len(words) > 80 and not {"undefined", "NaN", "{"} & set(words.split())
     open_station(shapes, "photo")
-    expect(shapes.locator(".answer")).to_be_hidden()
+    expect(shapes.locator(".answered")).to_be_hidden()

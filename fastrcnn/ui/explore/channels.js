@@ -31,7 +31,7 @@ const channelButton = ({ channel, largest, pooled }) =>
       "aria-pressed": String(channel === state.box.channel), "data-channel": channel, "data-key": channel,
       "aria-label": text("pooling.channel-label", { channel, largest }), onclick: () => change({ channel }),
     },
-    smallMap(pooled, 36), make("span", {}, String(channel)),
+    smallMap(pooled, 28), make("span", {}, String(channel)),
   );
 
 on(["box"], () => {

@@ -9,6 +9,8 @@ import { drawChosen } from "./chosen-box.js";
 import { $, $$, on, state } from "./page.js";
 import { addStation } from "./stations.js";
 
+const TALLEST = 300; // screen pixels
+
 addStation({ name: "fc", draw: (context, pen) => drawChosen(pen), shape, thumbnail });
 
 // The layer's units in rows, as nearly a square as they fill.
@@ -37,7 +39,7 @@ const show = soon(() => {
   if (!state.box || state.station !== "fc") return;
   for (const canvas of canvases) {
     const rows = rowsOf(state.box[canvas.dataset.layer]);
-    const cell = Math.max(canvas.parentElement.clientWidth, 80) / rows[0].length;
+    const cell = Math.min(Math.max(canvas.parentElement.clientWidth, 80) / rows[0].length, TALLEST / rows.length);
     drawCells(canvasContext(canvas, rows[0].length * cell, rows.length * cell), rows, [cell, cell]);
   }
 });

@@ -10,7 +10,7 @@ import { drawChosen } from "./chosen-box.js";
 import { $, on, state } from "./page.js";
 import { addStation } from "./stations.js";
 
-const TALLEST = 300; // screen pixels
+const TALLEST = 250; // screen pixels
 
 addStation({ name: "features", stage: "features", draw, shape, thumbnail });
 

@@ -1,4 +1,5 @@
-// The lesson of the open station, beside it. There is one for each station of the way.
+// The lesson of what is open, beside it: one for each station of the way and each view. A question, the
+// lesson's or the visitor's, takes its place.
 
 import { make, refill } from "../shared/dom.js";
 import { pieces } from "../shared/terms.js";
@@ -7,6 +8,7 @@ import { guessWords } from "./guess.js";
 import { $, on, state } from "./page.js";
 import { present } from "./presenter.js";
 import { openStation, stations } from "./stations.js";
+import { answerWords, whysHere } from "./whys.js";
 
 // The number of convolutions, as a word where there is one.
 function count() {
@@ -23,20 +25,30 @@ function part(name, attributes = {}) {
   return [make("dt", {}, text(`lesson.${name}`)), make("dd", attributes, ...pieces(key, { count: count() }))];
 }
 
+const stationLesson = () => make("dl", {}, ...part("what"), ...part("why"), ...part("formula", { class: "rule" }), ...part("try"));
+const viewLesson = () => make("p", { class: "lead" }, ...pieces(`lead.${state.view}`));
+
 export function showLesson() {
+  const { station, view, question } = state;
   const names = [...stations.keys()];
-  const at = names.indexOf(state.station);
+  const at = names.indexOf(station);
   const button = (key, to) =>
     make("button", { "data-key": key, disabled: !names[to], onclick: () => openStation(names[to]) }, text(`lesson.${key}`));
+  const answer = answerWords();
   refill(
     $(".lessons"),
-    make("h3", {}, text("lesson.heading", { number: at + 1, count: names.length, title: text(`lesson.${state.station}.title`) })),
-    guessWords(),
-    state.question ? null : make("dl", {}, ...part("what"), ...part("why"), ...part("formula", { class: "rule" }), ...part("try")),
+    make("h3", {}, view ? text(`view.${view}`) : text("lesson.heading", { number: at + 1, count: names.length, title: text(`lesson.${station}.title`) })),
+    answer ?? guessWords(),
+    answer || question ? null : view ? viewLesson() : stationLesson(),
+    question ? null : whysHere(),
     make(
       "div", { class: "player" }, button("back", at - 1), button("next", at + 1),
       make("button", { "data-key": "present", onclick: present }, text(state.presenting ? "present.leave" : "present.begin")),
     ),
   );
 }
-on(["model", "station", "question", "verdict", "presenting"], showLesson);
+on(["model", "station", "view", "question", "verdict", "presenting", "why"], showLesson);
+// The numbers in an answer are the present box's.
+on(["box", "decisions"], () => {
+  if (state.why !== null) showLesson();
+});

@@ -29,10 +29,8 @@ import { linkedExample } from "./link.js";
 import { showLegend } from "./photo.js";
 import { addViewButtons, showStrip } from "./stations.js";
 import "./strip.js";
-import { showWhys } from "./whys.js";
 
 addViewButtons();
-showWhys();
 showStrip();
 showLegend();
 showLesson();

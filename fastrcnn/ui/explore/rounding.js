@@ -20,7 +20,7 @@ addView({ station: "pooling", name: "rounding", draw, mover });
 const KINDS = ["paper", "walkthrough", "align"];
 const COLOURS = { paper: VERMILION, walkthrough: ORANGE, align: BLUE };
 const GRID = 56; // screen pixels of a grid of bins
-const CURVE = 150; // screen pixels of the curve's height
+const CURVE = 100; // screen pixels of the curve's height
 const MARGIN = { left: 56, bottom: 20, top: 8, right: 8 };
 
 const askForms = experiment("rounding", "forms", () => ({ box: boxInputs().box, channel: state.box.channel }));

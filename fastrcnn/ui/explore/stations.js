@@ -4,7 +4,8 @@
 //
 // How to add a view to a station, beside what the station shows first:
 //   explore.html  <div data-view="NAME"> ... </div> in the station's panel, #explore-STATION
-//   texts         view.NAME, its title; legend.NAME, what its lines on the photograph are
+//   texts         view.NAME, its title; lead.NAME, its lesson; legend.NAME, what its lines on the
+//                 photograph are
 //   its module    addView({ station: "STATION", name: "NAME", draw }), imported in main.js
 // The panel then begins with a row of buttons, one a view.
 

@@ -1,8 +1,8 @@
-// Questions that many people ask: each at the station where it comes up, and all in one list, with those
+// Questions that many people ask: each beside the view that answers it, and all in one list, with those
 // of the Train tab. Each opens the view that shows the answer, with the numbers of the present photograph
 // in it.
 
-import { make, refill } from "../shared/dom.js";
+import { make } from "../shared/dom.js";
 import { area, fixed, iou } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
@@ -108,43 +108,41 @@ function ask(name) {
   const { station, view, prepare } = WHYS[name];
   change({ station, view, follows: false, why: name });
   prepare?.();
-  $(".answer").scrollIntoView({ block: "nearest" });
+  $(".lessons").scrollIntoView({ block: "nearest" });
 }
 
 on(["station", "view", "token"], (changed) => {
   if (!changed.includes("why")) change({ why: null });
 });
 
-on(["why", "box", "decisions"], () => {
-  const place = $(".answer");
-  place.hidden = state.why === null;
-  if (state.why === null || !state.box || !state.decisions) return;
-  const { values, ending } = WHYS[state.why];
-  const key = `why.${state.why}.answer${ending ? `.${ending()}` : ""}`;
-  refill(
-    place,
-    make("h3", {}, text(`why.${state.why}.ask`)),
+// The question with its answer, in place of the lesson; null where nobody asks.
+export function answerWords() {
+  const { why, box, decisions } = state;
+  if (why === null || !box || !decisions) return null;
+  const { values, ending } = WHYS[why];
+  const key = `why.${why}.answer${ending ? `.${ending()}` : ""}`;
+  return make(
+    "section", { class: "answered", role: "status" },
+    make("h4", {}, text(`why.${why}.ask`)),
     make("p", {}, ...pieces(key, values?.() ?? {})),
     make("button", { class: "link", "data-key": "close", onclick: () => change({ why: null }) }, text("why.close")),
   );
-});
+}
 
-const button = (name) => make("button", { class: "link", "data-why": name, onclick: () => ask(name) }, text(`why.${name}.ask`));
+const button = (name) => make("button", { class: "link", "data-key": `why-${name}`, "data-why": name, onclick: () => ask(name) }, text(`why.${name}.ask`));
+const item = (name) => make("li", {}, button(name));
 
-// Called once.
-export function showWhys() {
-  for (const [name, { station }] of Object.entries(WHYS)) {
-    const panel = $(`#explore-${station}`);
-    if (!panel.querySelector(".whys")) panel.append(make("ul", { class: "whys", "aria-label": text("why.title") }));
-    panel.querySelector(".whys").append(make("li", {}, button(name)));
-  }
+// The questions that what is open answers; null where there is none.
+export function whysHere() {
+  const here = Object.keys(WHYS).filter((name) => WHYS[name].station === state.station && WHYS[name].view === state.view);
+  return here.length ? make("ul", { class: "whys", "aria-label": text("why.title") }, ...here.map(item)) : null;
 }
 
 // The list is filled when it is first opened.
 $(".index").addEventListener(
   "toggle",
   () => $(".index ul").append(
-    ...Object.keys(WHYS).map((name) => make("li", {}, button(name))),
+    ...Object.keys(WHYS).map(item),
     ...Object.keys(QUESTIONS).map((name) => make("li", {}, make("a", { href: questionLink(name) }, text(`question.${name}.ask`)))),
   ),
   { once: true },

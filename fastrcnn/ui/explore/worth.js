@@ -107,7 +107,7 @@ function channelRow({ channel, both, pooled }) {
   const cell = (value) => make("td", {}, make("span", { class: "swatch", style: `background:${rgb(signed(value / most))}` }), plus(value));
   return make(
     "tr", { class: channel === state.box.channel ? "chosen" : "" },
-    make("td", {}, make("div", { class: "with-map" }, pooled ? smallMap(pooled, 28) : null, name)), ...both.map(cell),
+    make("td", {}, make("div", { class: "with-map" }, pooled ? smallMap(pooled, 20) : null, name)), ...both.map(cell),
   );
 }
 
