@@ -9,7 +9,7 @@ import { text } from "../shared/texts.js";
 import { $, on, state } from "./page.js";
 import { pointAtBin } from "./pooled-grid.js";
 
-const TALLEST = 160; // screen pixels: an upright map leaves room for the words below it
+const TALLEST = 155; // screen pixels: an upright map leaves room for the words below it
 
 // Cells of the map as a rectangle of the photograph.
 export const rectangleOf = (box, [x1, y1, x2, y2]) => [

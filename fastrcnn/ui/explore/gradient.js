@@ -138,7 +138,7 @@ const canvases = $$(".gradient-map");
 
 function sizeOfCell(canvas, [x1, y1, x2, y2]) {
   const room = Math.max(canvas.parentElement.clientWidth, 120);
-  return Math.min(room / (x2 - x1), 130 / (y2 - y1), 28);
+  return Math.min(room / (x2 - x1), 125 / (y2 - y1), 28);
 }
 
 const colourOf = (found, largest) => (value) => rgb(found.sent.channel === null ? heat(value / largest) : signed(value / largest));
