@@ -109,7 +109,7 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def normalise(self, mean: Tensor, std: Tensor) -> None:
-        """Normalise the targets by these from now on, both (4,).
+        """Normalise the targets by these from now on, both (4,) (section 2.3).
 
         If bbox_pred has learned with others, it is rescaled, and `deltas` stays the same.
         """
