@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from fastrcnn.detector import Detector
 from fastrcnn.explanations.gradient import box_gradient
@@ -12,7 +14,7 @@ from fastrcnn.explanations.occlusion import occlude
 from fastrcnn.explanations.rcnn import crops
 from fastrcnn.explanations.rounding import moved, scores_with, shifts_of
 from fastrcnn.model.svd import HeadFactors
-from tests.browser.conftest import open_station, upload, wait_for_analysis
+from tests.browser.conftest import STATIONS, open_page, open_station, upload, wait_for_analysis
 from tests.browser.test_explore import SIZE, drag, numbers
 
 pytestmark = pytest.mark.system
@@ -25,6 +27,14 @@ VIEWS = {
     "ranks": "fc",
 }
 BOX = (22.0, 18.0, 74.0, 83.0)
+# What is there once a view shows all that it has to show.
+FILLED = {
+    "rounding": ".chain td",
+    "gradient": ".gradient-targets td",
+    "rcnn": ".rcnn-crops li",
+    "worth": ".worth-channels td",
+    "ranks": ".ranks-found caption",
+}
 
 
 def open_view(page: Page, name: str) -> None:
@@ -223,3 +233,55 @@ def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes,
         assert len(words) > 80 and not {"undefined", "NaN", "{"} & set(words.split())
     open_station(shapes, "photo")
     expect(shapes.locator(".answered")).to_be_hidden()
+
+
+def function_of(request: Request) -> str | None:
+    """The function of the server that it calls."""
+    return request.post_data_json["fn_name"] if "component_server" in request.url else None
+
+
+@pytest.mark.parametrize(
+    "name, function", [("worth", "occlusion"), ("gradient", "gradient"), ("rounding", "forms")]
+)
+def test_a_view_asks_once_for_another_box(shapes, name, function):
+    open_view(shapes, name)
+    shapes.locator(FILLED[name]).first.wait_for()
+    sent: list[str | None] = []
+    shapes.on("request", lambda request: sent.append(function_of(request)))
+    with shapes.expect_response(lambda response: function_of(response.request) == function):
+        shapes.locator(".scene").press("ArrowDown")
+    shapes.wait_for_timeout(1000)  # a second request would follow the first reply
+    assert sent.count("box") == sent.count(function) == 1, sent
+
+
+def open_each_part(page: Page) -> Iterator[str]:
+    """Opens every station and each of its views, with all that it can show, and names it."""
+    for station in STATIONS:
+        open_station(page, station)
+        if station == "pooling":
+            page.locator(".grid [data-bin='3,3']").hover()
+        yield station
+        for name in (name for name, place in VIEWS.items() if place == station):
+            page.locator(f"#explore-{station} [data-opens='{name}']").click()
+            if name == "rcnn":
+                page.locator(".rcnn-run").click()
+            page.locator(FILLED[name]).first.wait_for()
+            yield name
+
+
+@pytest.mark.parametrize("presenting", [False, True])
+def test_every_view_of_every_station_fits_a_laptop_screen(context, address, presenting):
+    page = open_page(context, address)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    # This network with random weights finds a hundred objects; a trained one finds a few.
+    few = "tr:nth-child(n + 7) { display: none }"
+    page.add_style_tag(content=f":is(.found, .ranks-found) {few}")
+    if presenting:
+        page.locator(".lessons [data-key=present]").click()
+    for part in open_each_part(page):
+        for name in (".strip", ".scene", ".detail", ".lessons"):
+            box = page.locator(name).bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 800, (part, name)
+        for name in (".detail", ".lessons"):
+            hidden = page.locator(name).evaluate("e => e.scrollHeight - e.clientHeight")
+            assert hidden <= 0, (part, name)

@@ -10,7 +10,7 @@ import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf } from "./feature-map.js";
 import { shownLabel } from "./head.js";
-import { boxInputs } from "./inspection.js";
+import { boxInputs, boxNow } from "./inspection.js";
 import { className } from "./names.js";
 import { insidePhoto } from "./own-boxes.js";
 import { $, $$, chosenBox, on, showStatus, state } from "./page.js";
@@ -30,8 +30,9 @@ let cell = null; // {x, y}: the cell that is pointed at
 const allChannels = () => $('input[name="explore-gradient"]:checked').value === "all";
 
 const ask = experiment("gradient", "gradient", () => {
-  const { box, pooling } = boxInputs();
-  return { box, pooling, channel: allChannels() ? null : state.box.channel, label: truth.label, truth: truth.box };
+  const { box, pooling, channel } = boxInputs();
+  if (guessedFor !== chosenKey() || (!allChannels() && channel === null)) return null;
+  return { box, pooling, channel: allChannels() ? null : channel, label: truth.label, truth: truth.box };
 });
 
 function setTruth(label, box) {
@@ -43,27 +44,30 @@ function setTruth(label, box) {
 
 const corners = () => $$(".gradient-corners input");
 
-// The known object that the box overlaps most, else what the network itself says.
+const chosenKey = () => JSON.stringify([state.token, boxInputs().box]);
+let guessedFor = null; // the chosen box that the truth was set for
+
+// The known object that the box overlaps most, else what the network itself says, once it is known.
 function guessTruth() {
-  const { box, model } = state;
+  const chosen = chosenBox();
   const [best] = state.truth
-    .map((object) => ({ ...object, overlap: iou(object.box, box.box) }))
+    .map((object) => ({ ...object, overlap: iou(object.box, chosen) }))
     .sort((a, b) => b.overlap - a.overlap);
-  const label = best?.overlap > 0.1 && best.label ? model.classes.indexOf(best.label) + 1 : 0;
-  if (label) return setTruth(label, best.box);
+  const label = best?.overlap > 0.1 && best.label ? state.model.classes.indexOf(best.label) + 1 : 0;
+  if (label) return { label, box: best.box };
+  const box = boxNow();
+  if (!box) return null;
   const own = shownLabel(box);
-  setTruth(own, insidePhoto(box.regressed[own]) ?? box.box);
+  return { label: own, box: insidePhoto(box.regressed[own]) ?? box.box };
 }
 
-let guessedFor = null;
-on(["view", "box", "truth"], () => {
-  if (state.view !== "gradient" || !state.box) return;
-  const now = JSON.stringify([state.token, boxInputs().box]);
-  if (guessedFor !== now) {
-    guessedFor = now;
-    guessTruth();
-  }
-  ask();
+on(["view", "chosen", "box", "pooling", "channel", "truth", "stage"], () => {
+  if (state.view !== "gradient" || !chosenBox()) return;
+  if (guessedFor === chosenKey()) return ask();
+  const guess = guessTruth();
+  if (!guess) return;
+  guessedFor = chosenKey();
+  setTruth(guess.label, guess.box);
 });
 
 on(["model", "view"], () => {
@@ -145,7 +149,7 @@ const colourOf = (found, largest) => (value) => rgb(found.sent.channel === null 
 
 const drawMaps = soon(() => {
   const { box } = state;
-  const found = box && experimentOf("gradient");
+  const found = experimentOf("gradient");
   if (!found || state.view !== "gradient") return;
   const around = windowOf(box);
   const [x1, y1, x2, y2] = around;
@@ -231,7 +235,7 @@ on(["chosen"], () => (cell = null));
 
 function draw(context, pen) {
   const { box } = state;
-  const found = box && experimentOf("gradient");
+  const found = experimentOf("gradient");
   if (found) {
     const { map } = found.own;
     const largest = Math.max(...map.flat().map(Math.abs), 1e-12);

@@ -1,8 +1,7 @@
 // The server's close look at the chosen box: RoI pooling in one channel, and what the head says.
 
+import { same } from "../shared/requests.js";
 import { change, on, requester, state } from "./page.js";
-
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // What is to be looked at.
 export function boxInputs() {
@@ -10,13 +9,16 @@ export function boxInputs() {
   return { box: chosen.box ?? chosen.index, pooling, channel };
 }
 
+// The close look, or null until it is at the box that is chosen now.
+export const boxNow = () => (state.chosen && same(state.box?.sent.box, boxInputs().box) ? state.box : null);
+
 const requestBox = requester(
   "box",
   (reply, inputs) => {
     const now = boxInputs();
     if (!same(now.box, inputs.box) || now.pooling !== inputs.pooling) return;
     // A channel that was chosen meanwhile is about to be requested.
-    change({ box: reply, channel: now.channel === inputs.channel ? reply.channel : now.channel });
+    change({ box: { ...reply, sent: inputs }, channel: now.channel === inputs.channel ? reply.channel : now.channel });
   },
   (inputs) => {
     // Another box's numbers must not pass for this one's.

@@ -5,6 +5,7 @@ import { canvasContext, drawCells } from "../shared/canvas.js";
 import { BLUE, ORANGE, VERMILION, rgb, signed } from "../shared/colours.js";
 import { make, refill, soon } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
+import { same } from "../shared/requests.js";
 import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf } from "./feature-map.js";
@@ -23,8 +24,11 @@ const GRID = 56; // screen pixels of a grid of bins
 const CURVE = 100; // screen pixels of the curve's height
 const MARGIN = { left: 56, bottom: 20, top: 8, right: 8 };
 
-const askForms = experiment("rounding", "forms", () => ({ box: boxInputs().box, channel: state.box.channel }));
-on(["view", "box"], askForms);
+const askForms = experiment("rounding", "forms", () => {
+  const { box, channel } = boxInputs();
+  return channel === null ? null : { box, channel };
+});
+on(["view", "chosen", "channel", "stage"], askForms);
 
 // The box that the shifts begin at, and how far it has moved
 
@@ -32,7 +36,6 @@ let origin = null; // {token, box, shift: [x, y]}
 let curve = null; // {axis, label, origin, shifts, forms}
 
 const axis = () => ($('input[name="explore-axis"]:checked').value === "x" ? 0 : 1);
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const shifted = ({ box, shift }) => box.map((side, i) => Math.round(10 * (side + shift[i % 2])) / 10);
 
 on(["chosen", "view", "picture"], () => {
@@ -213,8 +216,9 @@ function showCurve() {
 function draw(context, pen) {
   const { box } = state;
   drawChosen(pen);
-  if (!box || !experimentOf("rounding")) return;
-  const { forms } = experimentOf("rounding");
+  const found = experimentOf("rounding");
+  if (!found) return;
+  const { forms } = found;
   for (const kind of ["paper", "walkthrough"]) {
     pen.box(rectangleOf(box, forms[kind].cells), { colour: COLOURS[kind], width: 2, dash: [6, 4] });
   }

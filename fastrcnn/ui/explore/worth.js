@@ -25,7 +25,7 @@ const ask = experiment("worth", "occlusion", () => {
   const { box, pooling } = boxInputs();
   return { box, pooling };
 });
-on(["view", "box"], ask);
+on(["view", "chosen", "pooling", "stage"], ask);
 
 // The class in question and the class that comes nearest to it, which may be the background.
 function labels({ scores }) {
@@ -48,7 +48,7 @@ function probability(scores, label) {
 const grids = $$(".worth-grid").map((place) => binGrid(place, pointAtBin));
 
 function show() {
-  const found = state.view === "worth" && state.box ? experimentOf("worth") : null;
+  const found = experimentOf("worth");
   $('[data-view="worth"]').classList.toggle("empty", !found);
   if (!found) return;
   const both = labels(found);
@@ -81,7 +81,7 @@ function binText(found, both) {
 
 // The channels, the one that matters most to the class first.
 on(["experiment", "label", "channel"], () => {
-  const found = state.box && experimentOf("worth");
+  const found = experimentOf("worth");
   if (!found) return refill($(".worth-channels"));
   const both = labels(found);
   const rows = found.channels.map((channel, i) => ({
@@ -115,7 +115,7 @@ function channelRow({ channel, both, pooled }) {
 // the box is simply divided.
 function draw(context, pen) {
   const { box, bin } = state;
-  const found = box && experimentOf("worth");
+  const found = experimentOf("worth");
   if (found) {
     const [left, top, right, bottom] = rectangleOf(box, box.cells ?? box.exact);
     const [label] = labels(found);
