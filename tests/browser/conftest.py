@@ -61,12 +61,21 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def context(browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="package")
+def visitor(browser) -> Iterator[BrowserContext]:
+    """The browser of somebody who comes again and again: what it has fetched once stays with it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()
+
+
+@pytest.fixture
+def context(visitor) -> Iterator[BrowserContext]:
+    """Without any open page, before a test and after it."""
+    yield visitor
+    for page in visitor.pages:
+        page.close()
 
 
 STATIONS = ("photo", "grouping", "proposals", "features", "pooling", "fc", "head", "nms", "result")

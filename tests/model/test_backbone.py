@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torchvision.models import vgg16
+from torchvision.models.vgg import cfgs, make_layers
 
 from fastrcnn.model import FastRCNN, ModelConfig
 from fastrcnn.model.backbone import (
@@ -35,7 +35,7 @@ def started(name: str) -> Backbone:
 
 
 def test_equals_torchvisions_vgg16_without_its_last_pool(backbone, photo):
-    reference = vgg16(weights=None).features[:-1]
+    reference = make_layers(cfgs["D"], batch_norm=False)[:-1]
     tensors = load_file(IMAGENET_WEIGHTS)
     convolutions = [m for m in reference if isinstance(m, torch.nn.Conv2d)]
     for layer, convolution in zip(LAYERS, convolutions, strict=True):
