@@ -258,6 +258,7 @@ def open_each_part(page: Page) -> Iterator[str]:
         open_station(page, station)
         if station == "pooling":
             page.locator(".grid [data-bin='3,3']").hover()
+            expect(page.locator(".bin-text")).to_contain_text("(4, 4)")
         yield station
         for name in (name for name, place in VIEWS.items() if place == station):
             page.locator(f"#explore-{station} [data-opens='{name}']").click()
@@ -277,6 +278,7 @@ def test_every_view_of_every_station_fits_a_laptop_screen(context, address):
         if mode == "presenting":
             page.locator(".lessons [data-key=present]").click()
         for part in open_each_part(page):
+            page.wait_for_timeout(100)  # until it is drawn
             for name in (".strip", ".scene", ".detail", ".lessons"):
                 box = page.locator(name).bounding_box()
                 assert box["y"] >= 0 and box["y"] + box["height"] <= 800, (mode, part, name)
