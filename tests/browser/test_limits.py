@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -54,8 +55,10 @@ def test_the_uploaded_picture_is_still_shown_when_its_file_is_gone(
         wait_for_analysis(page, photo.name)
         shown = page.locator("#photo img").first
         expect(shown).to_have_js_property("naturalWidth", 160)
-        page.wait_for_timeout(5000)
-        assert set(uploads.FILES.rglob(photo.name)) <= before
+        deadline = time.monotonic() + 60
+        while not set(uploads.FILES.rglob(photo.name)) <= before:
+            assert time.monotonic() < deadline, "the file is still there"
+            page.wait_for_timeout(100)
         expect(shown).to_have_js_property("naturalWidth", 160)
         # And the page goes on being used.
         page.locator("#tabs").get_by_role("tab", name="Train").click()

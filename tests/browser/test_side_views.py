@@ -210,7 +210,7 @@ def test_nothing_is_cut_off_and_the_browser_has_nothing_to_complain_of(
         page.set_viewport_size({"width": width, "height": 844})
         for name in VIEWS:
             open_view(page, name)
-            page.wait_for_timeout(300)
+            page.wait_for_timeout(100)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             box = page.locator(f"[data-view='{name}']").bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width
