@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
-from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-pytestmark = pytest.mark.system
+from tests.server import APP, Server
 
-APP = Path(__file__).parents[1] / "app.py"
+pytestmark = pytest.mark.system
 
 
 def test_the_app_serves_its_page_and_its_tools(tiny_checkpoint, tmp_path):
-    environment = {
-        "FASTRCNN_CHECKPOINT": str(tiny_checkpoint),
-        "FASTRCNN_UPLOAD_MB": "3.5",
-        "PYTHONUNBUFFERED": "1",
-    }
-    process = subprocess.Popen(
-        [sys.executable, str(APP)],
-        cwd=tmp_path,  # any folder will do
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    server = Server(tmp_path, FASTRCNN_CHECKPOINT=str(tiny_checkpoint), FASTRCNN_UPLOAD_MB="3.5")
     try:
-        printed = ""
-        for line in process.stdout:
-            printed += line
-            if found := re.search(r"http://[^/\s]+", line):
-                break
-        assert found, printed
-        with urlopen(found[0]) as answer:
-            printed = answer.read().decode()
-        assert "Fast R-CNN" in printed
-        assert f'"max_file_size":{3.5 * 2**20:.0f},' in printed  # which the browser heeds
-        with urlopen(f"{found[0]}/gradio_api/mcp/schema") as answer:
+        with urlopen(server.address) as answer:
+            page = answer.read().decode()
+        assert "Fast R-CNN" in page
+        assert f'"max_file_size":{3.5 * 2**20:.0f},' in page  # which the browser heeds
+        with urlopen(f"{server.address}/gradio_api/mcp/schema") as answer:
             assert {tool["name"] for tool in json.load(answer)} == {"detect", "proposals", "pool"}
     finally:
-        process.kill()
-        process.communicate()
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.crowd.__main__ import crowd
-from tests.crowd.server import Server
+from tests.server import Server
 
 pytestmark = pytest.mark.system
 

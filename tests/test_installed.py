@@ -21,6 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import fastrcnn
+from tests.server import Server
 
 pytestmark = pytest.mark.system
 
@@ -127,24 +128,10 @@ def test_the_installed_command_detects_without_the_extras(place, environment, tm
 
 
 def test_the_installed_page_opens(place, environment):
-    process = subprocess.Popen(
-        [place / "venv" / "bin" / "fastrcnn", "app"],
-        cwd=place,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    server = Server(place, [place / "venv" / "bin" / "fastrcnn", "app"], environment)
     try:
-        printed = ""
-        for line in process.stdout:
-            printed += line
-            if found := re.search(r"http://[^/\s]+", line):
-                break
-        assert found, printed
-        with urlopen(found[0]) as answer:
+        with urlopen(server.address) as answer:
             page = answer.read().decode()
         assert "Fast R-CNN" in page and "horses" in page  # one of the example photographs
     finally:
-        process.kill()
-        process.communicate()
+        server.close()

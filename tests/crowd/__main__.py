@@ -19,7 +19,7 @@ import numpy as np
 from fastrcnn.images import load_image
 from fastrcnn.proposals import selective_search
 from tests.crowd.crowd import Tally, still_answered, visit
-from tests.crowd.server import Server
+from tests.server import Server
 
 MB = 2**20
 MOST_GROWTH = 0.05

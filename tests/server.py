@@ -1,4 +1,4 @@
-"""`python app.py` as a process of its own."""
+"""The page as a process of its own, as a user starts it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-APP = Path(__file__).parents[2] / "app.py"
+APP = Path(__file__).parents[1] / "app.py"
 
 
 class Server:
     """The page, started here and stopped by `close`.
 
-    environment: beside that of this process. output: what it printed.
+    folder: where it runs and keeps its files. command: `python app.py`, if None. inherited: its
+    environment, that of this process if None. environment: beside that. output: what it printed.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str | Path] | None = None,
+        inherited: Mapping[str, str] | None = None,
+        **environment: str,
+    ) -> None:
         self.output = ""
         places = {
             "FASTRCNN_CACHE": str(folder / "cache"),
@@ -29,9 +37,9 @@ class Server:
             "PYTHONUNBUFFERED": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, str(APP)],
+            command or [sys.executable, APP],
             cwd=folder,
-            env=os.environ | places | environment,
+            env={**(os.environ if inherited is None else inherited), **places, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
