@@ -6,6 +6,7 @@ tensors on GPUs, one GPU for each process of a machine, and gloo carries the res
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any, TypeVar
 
@@ -51,6 +52,8 @@ def shutdown() -> None:
     """Leave the group, if this process is in one."""
     if _joined():
         dist.destroy_process_group()
+        # DistributedDataParallel holds the group and is part of a reference cycle.
+        gc.collect()
 
 
 def rank() -> int:

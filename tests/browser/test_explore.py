@@ -355,13 +355,9 @@ def test_the_rounding_switch_tells_how_far_the_box_moved(shapes, trace, detector
 def test_play_fills_the_grid_bin_by_bin(shapes):
     open_station(shapes, "pooling")
     button = shapes.locator("#explore-pooling .play")
-    shapes.clock.install()  # so that nobody waits for 49 steps
     button.click()
-    shapes.clock.run_for(1000)
-    expect(shapes.locator("[data-bin='0,0']")).not_to_be_empty()
     expect(shapes.locator("[data-bin='6,6']")).to_be_empty()
     expect(button).to_have_text("Pause")
-    shapes.clock.run_for(10_000)
     expect(shapes.locator("[data-bin='6,6']")).not_to_be_empty()
     expect(button).to_have_text("Play")
 
