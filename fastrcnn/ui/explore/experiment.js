@@ -21,21 +21,32 @@ export function experimentOf(view) {
 export function experiment(view, name, inputs) {
   const isOpen = () => state.view === view && state.chosen && state.stage === "detections";
   const wanted = () => (isOpen() ? inputs() : null);
+  let asked = null; // the inputs whose reply is on its way
   let found = null;
-  const request = requester(name, (reply, sent) => {
-    if (reply.busy) return setTimeout(ask, BUSY_WAIT);
-    found = { view, sent, ...reply };
-    keep();
-  });
+  const answered = (sent) => {
+    if (same(sent, asked)) asked = null;
+  };
+  const request = requester(
+    name,
+    (reply, sent) => {
+      answered(sent);
+      if (reply.busy) return setTimeout(ask, BUSY_WAIT);
+      found = { view, sent, ...reply };
+      keep();
+    },
+    answered,
+  );
   // The close look at the box is requested at the same time. A view shows both, so it waits for both.
   function keep() {
     if (found && boxNow() && same(found.sent, wanted())) change({ experiment: found });
   }
   on(["box"], keep);
-  on(["token"], () => (found = null));
+  on(["view", "token"], () => ([asked, found] = [null, null]));
   function ask() {
     const now = wanted();
-    if (now && !same(experimentOf(view)?.sent, now)) request(now);
+    if (!now || same(asked, now) || same(experimentOf(view)?.sent, now)) return;
+    asked = now;
+    request(now);
   }
   return ask;
 }

@@ -6,28 +6,27 @@ import { sentence, text } from "./texts.js";
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // requester(name, onReply, onFailure) makes a function that sends its inputs to the server function
-// `name`. It sends one request at a time; of those that come meanwhile only the last is sent, unless
-// it asks for the same again. A reply is dropped when the token has changed since.
+// `name`. It sends one request at a time; of those that come meanwhile only the last is sent. A reply
+// is dropped when the token has changed since.
 export function createRequester({ server, state, showStatus }) {
   return function requester(name, onReply, onFailure = () => {}) {
-    let sent = null; // while a reply is on its way
+    let busy = false;
     let next = null;
     return async function request(inputs) {
       const { token } = state;
-      const sending = { token, ...inputs };
-      if (sent) {
-        next = same(sending, sent) ? null : { token, inputs };
+      if (busy) {
+        next = { token, inputs };
         return;
       }
-      sent = sending;
+      busy = true;
       try {
-        const reply = await server[name](sending);
+        const reply = await server[name]({ token, ...inputs });
         if (token !== state.token) return;
         if (reply && !reply.error) return await onReply(reply, inputs);
         showStatus(reply ? sentence(reply) : text("no-reply"));
         onFailure(inputs);
       } finally {
-        sent = null;
+        busy = false;
         const waiting = next;
         next = null;
         if (waiting?.token === state.token) request(waiting.inputs);
