@@ -151,14 +151,15 @@ def test_the_merges_come_where_the_reply_before_them_is_late(context, address):
 
     def hold(route: Route) -> None:
         if route.request.post_data_json["fn_name"] == "segments" and not held:
-            held.append(route)  # asked before there are merges
+            held.append((route, route.fetch()))  # the reply before there are merges
         else:
             route.continue_()
 
     page.route("**/component_server/", hold)
     page.goto(address)
     expect(page.locator(".status")).to_contain_text("analysed in")
-    held[0].fulfill(json={"error": "No regions yet."})
+    ((late, reply),) = held
+    late.fulfill(response=reply)
     open_station(page, "grouping")
     expect(page.locator(".merge")).to_be_enabled()
 
