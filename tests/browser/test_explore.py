@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from fastrcnn.boxes import iou
 from fastrcnn.detections import picture_record
@@ -143,24 +143,6 @@ def test_the_merge_slider_tells_which_regions_merge_and_why(shapes, trace):
         )
         box = [round(float(x)) for x in run.boxes[count + merge - 1]]
         expect(text).to_contain_text(f"Its box is {', '.join(map(str, box))}")
-
-
-def test_the_merges_come_where_the_reply_before_them_is_late(context, address):
-    page = context.new_page()
-    held = []
-
-    def hold(route: Route) -> None:
-        if route.request.post_data_json["fn_name"] == "segments" and not held:
-            held.append(route)  # asked before there are merges
-        else:
-            route.continue_()
-
-    page.route("**/component_server/", hold)
-    page.goto(address)
-    expect(page.locator(".status")).to_contain_text("analysed in")
-    held[0].fulfill(json={"error": "There are no regions yet."})
-    open_station(page, "grouping")
-    expect(page.locator(".merge")).to_be_enabled()
 
 
 def test_play_fuses_the_regions_and_can_be_stepped(shapes, trace):
