@@ -7,6 +7,8 @@ from playwright.sync_api import Page
 
 from fastrcnn.ui.shared.modules import ADDRESS
 
+pytestmark = pytest.mark.system
+
 MODULE = f"{ADDRESS}/shared/requests.js"
 
 # What is asked for while the reply to {run: 0} is on its way, and all that is sent then.

@@ -1,17 +1,18 @@
-// The place for a photograph of one's own. It is Gradio's, so it lies outside this view; it opens over it.
+// The place for a photograph of one's own. It is Gradio's, so it lies outside this view and may come
+// later; it opens over the page. page.css reads what is set here.
 
 import { $ } from "./page.js";
 
 const button = $(".own-photo");
-const place = document.querySelector("#photo");
+const { body } = document;
 
 function show(open) {
   button.setAttribute("aria-expanded", String(open));
-  place.classList.toggle("open", open);
+  body.classList.toggle("uploading", open);
   if (!open) return;
   const { left, bottom } = button.getBoundingClientRect();
-  place.style.left = `${left}px`;
-  place.style.top = `${bottom + 6}px`;
+  body.style.setProperty("--photo-left", `${left}px`);
+  body.style.setProperty("--photo-top", `${bottom + 6}px`);
 }
 
 button.addEventListener("click", () => show(button.getAttribute("aria-expanded") !== "true"));
@@ -19,7 +20,7 @@ button.addEventListener("click", () => show(button.getAttribute("aria-expanded")
 window.addEventListener("dragenter", (event) => event.dataTransfer?.types.includes("Files") && show(true));
 document.addEventListener("keydown", (event) => event.key === "Escape" && show(false));
 document.addEventListener("pointerdown", (event) => {
-  if (!place.contains(event.target) && event.target !== button) show(false);
+  if (!event.target.closest("#photo") && event.target !== button) show(false);
 });
 // server.py sends this event when an upload has begun.
 window.addEventListener("explore-upload", () => show(false));

@@ -17,8 +17,10 @@ let opened = null; // the address whose tab was opened
 function openLinkedTab() {
   const name = new URLSearchParams(location.hash.slice(1)).get("tab");
   if (!name || opened === location.hash) return;
+  const tab = document.querySelector(`#tabs [role=tab][data-tab-id="${CSS.escape(name)}"]`);
+  if (!tab) return; // there is none of that name, or it comes with a later view
   opened = location.hash;
-  document.querySelector(`#tabs [role=tab][data-tab-id="${CSS.escape(name)}"]`)?.click();
+  tab.click();
 }
 window.addEventListener("hashchange", openLinkedTab);
 
