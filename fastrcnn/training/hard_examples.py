@@ -28,7 +28,7 @@ def hardest_rois(losses: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Ten
     for _ in range(count):
         largest, index = left.max(dim=1)  # (B,)
         chosen.append(index)
-        found.append(largest > -torch.inf)
+        found.append(largest != -torch.inf)  # a loss that is not a number must not be hidden
         left = left.masked_fill(same[rows, index], -torch.inf)
         # A box without area overlaps nothing, not even itself.
         left = left.scatter(1, index[:, None], -torch.inf)

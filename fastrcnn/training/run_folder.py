@@ -199,7 +199,16 @@ class RunFolder:
         )
 
     def save(self, tensors: dict[str, Tensor], now: dict, position: Position) -> None:
-        """Write the state. The metrics so far are put on the disk first."""
+        """Write the state. The metrics so far are put on the disk first.
+
+        Raises RecipeError if a number is not finite, and keeps the state before.
+        """
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise RecipeError(
+                    f"{name} has values that are not finite numbers: the training diverged; lower "
+                    f"lr, or give a longer warmup or a larger divisor."
+                )
         with self._writing(), self.metrics.open("ab") as file:
             os.fsync(file.fileno())
             position.metrics_size = file.tell()

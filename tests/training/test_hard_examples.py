@@ -30,6 +30,13 @@ def test_a_box_without_area_is_taken_once():
     assert found[0].tolist() == [True, True, False]
 
 
+def test_a_loss_that_is_not_a_number_is_found():
+    losses = torch.tensor([[1.0, torch.nan, 2]])
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]])
+    chosen, found = hardest_rois(losses, boxes, 2)
+    assert losses[0, chosen[0]].isnan().any() and found.all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 30))
 def test_it_is_suppression_that_stops(seed, candidates, count):

@@ -496,6 +496,18 @@ def test_a_diverging_run_read_late_still_tells_of_the_steps_before(
     assert written and all(np.isfinite(line["loss"]) for line in written)
 
 
+# The loss, or only the weights after it, are no longer finite.
+@pytest.mark.parametrize(("lr", "iterations"), [(1e30, 20), (1e300, 1)])
+def test_a_diverging_run_with_hard_examples_says_so_and_leaves_no_result(
+    tmp_path: Path, lr, iterations
+):
+    hard = ("foreground_candidates=8", "background_candidates=24")
+    run = picture_trainer(tmp_path, *hard, f"lr={lr}", f"iterations={iterations}")
+    with pytest.raises(RecipeError, match="lower lr"):
+        list(run)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 class Reads(TorchDispatchMode):
     """Counts what waits for the device: its numbers read by the processor, or copied to it."""
 
