@@ -45,12 +45,13 @@ def vote(kept: Tensor, boxes: Tensor, weights: Tensor, least_iou: float) -> tupl
 
     Returns the new boxes (M, 4) and the number of voters for each, (M,) int64.
     """
+    if not len(boxes):
+        return kept, kept.new_zeros(len(kept), dtype=torch.int64)
     has_a_say = (iou(kept, boxes) >= least_iou) & (weights > 0)  # (M, R)
-    # In double precision. Otherwise rounding could move the mean of boxes that are inside the
-    # picture slightly outside it.
-    shares = has_a_say * weights.double()
+    shares = has_a_say * weights
     total = shares.sum(dim=1, keepdim=True)
-    means = (shares @ boxes.double() / total).to(kept.dtype)
+    # Rounding must not move the mean of boxes that are inside the picture slightly outside it.
+    means = (shares @ boxes / total).clamp(boxes.amin(dim=0), boxes.amax(dim=0))
     return torch.where(total > 0, means, kept), has_a_say.sum(dim=1)
 
 
@@ -103,6 +104,7 @@ def clip(boxes: Tensor, height: float, width: float) -> Tensor:
 
 def flip_boxes(boxes: Array, width: float) -> Array:
     """Boxes (..., 4), tensor or array, mirrored left to right in a picture `width` pixels wide."""
-    flipped = boxes[..., [2, 1, 0, 3]]
-    flipped[..., [0, 2]] = width - flipped[..., [0, 2]]
+    flipped = boxes.clone() if isinstance(boxes, Tensor) else boxes.copy()
+    flipped[..., 0] = width - boxes[..., 2]
+    flipped[..., 2] = width - boxes[..., 0]
     return flipped

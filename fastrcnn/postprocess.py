@@ -170,9 +170,19 @@ def _suppress(
     """
     winners = torchvision_ops.nms(boxes, scores, nms_threshold)
     overlaps = box_ops.iou(boxes, boxes[winners])
-    # A box is suppressed by the best winner that overlaps it too much. The comparison is in double,
-    # as in torchvision: a float32 of 0.3 is above 0.3.
-    which = (overlaps.double() > nms_threshold).int().argmax(dim=1)
+    # A box is suppressed by the best winner that overlaps it too much.
+    which = (overlaps > _rounded_down(nms_threshold)).int().argmax(dim=1)
     by = (winners[which] + first).index_fill_(0, winners, -1)
     overlap = overlaps.gather(1, which[:, None])[:, 0].index_fill_(0, winners, 0)
     return winners, by, overlap
+
+
+def _rounded_down(threshold: float) -> float:
+    """The largest float32 that is not above `threshold`.
+
+    What is above the one is above the other. torchvision compares in double, where the float32 of
+    0.3 is above 0.3; not every device has doubles.
+    """
+    rounded = np.float32(threshold)
+    above = float(rounded) > threshold
+    return float(np.nextafter(rounded, np.float32(-1)) if above else rounded)

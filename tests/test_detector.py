@@ -14,7 +14,7 @@ from fastrcnn.model import FastRCNN, ModelConfig, save_checkpoint
 from fastrcnn.model.resize import Resize
 from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import selective_search
-from tests.host_reads import HostReads, compute_as_on_a_gpu
+from tests.host_reads import HostReads, NoDoubles, compute_as_on_a_gpu
 from tests.model.tiny import tiny_model
 from tests.proposals.test_segments import picture
 
@@ -355,6 +355,26 @@ def test_on_a_gpu_only_the_detections_come_back(detector, scene, pooling, precis
     assert found.names[0] == expected.names[0]
     limit = 1e-3 if precision == "float32" else 0.05
     np.testing.assert_allclose(found.scores[:5], expected.scores[:5], atol=limit)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("pooling", ["paper", "walkthrough", "align"])
+def test_no_tensor_of_doubles_is_made_since_mps_has_none(
+    detector, scene, pooling, gpu, monkeypatch
+):
+    model = FastRCNN(detector.model.config.but(pooling=pooling), detector.model.backbone)
+    model.head = detector.model.head
+    plain = Detector(model, search="single")
+    sides = Resize(pyramid=(64, 144), shorter=64, longer=480)
+    for other in (plain, with_resize(plain, sides, flip=True)):
+        expected = other(scene, score_threshold=0.0).to_list()
+        with monkeypatch.context() as patch, NoDoubles():
+            if gpu:
+                compute_as_on_a_gpu(patch)
+            assert len(other(scene, score_threshold=0.0).to_list()) == len(expected) > 0
+            trace = other.trace(scene, score_threshold=0.0)
+            other.inspect(trace, trace.boxes[0])
+            other.score(trace, trace.boxes)
 
 
 @pytest.mark.parametrize("pooling", ["paper", "align"])

@@ -35,7 +35,7 @@ def rectangle_max(maps: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[
     y1, x1 = (torch.where(is_empty, 0, first) for first in (y1, x1))
     y2, x2 = (torch.where(is_empty, 1, last) for last in (y2, x2))
 
-    i, j = _log2(y2 - y1), _log2(x2 - x1)
+    i, j = _log2(y2 - y1, height), _log2(x2 - x1, width)
     table = _window_max(maps, int(i.max()) + 1, int(j.max()) + 1)
     windows = table.view(-1, channels)
     window = ((i * table.shape[1] + j) * images + image) * height  # (U,) times W', plus a cell
@@ -101,9 +101,10 @@ def _is_between_powers(n: Tensor) -> Tensor:
     return n & (n - 1) > 0
 
 
-def _log2(n: Tensor) -> Tensor:
-    """The exponent of the largest power of two that is at most n, exactly."""
-    return torch.frexp(n.double()).exponent.long() - 1
+def _log2(n: Tensor, most: int) -> Tensor:
+    """The exponent of the largest power of two that is at most n: (U,) integers in 1 to `most`."""
+    halvings = torch.arange(1, most.bit_length(), device=n.device)
+    return (n[:, None] >> halvings > 0).sum(dim=1)
 
 
 def _widen(windows: Tensor, by: int, dim: int, out: Tensor) -> None:

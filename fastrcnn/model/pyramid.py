@@ -62,7 +62,7 @@ def put_together(probabilities: Tensor, deltas: Tensor, places: Tensor) -> tuple
     is their mean, after the mirrored tx has changed its sign.
     """
     if len(probabilities) > len(places):
-        mirrored = deltas[len(places) :] * deltas.new_tensor([-1.0, 1.0, 1.0, 1.0])
-        deltas = (deltas[: len(places)] + mirrored) / 2
+        tx, rest = deltas[len(places) :].split([1, 3], dim=-1)
+        deltas = (deltas[: len(places)] + torch.cat([-tx, rest], dim=-1)) / 2
         probabilities = (probabilities[: len(places)] + probabilities[len(places) :]) / 2
     return probabilities[places], deltas[places]

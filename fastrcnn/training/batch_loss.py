@@ -41,8 +41,9 @@ class BatchSums(NamedTuple):
 
 
 class BatchLoss(nn.Module):
-    """A model and its loss. `forward` takes one mini-batch and reads nothing from the device.
+    """A model and its loss, whose `forward` takes one mini-batch.
 
+    It reads nothing from the device, unless ``walkthrough`` pools, one RoI after another.
     start: the layer whose activations a batch holds; None if it holds pictures.
     """
 
@@ -98,7 +99,7 @@ class BatchLoss(nn.Module):
         if batch.sizes is None:
             return self._convolve(images)
         if self.model.backbone.pads:
-            return self._convolve(images, torch.tensor(batch.sizes, device=images.device))
+            return self._convolve(images, batch.size_table)
         sized = zip(images.split(1), batch.sizes, strict=True)
         return join_maps([self._convolve(one[:, :, :h, :w]) for one, (h, w) in sized])
 

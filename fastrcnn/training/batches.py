@@ -67,6 +67,7 @@ class Batch:
     images: (B, H, W, 3) uint8, the resized pictures; or the frozen layers' maps, (B, C, h, w) as
     floats, if these are kept. sizes: the height and width of each picture within `images`; None if
     nothing is padded. They are plain numbers, because reading a tensor would wait for the GPU.
+    size_table: the same as a tensor (B, 2), for what computes on the GPU.
     places: (B, 4) int64, x1, y1, x2, y2 of each picture's pixels within `images`, since a view may
     leave a part empty; None for maps.
     rois: (R, 4) xyxy in pixels of the network's input, picture by picture. counts: the number of
@@ -76,6 +77,7 @@ class Batch:
     samples: tuple[Sample, ...]
     images: Tensor
     sizes: tuple[tuple[int, int], ...] | None
+    size_table: Tensor | None
     places: Tensor | None
     rois: Tensor
     counts: tuple[int, ...]
@@ -244,6 +246,7 @@ class MiniBatches:
             samples=(sample,),
             images=images,
             sizes=None,
+            size_table=None,
             places=places,
             rois=rois,
             counts=(len(boxes),),
@@ -263,10 +266,12 @@ def _together(parts: Sequence[Batch]) -> Batch:
         missing = (0, width - size[1], 0, height - size[0])
         images.append(pad(part.images, (0, 0, *missing) if pictures else missing))
     places = [part.places for part in parts if part.places is not None]
+    padded = len(set(sizes)) > 1
     return Batch(
         samples=tuple(sample for part in parts for sample in part.samples),
         images=torch.cat(images),
-        sizes=tuple(sizes) if len(set(sizes)) > 1 else None,
+        sizes=tuple(sizes) if padded else None,
+        size_table=torch.tensor(sizes) if padded else None,
         places=torch.cat(places) if pictures else None,
         rois=torch.cat([part.rois for part in parts]),
         counts=tuple(count for part in parts for count in part.counts),

@@ -49,7 +49,7 @@ class StepReader:
 
         Raises RecipeError if a loss is not finite.
         """
-        values = torch.stack([step.values for step in taken]).double().tolist()
+        values = torch.stack([step.values for step in taken]).tolist()
         each = (time.monotonic() - started) / len(taken)  # the line above waited for the device
         for step, (cls, loc, foreground, background) in zip(taken, values, strict=True):
             losses = self.losses(step.iteration, cls, loc, foreground + background)

@@ -243,7 +243,7 @@ class Trainer(Iterator[Record]):
         self.model.head.normalise(*target_statistics(found))
 
     def _step(self, batch: Batch) -> Taken:
-        """Learn a mini-batch. Nothing is read from the device, so it never has to wait."""
+        """Learn a mini-batch. As a rule nothing is read from the device (see `BatchLoss`)."""
         iteration = self._at.iteration
         if self.recipe.svd_rank is not None and iteration == self._cut_at:
             self._solver.cut_fc6(self.recipe.svd_rank)
@@ -280,7 +280,7 @@ class Trainer(Iterator[Record]):
                 sums: BatchSums = self._loss(batch.to(self._device))
             values += torch.stack([sums.cls, sums.loc, sums.foreground + sums.background])
             yield Progress("validation", index + 1, len(val))
-        cls, loc, count = distributed.add_up(values).double().tolist()
+        cls, loc, count = distributed.add_up(values).tolist()
         losses = self._reader.losses(self._at.iteration - 1, cls, loc, count)
         record = Validation(self._at.iteration, epoch, *losses)
         self._folder.write(record)

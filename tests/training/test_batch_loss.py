@@ -12,6 +12,7 @@ from fastrcnn.model import build_backbone
 from fastrcnn.training import build_model, with_settings
 from fastrcnn.training.batch_loss import BatchLoss
 from fastrcnn.training.batches import MiniBatches
+from tests.host_reads import HostReads, NoDoubles, compute_as_on_a_gpu
 from tests.training.tiny import CLASSES, PICTURES, Proposals, painted
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,19 @@ def test_a_validation_picture_costs_the_same_with_a_pyramid_of_one_scale_that_su
     assert plain.counts[0] > 0 and pyramid.counts == (*plain.counts, 0)
     costs = [loss.eval()(batch).total.item() for batch in (plain, pyramid)]
     assert costs[0] == pytest.approx(costs[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["paper", "align"])
+def test_a_padded_batch_reads_nothing_from_a_gpu_and_makes_no_doubles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling
+):
+    batches, loss = parts(tmp_path, f"pooling={pooling}", "images_per_batch=4")
+    compute_as_on_a_gpu(monkeypatch)
+    batch = next(batch for batch in map(batches.batch, range(20)) if batch.sizes)
+    assert batch.size_table.tolist() == [list(size) for size in batch.sizes]
+    with HostReads() as reads, NoDoubles():
+        loss(batch).total.backward()
+    assert not reads.seen
 
 
 def test_frozen_layers_build_no_graph_and_the_others_learn(tmp_path: Path):
