@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -81,6 +82,11 @@ class Server:
             self._process.poll() is None
             and httpx.get(f"{self.address}/config", timeout=60).status_code == 200
         )
+
+    def interrupt(self) -> int:
+        """End it as Ctrl-C does. Returns its exit status."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(60)
 
     def close(self) -> None:
         self._process.terminate()

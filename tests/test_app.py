@@ -6,11 +6,13 @@ import json
 import re
 import runpy
 import sys
+import time
 from urllib.request import urlopen
 
 import pytest
 
 from tests.server import APP, Server
+from tests.visitor import Visitor
 
 pytestmark = pytest.mark.system
 
@@ -26,6 +28,18 @@ def test_the_app_serves_its_page_and_its_tools(tiny_checkpoint, tmp_path):
             assert {tool["name"] for tool in json.load(answer)} == {"detect", "proposals", "pool"}
     finally:
         server.close()
+
+
+def test_ctrl_c_ends_it_in_order_while_somebody_trains(tiny_checkpoint, tmp_path):
+    server = Server(tmp_path, FASTRCNN_CHECKPOINT=str(tiny_checkpoint))
+    with Visitor(server.address) as visitor:
+        started = {"pictures": 8, "folder": "", "paused": False, "recipe": "shapes", "values": {}}
+        token = visitor.train(**started)["token"]
+        while visitor.ask("train", "progress", token=token, steps=0)["phase"] != "training":
+            time.sleep(0.1)
+        assert server.interrupt() == 0
+    assert "Traceback" not in server.output and "terminate" not in server.output
+    assert not list(tmp_path.rglob("run-*"))
 
 
 @pytest.mark.parametrize(

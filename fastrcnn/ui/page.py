@@ -40,6 +40,7 @@ from fastrcnn.ui.train.server import build_train
 _HERE = Path(__file__).parent
 _CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 _SWEEP_SECONDS = 10.0
+_END_SECONDS = 20.0  # how long the process waits at its end for what still computes
 
 
 class Page(gr.Blocks):
@@ -50,6 +51,7 @@ class Page(gr.Blocks):
 
     limits: Limits
     analyses: Analyses
+    runs: Runs
     albums: Albums
     present: Counter[str]
 
@@ -74,7 +76,8 @@ def build(
     runs = Runs(limits, memory) if runs is None else runs
     albums = Albums(limits, memory)
     with Page(title="Fast R-CNN", analytics_enabled=False, fill_width=True) as page:
-        page.limits, page.analyses, page.albums, page.present = limits, analyses, albums, Counter()
+        page.limits, page.present = limits, Counter()
+        page.analyses, page.runs, page.albums = analyses, runs, albums
         build_view(_HERE / "header", (), [], languages=LANGUAGES)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(gradio_text("page.explore"), id="explore"):
@@ -161,14 +164,20 @@ def serve(detector: Detector, limits: Limits | None = None, **options: Any) -> N
     examples = read_examples()
     page = build(detector, limits=limits)
     launch(page, mcp=find_spec("mcp") is not None, prevent_thread_lock=True, **options)
-    if first := first_of(examples):
-        # It takes seconds, so the page is served first.
-        threading.Thread(target=_warm, args=(page.analyses, examples[first]), daemon=True).start()
+    warming = threading.Thread(target=_warm, args=(page.analyses, examples), daemon=True)
+    warming.start()  # it takes seconds, so the page is served first
     page.block_thread()
+    # A thread that is cut off in the middle of PyTorch's work could abort the process.
+    page.runs.close_all(_END_SECONDS)
+    warming.join(_END_SECONDS)
 
 
-def _warm(analyses: Analyses, example: Example) -> None:
+def _warm(analyses: Analyses, examples: dict[str, Example]) -> None:
     """Analyses the first example, so that the first visitor does not have to wait for it."""
+    first = first_of(examples)
+    if first is None:
+        return
+    example = examples[first]
     for _ in analyses.analyse(
         Analysis(example.path.name, analyses.detector, example=example.name),
         load_image(example.path),

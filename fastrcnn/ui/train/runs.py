@@ -98,3 +98,12 @@ class Runs:
             run = self._by_token.pop(self._tokens.pop(session, ""), None)
         if run is not None:
             run.close()
+
+    def close_all(self, seconds: float) -> None:
+        """Close all runs. Waits until they have ended, at most this long for each."""
+        with self._lock:
+            runs = list(self._by_token.values())
+        for run in runs:
+            run.close()
+        for run in runs:
+            run.join(seconds)
