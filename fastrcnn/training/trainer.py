@@ -290,7 +290,7 @@ class Trainer(Iterator[Record]):
         """The loss for a step to call. It shares gradients if several processes train."""
         if self._world == 1:
             return self._loss
-        return DistributedDataParallel(self._loss, broadcast_buffers=False)
+        return DistributedDataParallel(self._loss)
 
     def _save(self) -> CheckpointSaved:
         self._at.averaged = self._solver.averaged
