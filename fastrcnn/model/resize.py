@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from fastrcnn.runtime.settings import Settings
 
 _LEAST = 32  # pixels; with as many the map of every backbone has a cell
-Side = Annotated[int, Field(ge=_LEAST, le=4096)]
+MOST_PIXELS = 4096  # along a side
+Side = Annotated[int, Field(ge=_LEAST, le=MOST_PIXELS)]
 """A side of the network's input, in pixels."""
 
 

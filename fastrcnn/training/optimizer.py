@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fastrcnn.errors import RecipeError
 from fastrcnn.model import FastRCNN
-from fastrcnn.model.svd import truncated_svd
+from fastrcnn.model.svd import full_rank, truncated_svd
 from fastrcnn.training.recipe import Recipe
 
 _OPTIMIZER_KEYS = {
@@ -23,10 +24,15 @@ class Solver:
     """Learns a model's weights from their gradients, as the recipe says.
 
     trainable: the parameters that learn, by name. averaged: the number of iterations whose weights
-    are in `average`.
+    are in `average`. Raises RecipeError when svd_rank would not make the model's fc6 smaller.
     """
 
     def __init__(self, recipe: Recipe, model: FastRCNN, iterations: int) -> None:
+        full = full_rank(model.head.fc6)
+        if recipe.svd_rank is not None and recipe.svd_rank >= full:
+            raise RecipeError(
+                f"svd_rank is {recipe.svd_rank}; for this network it must be 1 to {full - 1}."
+            )
         self._recipe = recipe
         self._model = model
         self._iterations = iterations

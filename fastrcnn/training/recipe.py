@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from fastrcnn.errors import RecipeError
 from fastrcnn.model import ModelConfig
 from fastrcnn.model.backbone import BACKBONES
-from fastrcnn.model.resize import Resize, Side
+from fastrcnn.model.resize import MOST_PIXELS, Resize, Side
 from fastrcnn.model.roi_pool import Pooling
 from fastrcnn.proposals import MODES
 from fastrcnn.runtime.precision import PRECISIONS
@@ -166,7 +166,7 @@ class Recipe(Augmentation):
     svd_rank: int | None = None
     """fc6 is cut to this rank by truncated SVD on the way, and training goes on; none: it is
     not."""
-    svd_at: Share = 0.6
+    svd_at: BelowOne = 0.6
     """The share of the iterations after which fc6 is cut."""
     conv_share: Share = 1.0
     """At the end the convolutions are put on the straight line from the values that they started
@@ -227,6 +227,12 @@ class Recipe(Augmentation):
             whole = self.fc6 if self.fc6_rank is None else self.fc6_rank
             self._demand("svd_rank", 1 <= self.svd_rank < whole, f"1 to {whole - 1}")
         self.network_config(("object",))  # its own checks
+        most = MOST_PIXELS * self.shorter // self.longer  # `longer` is scaled with the shorter side
+        self._demand(
+            "scales",
+            max(self.scales, default=0) <= most,
+            f"at most {most}, so that the longer side has at most {MOST_PIXELS} pixels",
+        )
         return self
 
     def _demand(self, name: str, holds: bool, wanted: str) -> None:

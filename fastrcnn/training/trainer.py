@@ -129,7 +129,8 @@ class Trainer(Iterator[Record]):
         self._batches = MiniBatches(recipe, train, features, proposals)
         self._workers = _workers(recipe, self._device) if features is None else 0
         self.iterations = recipe.iterations or (recipe.epochs or 0) * self._batches.per_epoch
-        self._cut_at = round(recipe.svd_at * self.iterations)
+        # Before the last iteration, so that some training always follows.
+        self._cut_at = min(round(recipe.svd_at * self.iterations), self.iterations - 1)
         self._solver = Solver(recipe, model, self.iterations)
         self._at = Position()
         self._reader = StepReader(

@@ -447,6 +447,12 @@ def test_a_run_whose_fc6_is_cut_on_the_way_goes_on_before_and_after(tmp_path: Pa
     assert same(weights(unbroken), weights(resumed))
 
 
+def test_fc6_is_cut_in_the_shortest_run(tmp_path: Path):
+    run = trainer(tmp_path, *CUT, "iterations=1", "svd_at=0.9")
+    list(run)
+    assert run.model.config.fc6_rank == 4
+
+
 def test_what_the_convolutions_started_with_must_be_the_same(tmp_path: Path):
     run = trainer(tmp_path, "conv_share=0.5", "checkpoint_minutes=0")
     next(record for record in run if isinstance(record, CheckpointSaved))
@@ -693,6 +699,12 @@ def test_features_of_another_layer_are_refused(tmp_path: Path):
     settings = {"out": tmp_path / "b", "proposals": Proposals(), "features": run._batches._features}
     with pytest.raises(RecipeError, match="last frozen layer is conv1"):
         Trainer(run.recipe.but(first_trainable="conv2"), run.model, dataset(), **settings)
+
+
+def test_a_rank_that_fc6_does_not_have_is_refused_before_the_training(tmp_path: Path):
+    # fc6 has 4 channels x 7 x 7 inputs, fewer than its 400 units.
+    with pytest.raises(RecipeError, match=r"svd_rank is 196; .* 1 to 195"):
+        trainer(tmp_path, "fc6=400", "svd_rank=196")
 
 
 def test_other_classes_than_the_networks_are_refused(tmp_path: Path):
