@@ -17,6 +17,7 @@ _SMALL_SHARE = 0.01  # of a picture's area
 
 
 def error_analysis(
+    context: typer.Context,
     data: shared.Data,
     split: shared.Split = "val",
     limit: shared.Limit = None,
@@ -46,6 +47,8 @@ def error_analysis(
     from fastrcnn.proposals import MODES
     from fastrcnn.proposals.cache import ProposalCache
 
+    if detections is not None:
+        shared.refuse_unused(context, "with --detections", *shared.OF_A_DETECTOR)
     shared.check_target(json_file)
     dataset = shared.open_data(data, split, limit, skip_bad)
     selection = Selection(
@@ -59,7 +62,7 @@ def error_analysis(
     wrong = worst_false_positives(found, dataset, worst)
     proposed = ProposalCache(MODES["fast"], cache)
     boxes = (proposed.get(annotation) for annotation in shared.progress(dataset, "proposals"))
-    missed = missed_objects(boxes, dataset, dataset.classes)
+    missed = missed_objects(boxes, dataset, dataset.classes, limit=max_proposals)
     objects = sum(int((~annotation.difficult).sum()) for annotation in dataset)
     if json_file != "-":
         _print(wrong, worst, missed, objects)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     data: shared.Data,
     split: shared.Split = "val",
     limit: shared.Limit = None,
@@ -60,6 +61,9 @@ def evaluate(
     from fastrcnn.detections import coco_results
     from fastrcnn.postprocess import Selection
 
+    if detections is not None:
+        unused = (*shared.OF_A_DETECTOR, "max_proposals")
+        shared.refuse_unused(context, "with --detections", *unused)
     quiet = shared.check_targets(json_file, coco_file)
     selection = Selection(
         max_proposals=max_proposals,

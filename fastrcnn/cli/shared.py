@@ -188,6 +188,21 @@ Mode = Annotated[
     ),
 ]
 
+# What --detections makes needless, and in evaluate max_proposals too.
+OF_A_DETECTOR = (
+    *("score_threshold", "nms_threshold", "vote_threshold"),
+    *("proposals", "flip", "pyramid", "checkpoint"),
+)
+
+
+def refuse_unused(context: typer.Context, why: str, *names: str) -> None:
+    """Refuse any of these options that was given, since it changes nothing. why: with what."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            raise FastRCNNError(f"{option.opts[0]} changes nothing {why}; leave it out.")
+
+
 # Detectors
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Option(
@@ -51,8 +52,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="The split of the first data set for the validation pass, unless the recipe sets "
-            "aside a share of the training pictures.",
+            help="The split of the first data set, if that is a folder, for the validation pass, "
+            "unless the recipe sets aside a share of the training pictures.",
         ),
     ] = "val",
     val_limit: Annotated[
@@ -90,10 +91,15 @@ def train(
     if recipe not in RECIPES:
         raise RecipeError(f"There is no recipe {recipe!r}; there are {', '.join(RECIPES)}.")
     settings = with_settings(RECIPES[recipe], changes or ())
+    # The recipe sets validation pictures apart itself, or the COCO file has no other split.
+    has_val = not settings.validation_fraction and not data[0].is_file()
+    if not has_val:
+        why = "if the recipe sets pictures apart or the first data set is a COCO JSON file"
+        shared.refuse_unused(context, why, "val_split", "val_limit")
+    if init is not None:
+        shared.refuse_unused(context, "with --init", "backbone_weights")
     with shared.process_group(device) as own:
         pictures = shared.open_data(data, split, limit, skip_bad)
-        # The recipe sets validation pictures apart itself, or the COCO file has no other split.
-        has_val = not settings.validation_fraction and not data[0].is_file()
         val = shared.open_data(data[:1], val_split, val_limit, skip_bad) if has_val else None
         # With --init all weights come from there, so no others are needed.
         weights = "random" if init is not None else backbone_weights

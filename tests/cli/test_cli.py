@@ -37,6 +37,31 @@ COMMANDS = (
         (["detect", "{photo}", "--save", "{photo}"], "{photo}"),
         (["proposals", "nosuch.jpg"], "nosuch.jpg"),
         (["shapes", "--out", "{photo}"], "{photo}"),
+        *(
+            (["evaluate", "--data", "{voc}", "--detections", "none.json", *option], option[0])
+            for option in (
+                ["--score-threshold", "0.01"],  # the default, but given
+                ["--nms-threshold", "0"],
+                ["--vote-threshold", "none"],
+                ["--max-proposals", "1"],
+                ["--flip"],
+                ["--pyramid", "banana"],
+                ["--proposals", "nowhere.mat"],
+                ["--checkpoint", "nowhere"],
+            )
+        ),
+        (
+            ["error-analysis", "--data", "{voc}", "--detections", "none.json", "--checkpoint", "x"],
+            "--checkpoint",
+        ),
+        *(
+            (["train", "--recipe", recipe, "--data", data, "--out", "{tmp}/x", *option], option[0])
+            for recipe, data, option in (
+                ("walkthrough", "{voc}", ["--val-limit", "1"]),
+                ("paper", "{photo}", ["--val-split", "nonsense"]),
+                ("paper", "{voc}", ["--backbone-weights", "nowhere", "--init", "x"]),
+            )
+        ),
         (["proposals", "{photo}", "--save", "{tmp}/drawn.nosuch"], "drawn.nosuch"),
     ],
 )

@@ -22,3 +22,12 @@ def test_failures_are_counted_by_kind(voc, capsys):
         for kind in ("localisation", "similar", "other", "background")
     ]
     assert counted == [int(value) for value in rows[0][1:]] and sum(counted) > 0
+
+
+def test_objects_are_missed_by_the_proposals_that_are_used(voc, capsys):
+    missed = []
+    for count in ("1", "2000"):
+        command = ["error-analysis", "--data", str(voc), "--max-proposals", count, "--json", "-"]
+        assert main(command) == 0
+        missed.append(len(json.loads(capsys.readouterr().out)["missed"]))
+    assert missed[0] > missed[1]
