@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastrcnn.detector import Detector
-from fastrcnn.errors import DataError, ImageError
+from fastrcnn.errors import DataError, ImageError, RecipeError
 from fastrcnn.model.backbone import join_maps
 from fastrcnn.model.pyramid import to_input
 from fastrcnn.postprocess import Selection
@@ -35,15 +35,23 @@ class TorchvisionStyle(nn.Module):
 
     detector: its network is trained, and its search proposes the boxes. recipe: says which layers
     learn, which RoIs are sampled and how the losses are weighed; its other settings are the
-    caller's business. The targets are normalised by the statistics that the head holds: 0 and 1 in
-    a new one, until `Head.normalise` sets others. selection: fields of `Selection`, which says what
-    becomes a detection. Its score_threshold is 0.05 by default, as in torchvision. Raises
-    RecipeError, and when called ImageError or DataError for images or targets of another form.
+    caller's business. Hard examples are not chosen here. The targets are normalised by the
+    statistics that the head holds: 0 and 1 in a new one, until `Head.normalise` sets others.
+    selection: fields of `Selection`, which says what becomes a detection. Its score_threshold is
+    0.05 by default, as in torchvision. Raises RecipeError, and when called ImageError or DataError
+    for images or targets of another form.
     """
 
     def __init__(self, detector: Detector, recipe: Recipe = PAPER, **selection: Any) -> None:
         super().__init__()
+        if recipe.candidates:
+            raise RecipeError(
+                "Hard examples are not chosen here; set foreground_candidates and "
+                "background_candidates to 0."
+            )
         detector.model.freeze(recipe.first_trainable)
+        if not recipe.bbox_reg:
+            detector.model.head.bbox_pred.requires_grad_(False)
         self.model = detector.model
         self._detector = detector
         self._recipe = recipe
@@ -56,8 +64,8 @@ class TorchvisionStyle(nn.Module):
         """The losses or the detections of these images; see the class."""
         pictures = [_picture(image) for image in images]
         if self.training:
-            if targets is None or len(targets) != len(pictures):
-                raise DataError("In training mode, give a target for each image.")
+            if not pictures or targets is None or len(targets) != len(pictures):
+                raise DataError("In training mode, give images, and a target for each image.")
             return self._losses(pictures, targets)
         return [
             self._detections(picture, image.device)
@@ -82,14 +90,13 @@ class TorchvisionStyle(nn.Module):
         normalised = (torch.cat(deltas).to(device) - head.bbox_mean) / head.bbox_std
         beta = recipe.smooth_l1_beta
         loss = multi_task_loss(cls_score, bbox_pred, classes, normalised, beta=beta)
-        return {"loss_classifier": loss.cls, "loss_box_reg": recipe.loc_weight * loss.loc}
+        loc_weight = recipe.loc_weight if recipe.bbox_reg else 0.0
+        return {"loss_classifier": loss.cls, "loss_box_reg": loc_weight * loss.loc}
 
     def _sampled(self, picture: np.ndarray, target: dict[str, Tensor]) -> tuple[Tensor, Targets]:
         """The RoIs (r, 4) of a picture, in its pixels, and the targets of each."""
         recipe, search = self._recipe, self._detector.search
-        objects, classes = target["boxes"].float().cpu(), target["labels"].cpu()
-        if not (objects[:, :2] < objects[:, 2:]).all():
-            raise DataError("A target's boxes must be x1 y1 x2 y2, with x1 < x2 and y1 < y2.")
+        objects, classes = _objects(target, len(self._detector.classes))
         if isinstance(search, str | SelectiveSearch):
             proposals = selective_search(picture, search).boxes
         else:
@@ -109,6 +116,25 @@ class TorchvisionStyle(nn.Module):
         found = self._detector(picture, **dict(self._selection))
         parts = {"boxes": found.boxes, "labels": found.labels, "scores": found.scores}
         return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
+
+
+def _objects(target: dict[str, Tensor], classes: int) -> tuple[Tensor, Tensor]:
+    """A target's boxes (N, 4) and labels (N,), on the processor. Raises DataError."""
+    boxes, labels = target.get("boxes"), target.get("labels")
+    if not (
+        isinstance(boxes, Tensor)
+        and isinstance(labels, Tensor)
+        and boxes.ndim == 2
+        and boxes.shape[1] == 4
+        and labels.shape == boxes.shape[:1]
+    ):
+        raise DataError('A target must have tensors "boxes" (N, 4) and "labels" (N,).')
+    boxes, labels = boxes.float().cpu(), labels.cpu()
+    if not (boxes[:, :2] < boxes[:, 2:]).all():
+        raise DataError("A target's boxes must be x1 y1 x2 y2, with x1 < x2 and y1 < y2.")
+    if not ((labels >= 1) & (labels <= classes)).all():
+        raise DataError(f"A target's labels must be 1 to {classes}, the detector's classes.")
+    return boxes, labels
 
 
 def _picture(image: Tensor) -> np.ndarray:

@@ -58,11 +58,11 @@ def around_the_objects(picture: np.ndarray) -> np.ndarray:
     return near + random.normal(0, 6, near.shape).astype(np.float32)
 
 
-def new_model(search=around_the_objects) -> TorchvisionStyle:
+def new_model(search=around_the_objects, recipe=RECIPE) -> TorchvisionStyle:
     torch.manual_seed(0)
     network = FastRCNN(RECIPE.network_config(CLASSES), build_backbone("small"))
     network.head.bbox_std.fill_(0.2)
-    return TorchvisionStyle(Detector(network, search=search), RECIPE)
+    return TorchvisionStyle(Detector(network, search=search), recipe)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +209,15 @@ def test_a_picture_without_objects_is_background():
     assert losses["loss_classifier"] > 0 and losses["loss_box_reg"] == 0
 
 
+def test_without_bbox_reg_only_the_classes_are_learned():
+    model = new_model(recipe=RECIPE.but(bbox_reg=False))
+    losses = model(*scenes(1))
+    assert losses["loss_box_reg"] == 0
+    sum(losses.values()).backward()
+    head = model.model.head
+    assert head.cls_score.weight.grad.any() and head.bbox_pred.weight.grad is None
+
+
 def test_the_seed_decides_which_rois_are_drawn():
     model = new_model()
     losses = []
@@ -234,8 +243,31 @@ def test_what_has_another_form_is_refused_in_a_sentence():
         model([(images[0] * 255).byte()], targets)
     with pytest.raises(ImageError, match=r"\(3, H, W\) tensor of floats"):
         model([images[0][None]], targets)
-    flat = targets[0] | {"boxes": torch.tensor([[5.0, 5, 5, 9]])}
+    flat = {"boxes": torch.tensor([[5.0, 5, 5, 9]]), "labels": torch.tensor([1])}
     with pytest.raises(DataError, match="x1 < x2"):
         model(images, [flat])
     with pytest.raises(RecipeError, match="no layer 'conv3_1'"):
         TorchvisionStyle(model._detector)
+    with pytest.raises(RecipeError, match="Hard examples"):
+        new_model(recipe=RECIPE.but(foreground_candidates=64, background_candidates=64))
+    with pytest.raises(DataError, match="give images"):
+        model([], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"boxes": None}, "must have tensors"),
+        ({"labels": None}, "must have tensors"),
+        ({"boxes": torch.tensor([5.0, 5, 9, 9])}, "must have tensors"),
+        ({"labels": torch.zeros(0, dtype=torch.int64)}, "must have tensors"),
+        ({"labels": torch.tensor(1)}, "must have tensors"),
+        ({"labels": torch.tensor([0])}, "must be 1 to 6"),
+        ({"labels": torch.tensor([7])}, "must be 1 to 6"),
+    ],
+)
+def test_a_target_of_another_form_is_refused_in_a_sentence(changes, message):
+    good = {"boxes": torch.tensor([[5.0, 5, 60, 60]]), "labels": torch.tensor([1])}
+    target = {name: part for name, part in (good | changes).items() if part is not None}
+    with pytest.raises(DataError, match=message):
+        new_model()(scenes(1)[0], [target])
