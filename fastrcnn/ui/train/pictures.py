@@ -21,6 +21,10 @@ from fastrcnn.ui.texts import text
 Pictures: TypeAlias = Generator[Progress, None, tuple[Dataset, Dataset | None]]
 
 
+# Of a file without another split, if the recipe holds none out.
+_HELD_OUT_SHARE = 0.2
+
+
 def held_out_count(pictures: int) -> int:
     """The number of held-out pictures for this many training pictures."""
     return max(min(pictures // 4, 100), 1)
@@ -45,7 +49,7 @@ def read_pictures(
     pair: tuple[Dataset, Dataset | None]
     if path.is_file():
         # The folder has no other split.
-        pair = split_validation(train, recipe.validation_fraction or 0.2, recipe.seed)
+        pair = split_validation(train, recipe.validation_fraction or _HELD_OUT_SHARE, recipe.seed)
     else:
         val = open_dataset(path, "val")[: held_out_count(count)]
         pair = (train, None) if recipe.validation_fraction else (train, val)
@@ -55,6 +59,17 @@ def read_pictures(
         return pair
 
     return lambda cache: ready()
+
+
+def held_out_options(recipe: Recipe, count: int, folder: str) -> list[str]:
+    """The options of the command `train` that hold out what `read_pictures` does."""
+    if not folder:
+        return ["--set", "validation_fraction=0"] if recipe.validation_fraction else []
+    if recipe.validation_fraction:
+        return []
+    if Path(folder).expanduser().is_file():
+        return ["--set", f"validation_fraction={_HELD_OUT_SHARE}"]
+    return ["--val-limit", str(held_out_count(count))]
 
 
 def _shapes(cache: Path, count: int) -> Pictures:

@@ -35,7 +35,13 @@ from fastrcnn.ui.texts import text, text_of
 from fastrcnn.ui.train import payloads
 from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES, Chosen, defaults, read_form
 from fastrcnn.ui.train.held_out import SHOWN_SCENES, HeldOut
-from fastrcnn.ui.train.pictures import Pictures, held_out_count, read_pictures, writable_cache
+from fastrcnn.ui.train.pictures import (
+    Pictures,
+    held_out_count,
+    held_out_options,
+    read_pictures,
+    writable_cache,
+)
 from fastrcnn.ui.train.run import Run
 from fastrcnn.ui.train.runs import Runs
 
@@ -134,11 +140,13 @@ def _start(runs: Runs, session: str, inputs: dict, local: bool) -> dict:
 def _command(chosen: Chosen, pictures: int, folder: str) -> str:
     """The command line that trains the same. folder: the visitor's own, or empty."""
     command = ["python", "-m", "fastrcnn", "train", "--recipe", chosen.name]
-    command += ["--data", folder or "SHAPES", "--limit", str(pictures)]
-    command += ["--val-limit", str(held_out_count(pictures)), "--out", "runs/mine"]
+    data = str(Path(folder).expanduser()) if folder else "SHAPES"
+    command += ["--data", data, "--limit", str(pictures), "--out", "runs/mine"]
+    command += held_out_options(chosen.recipe, pictures, folder)
     for setting in chosen.settings:
         command += ["--set", setting]
-    drawing = f"python -m fastrcnn shapes --out SHAPES --train {pictures} && "
+    counts = f"--train {pictures} --val {held_out_count(pictures)}"
+    drawing = f"python -m fastrcnn shapes --out SHAPES {counts} && "
     return ("" if folder else drawing) + shlex.join(command)
 
 

@@ -22,10 +22,10 @@ from fastrcnn.model import load_checkpoint, save_checkpoint
 from fastrcnn.training import RECIPES, SHAPES
 from fastrcnn.ui.hosting import uploads
 from fastrcnn.ui.hosting.limits import Limits
-from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES, defaults
+from fastrcnn.ui.train.form import KNOBS, RECIPE_NAMES, defaults, read_form
 from fastrcnn.ui.train.pictures import _shapes
 from fastrcnn.ui.train.runs import Runs
-from fastrcnn.ui.train.server import _Server, _start
+from fastrcnn.ui.train.server import _command, _Server, _start
 from tests.ui.conftest import assert_is_json, assert_is_one_sentence
 
 SMALL = {"iterations": "6", "rois_per_batch": "32"}
@@ -372,6 +372,26 @@ def test_a_run_is_named_by_what_was_turned(runs):
     same = {"lr": f"{usual['lr']:g}", "bbox_reg": "true"}
     plain = _start(runs, "you", INPUTS | {"values": same, "paused": True}, local=True)
     assert (plain["changed"], plain["pictures"]) == ({}, 4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "expected"),
+    [
+        ("shapes", "", ["shapes --out SHAPES --train 400 --val 100 && "]),
+        ("walkthrough", "", ["--train 400 --val 100 && ", " --set validation_fraction=0 "]),
+        ("shapes", "folder", [" --val-limit 100"]),
+        ("walkthrough", "folder", []),
+        ("shapes", "train.json", [" --set validation_fraction=0.2"]),
+        ("walkthrough", "train.json", []),
+    ],
+)
+def test_the_command_line_holds_out_the_same_pictures(tmp_path, recipe, data, expected):
+    (tmp_path / "train.json").write_text("{}")
+    folder = data and str(tmp_path / data)
+    command = _command(read_form({"recipe": recipe, "values": {}}), 400, folder)
+    assert all(part in command for part in expected)
+    parts = ("--val ", "--val-limit ", "validation_fraction=")
+    assert sum(command.count(part) for part in parts) == len(expected)
 
 
 def test_a_folder_of_ones_own_works_here_and_not_on_a_space(runs, place, voc):
