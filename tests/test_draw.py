@@ -92,6 +92,15 @@ def test_a_line_stands_out_on_any_ground_by_its_rim(label):
     assert contrast(rim, class_colour(label)) > 3  # WCAG for graphics
 
 
+def test_names_in_other_scripts_are_drawn_and_not_as_question_marks():
+    found = detections([50, 100, 250, 300])
+    drawn = [
+        draw_detections(grey(400, 600), found.boxes, found.labels, [name], found.scores)
+        for name in ("고양이", "개", "é", "?", "??", "???")
+    ]
+    assert len({picture.tobytes() for picture in drawn}) == len(drawn)
+
+
 def test_labels_keep_out_of_each_others_way():
     same = [[100, 100, 300, 300]] * 3
     both = draw_detections(grey(400, 400), *parts(detections(*same)))

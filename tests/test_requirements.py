@@ -97,6 +97,11 @@ def test_what_had_advisories_is_bounded_below_by_the_release_that_fixed_them(nam
     assert version(lowest) >= FIXED[name]
 
 
+def test_opencv_is_one_that_can_write_class_names_in_other_scripts():
+    # OpenCV 4 draws a question mark for each byte that is not ASCII.
+    assert requirements("requirements.txt")[PLAIN] == ">=5.0.0.93"
+
+
 def test_the_lock_is_a_set_that_the_requirements_allow():
     lock = requirements("requirements-lock.txt")
     assert all(re.fullmatch(r"==[\w.!+]+", pin) for pin in lock.values())
