@@ -52,7 +52,7 @@ def find_checkpoint(name: str | Path, **download: Any) -> Path:
 
     try:
         return Path(hf_hub_download(str(name), CHECKPOINT, **download))
-    except (OSError, ValueError) as error:  # ValueError for a name that no repository can have
+    except Exception as error:  # see `push`
         raise CheckpointError(
             f"{name} is no folder here and cannot be read from the Hub: {reason(error)}."
         ) from error
@@ -72,14 +72,15 @@ def save_folder(
     folder cannot be written or the card not be read.
     """
     folder = Path(folder)
+    text = None if card is None else _read(Path(card))
     save_checkpoint(folder / CHECKPOINT, model, metadata, half)
     try:
         _write(folder / CONFIG, json.dumps(model.config.model_dump(), indent=2) + "\n")
-        if card is not None:
-            _write(folder / CARD, Path(card).read_text(encoding="utf-8"))
+        if text is not None:
+            _write(folder / CARD, text)
         elif not (folder / CARD).exists():
             _write(folder / CARD, model_card(name or folder.name, model, metadata))
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise CheckpointError(f"{folder} cannot be written: {reason(error)}.") from error
 
 
@@ -94,7 +95,9 @@ def push(folder: Path, name: str, private: bool | None, token: str | None, messa
     try:
         hub.create_repo(name, private=private, exist_ok=True)
         return hub.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
-    except (OSError, ValueError) as error:
+    # Besides OSError, and ValueError for a name that no repository can have, the errors of its HTTP
+    # library, which is another one from version to version.
+    except Exception as error:
         raise CheckpointError(f"{name} cannot be written on the Hub: {reason(error)}.") from error
 
 
@@ -117,6 +120,13 @@ def model_card(name: str, model: FastRCNN, metadata: dict) -> str:
         metadata=json.dumps(metadata, indent=2),
     )
     return f"---\n{head.to_yaml()}\n---\n{text}"
+
+
+def _read(card: Path) -> str:
+    try:
+        return card.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise CheckpointError(f"The card {card} cannot be read: {reason(error)}.") from error
 
 
 def _write(path: Path, text: str) -> None:

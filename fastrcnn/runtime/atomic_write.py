@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 from uuid import uuid4
 
 
@@ -21,7 +22,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.name[:100]}.{uuid4().hex}.part")
     try:
+        # A library may put a file of its own here that only its owner can read, as safetensors
+        # does. It gets the permissions that every new file of this process has.
+        with open(part, "xb"):
+            permissions = S_IMODE(part.stat().st_mode)
         yield part
+        part.chmod(permissions)
         with open(part, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import validate_repo_id
 
 from fastrcnn import Detector
@@ -96,8 +97,12 @@ def test_a_folder_without_a_checkpoint_is_refused_in_one_sentence(tmp_path):
 def test_where_nothing_can_be_written_one_sentence_says_so(detector, photo, tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot be written"):
         detector.save_pretrained(photo)
-    with pytest.raises(CheckpointError, match=r"^.* cannot be written: .*\.$"):
-        detector.save_pretrained(tmp_path, card=tmp_path / "nosuch.md")
+
+
+def test_a_card_that_cannot_be_read_is_named_before_anything_is_written(detector, tmp_path):
+    with pytest.raises(CheckpointError, match=r"nosuch\.md cannot be read: No such file.*\.$"):
+        detector.save_pretrained(tmp_path / "new", card=tmp_path / "nosuch.md")
+    assert not (tmp_path / "new").exists()
 
 
 class Hub:
@@ -131,6 +136,19 @@ def test_what_the_hub_refuses_is_told_in_one_sentence(detector, tmp_path, monkey
     Hub(tmp_path, monkeypatch)
     with pytest.raises(CheckpointError, match=r"^[^\n]+ cannot be written on the Hub: .*\.$"):
         detector.push_to_hub("no name/of a repository/")
+
+
+def test_without_a_network_one_sentence_says_so(detector, monkeypatch):
+    """With the error of huggingface_hub's HTTP library, which is not an OSError."""
+    refused = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    assert not issubclass(refused, OSError)
+
+    def create(*_, **__):
+        raise refused("Connection refused")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create)
+    with pytest.raises(CheckpointError, match=r"^me/tiny cannot .*: Connection refused\.$"):
+        detector.push_to_hub("me/tiny")
 
 
 def test_the_card_of_the_shipped_weights_has_their_figures():

@@ -34,6 +34,15 @@ def test_when_something_goes_wrong_nothing_has_happened(path: Path, error: type[
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_file_that_a_library_made_private_gets_the_permissions_of_every_other(tmp_path: Path):
+    path, other = tmp_path / "model.safetensors", tmp_path / "other"
+    other.touch()
+    with atomic_write(path) as part:
+        (tmp_path / "private").touch(mode=0o600)
+        os.replace(tmp_path / "private", part)
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 def test_two_writers_do_not_meet(path: Path):
     with atomic_write(path) as first, atomic_write(path) as second:
         assert first != second
