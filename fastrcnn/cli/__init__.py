@@ -56,13 +56,16 @@ class _Commands(TyperGroup):
             print("interrupted", file=sys.stderr)
             code = 130
         except OSError as error:
-            _end_output(error)
+            if error.filename is None:  # standard output
+                _end_output(error)
+            else:
+                print(f"error: {error.filename} cannot be used: {reason(error)}.", file=sys.stderr)
             code = 1
         raise typer.Exit(code)
 
 
 def _end_output(error: OSError) -> None:
-    """End after an error of standard output. Errors of files are caught where they are used."""
+    """End after an error of standard output."""
     # Otherwise Python would write it again at exit and print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # If the reader of a pipe (for example head) has ended, this is no error to report.

@@ -10,7 +10,7 @@ from fastrcnn.data.dataset import Annotation, Dataset, join
 from fastrcnn.data.pictures import OnBad, without_bad_pictures
 from fastrcnn.data.shapes import draw_shapes, draw_shapes_set, write_shapes
 from fastrcnn.data.voc import VOC_CLASSES, download_voc2007, read_voc
-from fastrcnn.errors import DataError
+from fastrcnn.errors import DataError, reason
 
 __all__ = [
     "READERS",
@@ -37,13 +37,17 @@ def open_dataset(path: str | Path, split: str, on_bad: OnBad | None = None) -> D
     A folder with ``ImageSets/Main`` is Pascal VOC, and each ``NAME.txt`` in there is a split. In
     any other folder the split's COCO JSON is searched under its usual names. A file is COCO JSON
     with one split. on_bad: is called for each picture that cannot be used, which is then left out.
-    Raises DataError if there is none of these, and the errors of the readers.
+    Raises DataError if there is none of these or it cannot be read, and the errors of the readers.
     """
     path = Path(path)
-    for read in READERS:
-        if (dataset := read(path, split, on_bad)) is not None:
-            return dataset
-    if not path.is_dir():
+    try:
+        for read in READERS:
+            if (dataset := read(path, split, on_bad)) is not None:
+                return dataset
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+    if not is_folder:
         raise DataError(f"There is no data set at {path}: no such file or folder.")
     *names, last = _coco_names(split)
     raise DataError(

@@ -59,8 +59,7 @@ class ProposalFile:
             raise DataError(
                 f"Two pictures have the name {double}, which {path} cannot tell apart; rename one."
             )
-        if path.is_dir():
-            files = {item.stem: item for item in path.iterdir() if item.suffix in _READERS}
+        if (files := _in_folder(path)) is not None:
             self._files = {item.stem: files[item.stem] for item in pictures if item.stem in files}
             return
         found = _read(path)
@@ -148,15 +147,27 @@ def _array(value: Any) -> np.ndarray | None:
     return boxes if boxes.ndim == 2 and boxes.shape[1] == 4 else None
 
 
+def _in_folder(path: Path) -> dict[str, Path] | None:
+    """The files of proposals in a folder by their pictures' names; None if it is no folder."""
+    try:
+        if not path.is_dir():
+            return None
+        return {item.stem: item for item in path.iterdir() if item.suffix in _READERS}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+
+
 def _read(path: Path) -> Contents:
     if path.suffix not in _READERS:
         raise DataError(
             f"{path} is not a file of proposals; its name must end in {', '.join(_READERS)}."
         )
-    # SciPy would say something else of a missing file.
-    if not path.exists():
-        raise DataError(f"There is no file {path}; give proposals, a folder of them, or 'dense'.")
     try:
+        # SciPy would say something else of a missing file.
+        if not path.exists():
+            raise DataError(
+                f"There is no file {path}; give proposals, a folder of them, or 'dense'."
+            )
         return _contents(_READERS[path.suffix](path))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error

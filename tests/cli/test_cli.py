@@ -63,10 +63,16 @@ COMMANDS = (
             )
         ),
         (["proposals", "{photo}", "--save", "{tmp}/drawn.nosuch"], "drawn.nosuch"),
+        (["evaluate", "--data", "{long}"], "{long}"),
+        (["recall", "--data", "{long}/shapes"], "{long}"),
+        (["detect", "{photo}", "--proposals", "{long}.npz"], "{long}"),
+        (["detect", "{photo}", "--json", "{long}.json"], "{long}"),
+        (["detect", "{photo}", "--json", "{long}/found.json"], "{long}"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(command, message, voc, photo, tmp_path, capsys):
-    places = {"voc": voc, "photo": photo, "tmp": tmp_path}
+    # A name that no file system takes.
+    places = {"voc": voc, "photo": photo, "tmp": tmp_path, "long": "x" * 300}
     assert main([word.format(**places) for word in command]) == 1
     captured = capsys.readouterr()
     assert one_sentence(captured.err), captured.err

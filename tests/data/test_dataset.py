@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrcnn.data import Annotation, Dataset, join
+from fastrcnn.data import Annotation, Dataset, join, open_dataset
 from fastrcnn.errors import DataError
 
 
@@ -22,6 +22,11 @@ def dataset(name: str, classes: tuple[str, ...], *labels: list[int]) -> Dataset:
 
 SEVEN = dataset("07", ("cat", "dog", "cow"), [1], [2, 3])
 TWELVE = dataset("12", ("dog", "cow", "cat"), [1, 2, 3], [], [1])
+
+
+def test_a_name_that_no_folder_can_have_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"^[^\n]*xxx[^\n]*\.$"):
+        open_dataset(tmp_path / ("x" * 300), "train")
 
 
 def test_one_class_list_and_names_told_apart():

@@ -214,6 +214,21 @@ def test_other_files_and_missing_ones_are_told(tmp_path):
             ProposalFile(tmp_path / name, PICTURES)
 
 
+@pytest.mark.parametrize("suffix", ["", ".npz"])
+def test_a_name_that_no_file_can_have_is_told_in_one_sentence(suffix, tmp_path):
+    with pytest.raises(DataError, match=r"^\S*xxx\S* .*\.$"):
+        ProposalFile(tmp_path / f"{'x' * 300}{suffix}", PICTURES)
+
+
+def test_a_folder_that_cannot_be_read_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"^\S+ cannot be read: Permission denied\.$"):
+        ProposalFile(tmp_path, PICTURES)
+
+
 def test_without_scipy_it_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path, ".mat")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
