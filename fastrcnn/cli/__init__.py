@@ -11,6 +11,7 @@ once.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -129,6 +130,9 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. By default it is the process's command line."""
+    # The name of a photograph may hold bytes that are no text.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     log = logging.getLogger("fastrcnn")
     log.setLevel(logging.INFO)
     log.addHandler(_notes)

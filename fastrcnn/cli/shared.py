@@ -293,8 +293,15 @@ def process_group(device: str = "cpu") -> Iterator[torch.device]:
 
 def check_target(target: str | None) -> None:
     """Before the work, refuse a file that could not be written after it."""
-    if target not in (None, "-") and not Path(target).parent.is_dir():
+    if target in (None, "-"):
+        return
+    path = Path(target)
+    if not path.parent.is_dir():
         raise FastRCNNError(f"{target} cannot be written: its folder does not exist.")
+    if path.is_dir():
+        raise FastRCNNError(f"{target} cannot be written: it is a folder.")
+    if not os.access(path if _is_device(path) else path.parent, os.W_OK):
+        raise FastRCNNError(f"{target} cannot be written: permission denied.")
 
 
 def check_targets(json_file: str | None, coco_file: str | None) -> bool:
@@ -325,10 +332,15 @@ def write_json(value: object, target: str | None) -> None:
         return
     path = Path(target)
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device, which cannot be replaced
+        if _is_device(path):
             path.write_text(text, encoding="utf-8")
             return
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FastRCNNError(f"{target} cannot be written: {reason(error)}.") from error
+
+
+def _is_device(path: Path) -> bool:
+    """Whether it is a device or a pipe, which is written to and cannot be replaced."""
+    return path.exists() and not path.is_file()

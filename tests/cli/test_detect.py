@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -71,6 +72,29 @@ def test_a_bad_file_is_reported_and_the_others_are_done(photo, broken, tmp_path,
     assert len(errors) == 2
     assert str(broken) in errors[0]
     assert "missing.png" in errors[1]
+
+
+def test_a_name_that_standard_output_cannot_encode_is_escaped(photo, tmp_path, monkeypatch):
+    named = shutil.copy(photo, tmp_path / "고양이.png")
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["detect", str(named), str(photo)]) == 0
+    listed = output.buffer.getvalue().decode()
+    assert "\\uace0\\uc591\\uc774.png: " in listed and f"{photo}: " in listed
+
+
+def test_where_the_answer_cannot_be_written_nothing_is_detected(
+    photo, tmp_path, monkeypatch, capsys
+):
+    assert main(["detect", str(photo), "--json", str(tmp_path)]) == 1
+    expected = f"error: {tmp_path} cannot be written: it is a folder.\n"
+    assert capsys.readouterr() == ("", expected)
+    # As for a user who may not write into this folder.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert main(["detect", str(photo), "--json", str(tmp_path / "found.json")]) == 1
+    expected = f"error: {tmp_path / 'found.json'} cannot be written: permission denied.\n"
+    assert capsys.readouterr() == ("", expected)
+    assert main(["detect", str(photo), "--json", os.devnull]) == 0
 
 
 def test_save_draws_every_photo_even_those_of_the_same_name(photo, tmp_path):
