@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from fastrcnn.data.dataset import Annotation
 from fastrcnn.data.json_fields import read_json
 from fastrcnn.errors import DataError, FastRCNNError, MissingPackageError, reason, shown
+from fastrcnn.images import FORMATS
 from fastrcnn.proposals.dense import DenseBoxes
 from fastrcnn.proposals.plain_pickle import read_plain
 
@@ -212,7 +214,10 @@ def _walkthrough(value: Mapping[str, Any]) -> Contents | None:
 
 
 def _stem(name: Any) -> str:
-    return Path(str(name)).stem
+    """A picture's name without folder and ending. Other dots are part of it."""
+    path = Path(str(name))
+    is_picture = Image.registered_extensions().get(path.suffix.lower()) in FORMATS
+    return path.stem if is_picture else path.name
 
 
 def _mat(path: Path) -> Mapping[str, Any]:

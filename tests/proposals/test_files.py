@@ -121,6 +121,24 @@ def test_names_that_come_twice_and_folders_with_files_of_many_pictures_are_told(
         ProposalFile(tmp_path, PICTURES).boxes(PICTURES[0], HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize("ending", ["", ".jpg", ".PNG"])
+@pytest.mark.parametrize("suffix", [".npz", ".json", ".mat"])
+def test_dots_are_part_of_a_name(suffix, ending, tmp_path):
+    pictures = [Path(f"images/IMG_1_jpg.rf.{digest}.jpg") for digest in ("0a1b2c", "3d4e5f")]
+    path = tmp_path / f"boxes{suffix}"
+    named = {f"{item.stem}{ending}": boxes for item, boxes in zip(pictures, BOXES, strict=True)}
+    if suffix == ".npz":
+        np.savez(path, **named)
+    elif suffix == ".json":
+        path.write_text(json.dumps({name: boxes.tolist() for name, boxes in named.items()}))
+    else:
+        cells = objects([_matlab(boxes) for boxes in BOXES])
+        scipy.io.savemat(path, {"boxes": cells, "images": objects([*named])}, do_compression=True)
+    source = ProposalFile(path, pictures)
+    for picture, expected in zip(pictures, BOXES, strict=True):
+        assert np.array_equal(source.boxes(picture, HEIGHT, WIDTH), expected)
+
+
 def test_a_picture_without_a_proposal_has_an_empty_list(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps({NAMES[0]: []}))
