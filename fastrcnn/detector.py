@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fastrcnn import boxes as box_ops
 from fastrcnn.detections import Detections, Origin
+from fastrcnn.errors import RecipeError
 from fastrcnn.images import Source, load_image
 from fastrcnn.model import FastRCNN, hub, load_checkpoint
 from fastrcnn.model.backbone import join_maps
@@ -29,7 +30,7 @@ from fastrcnn.postprocess import Selection
 from fastrcnn.proposals import Proposals, Segmentation, SelectiveSearch, search_stages
 from fastrcnn.runtime import torchvision_ops
 from fastrcnn.runtime.device import choose
-from fastrcnn.runtime.precision import autocast
+from fastrcnn.runtime.precision import PRECISIONS, autocast
 
 Record = TypeVar("Record", "Trace", "Inspection")
 Search = str | SelectiveSearch | Callable[[np.ndarray], np.ndarray]
@@ -136,7 +137,7 @@ class Detector:
     bfloat16 if the device has it; this is nearly twice as fast, and scores differ in the third
     digit. flip: look at the mirror image of each picture too, and take the mean of both answers,
     in twice the time. The network runs on the device of `model`; see `to`. The scales that it looks
-    at are the model's (`Resize`).
+    at are the model's (`Resize`). Raises RecipeError for another precision.
     """
 
     def __init__(
@@ -147,6 +148,10 @@ class Detector:
         precision: str = "auto",
         flip: bool = False,
     ) -> None:
+        if precision not in PRECISIONS:
+            raise RecipeError(
+                f"There is no precision {precision!r}; there are {', '.join(PRECISIONS)}."
+            )
         self.model = model.eval()
         self.metadata = metadata or {}
         self.search = search
@@ -171,7 +176,7 @@ class Detector:
 
         search, precision, flip: as for `Detector`. device: see `fastrcnn.runtime.device.choose`.
         Raises CheckpointError if the file is not a checkpoint, RecipeError if there is no such
-        device.
+        device or precision.
         """
         place = choose(device)
         model, metadata = load_checkpoint(path)

@@ -413,3 +413,9 @@ def test_a_device_is_chosen_by_name_and_an_unknown_one_refused(tiny_checkpoint):
     assert Detector.from_checkpoint(tiny_checkpoint, device="cpu").to("cpu").device.type == "cpu"
     with pytest.raises(RecipeError, match="no device 'gpu' here"):
         Detector.from_checkpoint(tiny_checkpoint, device="gpu")
+
+
+@pytest.mark.parametrize("name", ["float16", "half", "bf16"])
+def test_an_unknown_precision_is_refused(detector, name):
+    with pytest.raises(RecipeError, match=f"no precision '{name}'; there are .*bfloat16"):
+        Detector(detector.model, precision=name)
