@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,19 +54,16 @@ class Evaluation:
     seconds_per_image: float | None = None
 
     def to_json_dict(self) -> dict:
-        """Plain values with the fields' names; None stands for NaN, which JSON does not have."""
-        return {
-            "images": self.images,
-            "map_area": _or_none(self.map_area),
-            "map_11point": _or_none(self.map_11point),
-            "map_coco": _or_none(self.map_coco),
-            "ap": {name: _or_none(value) for name, value in self.ap.items()},
-            "seconds_per_image": self.seconds_per_image,
-        }
+        """Plain values with the fields' names; see `without_nan`."""
+        return without_nan(vars(self)) | {"ap": without_nan(self.ap)}
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with None in place of NaN, which JSON does not have."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in values.items()
+    }
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray, eleven_point: bool) -> float:

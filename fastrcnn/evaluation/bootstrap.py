@@ -32,7 +32,7 @@ class Score:
 
     mean_ap: the area under the curve at IoU 0.5. eleven_point: the mean precision at 11 recalls, as
     VOC2007 has it. coco: the area, averaged over the IoUs 0.5 to 0.95. drawn: (D,) mean_ap on D
-    draws of the pictures. boxes: detections a picture.
+    draws of the pictures, NaN where no object was drawn. boxes: detections a picture.
     """
 
     mean_ap: float
@@ -44,11 +44,11 @@ class Score:
     @property
     def error(self) -> float:
         """The standard error of mean_ap."""
-        return float(self.drawn.std())
+        return _spread(self.drawn)
 
     def difference(self, other: Score) -> tuple[float, float]:
         """How much higher mean_ap is than the other's on the same pictures, and its error."""
-        return self.mean_ap - other.mean_ap, float((self.drawn - other.drawn).std())
+        return self.mean_ap - other.mean_ap, _spread(self.drawn - other.drawn)
 
 
 def bootstrap(detections: Mapping[str, Detections], dataset: Dataset) -> Score:
@@ -66,6 +66,12 @@ def bootstrap(detections: Mapping[str, Detections], dataset: Dataset) -> Score:
         drawn=np.array([drawn_mean_ap(matches, dataset, times) for times in draws]),
         boxes=float(np.mean([len(detections[item.image_id]) for item in dataset])),
     )
+
+
+def _spread(drawn: np.ndarray) -> float:
+    """The standard deviation of the numbers that are not NaN; NaN if all are."""
+    known = drawn[~np.isnan(drawn)]
+    return float(known.std()) if known.size else math.nan
 
 
 def drawn_mean_ap(matches: Sequence[Matches], dataset: Dataset, times: np.ndarray) -> float:

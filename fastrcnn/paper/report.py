@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastrcnn.data import Dataset
+from fastrcnn.evaluation.average_precision import without_nan
 from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
@@ -39,17 +40,18 @@ class Line:
     average_recall: float | None = None
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; see `without_nan`."""
         values = {name: value for name, value in vars(self).items() if name != "score"}
         if self.score is None:
             return values | {"mean_ap": None}
-        return values | {
+        values |= {
             "mean_ap": self.score.mean_ap,
             "mean_ap_error": self.score.error,
             "map_11point": self.score.eleven_point,
             "map_coco": self.score.coco,
             "boxes": self.score.boxes,
         }
+        return without_nan(values)
 
 
 def run(experiments: Experiments, table: Table, with_recall: bool = False) -> list[Line]:

@@ -52,6 +52,19 @@ def test_where_nothing_is_drawn_that_counts_there_is_no_score(dataset):
     assert drawn_mean_ap(matches, dataset, np.ones(4, int)) == 0
 
 
+def test_draws_without_an_object_do_not_count(dataset):
+    """Of two pictures one has no object: on a quarter of the draws there is none."""
+    nothing = dataset[1]
+    empty = replace(nothing, boxes=nothing.boxes[:0], labels=nothing.labels[:0])
+    empty = replace(empty, difficult=nothing.difficult[:0])
+    two = replace(dataset, annotations=(dataset[0], empty))
+    score = bootstrap(noisy(dataset, 1), two)
+    assert 0 < np.isnan(score.drawn).mean() < 0.5
+    assert score.error == score.drawn[~np.isnan(score.drawn)].std()
+    assert score.difference(score) == (0, 0)
+    assert np.isnan(bootstrap(noisy(dataset, 1), replace(two, annotations=(empty,))).error)
+
+
 def test_scores_are_those_of_evaluate_and_differences_are_paired(dataset):
     found, other = noisy(dataset, 1), noisy(dataset, 2, spread=14)
     score, worse = bootstrap(found, dataset), bootstrap(other, dataset)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from fastrcnn.data import Dataset, open_dataset, open_datasets, write_shapes
+from fastrcnn.detections import Detections
 from fastrcnn.detector import Detector
 from fastrcnn.errors import DataError
 from fastrcnn.evaluation.average_precision import score_detections
@@ -17,7 +20,7 @@ from fastrcnn.images import load_image
 from fastrcnn.model import load_checkpoint
 from fastrcnn.paper import report
 from fastrcnn.paper.estimate import seconds_left
-from fastrcnn.paper.experiments import Experiments, Setting
+from fastrcnn.paper.experiments import Experiments, Outcome, Setting
 from fastrcnn.paper.tables import BASE, CLASSES, DENSE, EASY, STAGE_WISE, SVD, SVM, TABLES
 from fastrcnn.training import RECIPES
 
@@ -122,6 +125,20 @@ def test_a_table_is_scored_as_evaluate_would(experiments, data):
     text = report.to_text(lines, "S")
     assert "paper S" in text and "0.571" in text and "stage-wise" in text
     json.dumps([line.to_json_dict() for line in lines], allow_nan=False)
+
+
+def test_where_no_object_is_json_has_null(data):
+    item = data[2][0]
+    empty = replace(
+        item, boxes=item.boxes[:0], labels=item.labels[:0], difficult=item.difficult[:0]
+    )
+    test = replace(data[2], annotations=(empty,))
+    none = np.zeros(0, np.float32)
+    nothing = Detections(none.reshape(0, 4), none, none.astype(np.int64), test.classes)
+    (line,) = report.compare({"whole": Outcome({item.image_id: nothing}, 0.1)}, test)
+    values = line.to_json_dict()
+    assert values["mean_ap"] is values["mean_ap_error"] is values["difference"] is None
+    json.dumps(values, allow_nan=False)
 
 
 def test_table_1_has_the_papers_own_rows_and_learns_more_data(experiments):
