@@ -142,10 +142,10 @@ def _table(name: str, setting: Setting, network: Network, yes: bool, json_file: 
     from fastrcnn.paper.estimate import seconds_left
     from fastrcnn.paper.experiments import Experiments
     from fastrcnn.paper.plots import plot_proposals
-    from fastrcnn.paper.report import run, to_text
+    from fastrcnn.paper.report import fitting, run, to_text
     from fastrcnn.paper.tables import TABLES
 
-    table = TABLES[name](network, setting.recipe)
+    table = fitting(TABLES[name](network, setting.recipe), setting)
     experiments = Experiments(setting, shared.progress)
     needed = seconds_left(experiments, table.rows)
     shared.say(f"This takes about {_duration(needed)} here, on {setting.device}.")

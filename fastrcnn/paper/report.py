@@ -13,7 +13,7 @@ from fastrcnn.evaluation.average_precision import without_nan
 from fastrcnn.evaluation.bootstrap import Score, bootstrap
 from fastrcnn.evaluation.recall import proposal_recall
 from fastrcnn.evaluation.variants import Variant
-from fastrcnn.paper.experiments import Experiments, Outcome
+from fastrcnn.paper.experiments import Experiments, Outcome, Setting
 from fastrcnn.paper.tables import EASY, Row, Table, Training
 from fastrcnn.proposals.dense import DenseBoxes
 
@@ -54,13 +54,25 @@ class Line:
         return without_nan(values)
 
 
-def run(experiments: Experiments, table: Table, with_recall: bool = False) -> list[Line]:
-    """Train, detect and score every row of a table.
+def fitting(table: Table, setting: Setting) -> Table:
+    """The table without the rows that these data sets cannot give.
 
-    A data set without difficult objects gives no row for leaving them out.
+    Without difficult objects there is no row for leaving them out, and with a single data set none
+    for more data.
     """
-    if not any(annotation.difficult.any() for annotation in experiments.setting.train):
-        table = replace(table, rows=tuple(row for row in table.rows if row.training != EASY))
+    has_difficult = any(annotation.difficult.any() for annotation in setting.train)
+    has_more = len(setting.joined) > len(setting.train)
+    rows = tuple(
+        row
+        for row in table.rows
+        if (row.training != EASY or has_difficult)
+        and (row.training is None or not row.training.joined or has_more)
+    )
+    return replace(table, rows=rows)
+
+
+def run(experiments: Experiments, table: Table, with_recall: bool = False) -> list[Line]:
+    """Train, detect and score every row of a table."""
     outcomes: dict[str, Outcome] = {}
     trainings = {row.training.name: row.training for row in table.rows if row.training is not None}
     for name, training in trainings.items():

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fastrcnn.cli import main, paper
+from fastrcnn.data import write_shapes
 from fastrcnn.paper import estimate, tables
 from tests.cli.conftest import one_sentence
 
@@ -45,6 +46,15 @@ def test_a_quick_table_is_printed_and_written_and_is_the_same_again(tmp_path, ca
     assert main(command) == 0
     assert [path.stat().st_mtime_ns for path in out.glob("*/*.safetensors")] == trained
     assert json.loads(answer.read_text()) == table
+
+
+def test_with_one_data_set_table_1_has_no_row_for_more(tmp_path, capsys):
+    shapes = tmp_path / "shapes"
+    write_shapes(shapes, 0, train=2, val=1, test=2)
+    command = ["paper", "1", "--data", str(shapes), "--split", "train", "--recipe", "shapes"]
+    assert main([*command, "--out", str(tmp_path / "out"), "--json", "-", *TINY]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["name"] for row in rows] == ["R-CNN", "SPPnet", "Fast R-CNN, 07"]
 
 
 def test_figure_3_is_drawn(tmp_path, capsys, monkeypatch):
