@@ -185,4 +185,4 @@ def _rounded_down(threshold: float) -> float:
     """
     rounded = np.float32(threshold)
     above = float(rounded) > threshold
-    return float(np.nextafter(rounded, np.float32(-1)) if above else rounded)
+    return float(np.nextafter(rounded, np.float32(-np.inf)) if above else rounded)

@@ -161,8 +161,20 @@ def test_a_vote_moves_a_box_no_further_than_its_voters(kept, voters, least):
             assert torch.equal(voted[i], box)
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_voters_at_one_place_leave_a_box_exactly_there(seed):
+    random = np.random.default_rng(seed)
+    corner = random.uniform(0, 100, (3, 2))
+    kept = torch.from_numpy(np.hstack([corner, corner + random.uniform(1, 9, (3, 2))])).float()
+    for box in kept:
+        voters = box.expand(200, 4)
+        weights = torch.from_numpy(random.uniform(0, 1, 200)).float()
+        assert torch.equal(vote(box[None], voters, weights, 0.5)[0][0], box)
+
+
 def test_without_boxes_nobody_votes():
     none = torch.zeros(0, 4)
     assert vote(none, torch.ones(2, 4), torch.ones(2), 0.5)[0].shape == (0, 4)
     voted, votes = vote(torch.tensor([[0.0, 0, 1, 1]]), none, torch.zeros(0), 0.5)
     assert (voted.tolist(), votes.tolist()) == ([[0, 0, 1, 1]], [0])
+    assert votes.dtype == torch.int64
