@@ -1,6 +1,7 @@
 """The checkpoint that ships, on the photographs that ship, none of which it was trained on."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -27,6 +28,12 @@ MEGABYTE = 1_000_000
 @pytest.fixture(scope="module")
 def shipped() -> Detector:
     return Detector.from_checkpoint(DEFAULT_CHECKPOINT)
+
+
+def test_the_measured_pictures_are_named_as_a_split_of_pascal_voc():
+    names = (DEFAULT_CHECKPOINT.parent / "voc07_val.txt").read_text("utf-8").split("\n")
+    assert names.pop() == "" and names == sorted(set(names)) and len(names) == 514
+    assert all(re.fullmatch(r"00\d{4}", name) for name in names)
 
 
 @pytest.fixture(scope="module")

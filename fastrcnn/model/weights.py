@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}.") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
 
 
 def _read_caffe(path: Path, backbone: nn.Module) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ def test_no_internet_is_one_sentence(monkeypatch):
 
 def test_files_that_are_not_vgg16(tmp_path):
     (tmp_path / "text").write_text("not weights")
-    with pytest.raises(CheckpointError, match="not a readable safetensors"):
+    with pytest.raises(CheckpointError, match="not a whole safetensors"):
         build_backbone("vgg16", tmp_path / "text")
     save_file({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part")
     with pytest.raises(CheckpointError, match="conv1_1 is missing"):
