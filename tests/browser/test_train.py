@@ -264,6 +264,34 @@ def test_an_experiment_turns_the_knobs_that_it_names(page, runs):
     expect(page.locator(".knob.turned")).to_have_count(0)
 
 
+def test_other_settings_than_those_of_the_run_under_way_start_a_new_one(page, runs):
+    anew, look = page.locator(".anew"), page.locator(".experiment-look")
+    turn(page, **LONG)
+    button(page, "Start").click()
+    until(lambda: iterations(page) >= 2)
+    expect(anew).to_be_hidden()
+    page.get_by_role("button", name="Lambda 0", exact=True).click()
+    expect(anew).to_be_visible()
+    button(page, "Pause").click()
+    phase(page, "paused")
+    expect(page.locator(".train .status")).to_contain_text("Resume goes on with the settings")
+    expect(look).to_be_hidden()
+    turn(page, loc_weight=1, **LONG)
+    expect(anew).to_be_hidden()  # the run's own settings again
+    expect(page.locator(".train .status")).to_have_text("Paused.")
+    page.get_by_role("button", name="Lambda 0", exact=True).click()
+    anew.click()
+    until(lambda: len(runs) and only(runs).recipe.loc_weight == 0)
+    expect(look).to_contain_text("The box loss does not count")
+    expect(anew).to_be_hidden()
+    expect(page.locator(".compared .run").first).to_contain_text("shapes: iterations 100000")
+    button(page, "Stop").click()
+    phase(page, "stopped")
+    page.get_by_role("button", name="As it is").click()
+    expect(anew).to_be_hidden()
+    expect(page.locator(".train .status")).to_contain_text("Press Start")
+
+
 def test_a_run_that_diverges_says_so_and_lights_the_knob(page):
     page.locator("[name=optimizer]").select_option("sgd")
     turn(page, lr="1e30")

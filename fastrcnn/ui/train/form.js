@@ -1,8 +1,9 @@
 // The settings: a recipe's values to begin with, and what was changed since.
 
 import { make } from "../shared/dom.js";
+import { same } from "../shared/requests.js";
 import { text } from "../shared/texts.js";
-import { $, $$, change, on, props, showStatus, state } from "./page.js";
+import { $, $$, change, isUnderWay, on, props, showStatus, state } from "./page.js";
 
 const form = $(".knobs");
 const recipeSelect = form.elements.recipe;
@@ -83,13 +84,11 @@ function fillForm() {
   $(".recipe-text").textContent = text(`recipe.${recipeSelect.value}`);
   form.elements.pictures.value = props.recipes[recipeSelect.value].pictures;
   fillKnobs();
+  markTurned();
 }
 fillForm();
 
-recipeSelect.addEventListener("change", () => {
-  fillForm();
-  markTurned();
-});
+recipeSelect.addEventListener("change", fillForm);
 form.addEventListener("submit", (event) => event.preventDefault());
 $(".controls").addEventListener("input", () => {
   markTurned();
@@ -106,6 +105,7 @@ function markTurned() {
     const count = group.querySelectorAll(".turned").length;
     group.querySelector(".turned-count").textContent = count ? text("knobs.turned", { count }) : "";
   }
+  change({ settings: settings() });
 }
 
 function setKnobs(values) {
@@ -117,6 +117,14 @@ function setKnobs(values) {
     input.closest("details").open = true;
   }
   markTurned();
+}
+
+// Whether the run under way has other settings than those of the form.
+export const hasOtherSettings = () => isUnderWay() && !same(state.settings, state.trained);
+
+// What to do about new settings. While a run is under way, the status tells of it.
+export function tellOfSettings(key) {
+  if (!isUnderWay()) showStatus(text(key));
 }
 
 // The form as a link names it: {recipe, pictures} and values of knobs. What does not fit is left out.
@@ -145,7 +153,7 @@ const EXPERIMENTS = {
 export function setExperiment(experiment) {
   setKnobs(EXPERIMENTS[experiment]);
   change({ experiment, refused: null });
-  showStatus(text("train.set"));
+  tellOfSettings("train.set");
 }
 
 $(".experiment-list").append(
@@ -155,6 +163,13 @@ $(".experiment-list").append(
 );
 on(["experiment"], () => {
   for (const button of $$("[data-experiment]")) button.setAttribute("aria-pressed", String(button.dataset.experiment === state.experiment));
+});
+
+// What to look at does not hold for a run with other settings. A new run is offered in its place.
+on(["experiment", "settings", "trained", "phase"], () => {
+  const offers = hasOtherSettings();
+  $(".anew").hidden = !offers;
+  $(".experiment-look").hidden = offers;
   $(".experiment-look").textContent = state.experiment ? text(`experiment.${state.experiment}.look`) : "";
 });
 

@@ -3,8 +3,8 @@
 
 import { copyLink } from "../shared/copy-link.js";
 import { text } from "../shared/texts.js";
-import { fillFrom, settings } from "./form.js";
-import { $, showStatus } from "./page.js";
+import { fillFrom, settings, tellOfSettings } from "./form.js";
+import { $ } from "./page.js";
 
 const TAB = "train";
 
@@ -22,7 +22,7 @@ function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (parts.get("tab") !== TAB || !parts.has("recipe")) return;
   fillFrom(Object.fromEntries(parts));
-  showStatus(text("train.link.set"));
+  tellOfSettings("train.link.set");
 }
 window.addEventListener("hashchange", followAddress);
 followAddress();

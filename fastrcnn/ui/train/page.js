@@ -47,6 +47,8 @@ export const state = {
   curveOf: null, // the class whose curve is singled out
   panel: "box", // the panel that is open below the curves: box, loss, precision
   experiment: null, // the experiment that is set up
+  settings: null, // those of the form
+  trained: null, // those that the run was started with
 };
 
 export const { on, change } = createStore(state);
@@ -57,6 +59,7 @@ export const className = (label) => (label === 0 ? text("background") : classTex
 const RUNNING = ["waiting", "preparing", "training"];
 const ENDED = ["finished", "stopped", "failed"];
 export const isRunning = (phase = state.phase) => RUNNING.includes(phase);
+export const isUnderWay = () => isRunning() || state.phase === "paused";
 export const isOver = (phase = state.phase) => ENDED.includes(phase);
 
 // Whether a part of the page is in view. What nobody looks at need not be requested.

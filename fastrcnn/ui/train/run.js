@@ -4,8 +4,8 @@ import { saveFile } from "../shared/dom.js";
 import { counted, sentence, text } from "../shared/texts.js";
 import { keepForComparison } from "./compared.js";
 import { smoothOn } from "./curves.js";
-import { settings } from "./form.js";
-import { $, change, isOver, isRunning, newCurves, on, requester, root, server, showStatus, state, trigger } from "./page.js";
+import { hasOtherSettings, settings } from "./form.js";
+import { $, change, isOver, isRunning, isUnderWay, newCurves, on, requester, root, server, showStatus, state, trigger } from "./page.js";
 
 const POLL = 400; // milliseconds between two requests while a run computes
 const SLOW_POLL = 15000; // and while it does not, so that the server knows we are there
@@ -17,13 +17,15 @@ const NO_RUN = {
 };
 
 let stepAfterStart = false;
+let asked = null; // the settings of the run that was asked for
 
 function start({ paused = false, step = false } = {}) {
   if (state.starting) return;
   stepAfterStart = step;
+  asked = settings();
   change({ starting: true, refused: null });
   showStatus(text("train.starting"));
-  trigger("start", { ...settings(), paused });
+  trigger("start", { ...asked, paused });
 }
 
 // A note from the server: the run is there, or why it is not.
@@ -34,7 +36,7 @@ export function receive(note) {
   if (note.token === state.token) return;
   clearTimeout(timer);
   keepForComparison();
-  change({ ...NO_RUN, curves: newCurves(), token: note.token, name: nameOf(note) });
+  change({ ...NO_RUN, curves: newCurves(), token: note.token, name: nameOf(note), trained: asked });
   $(".command").hidden = false;
   $(".command code").textContent = note.command;
   if (stepAfterStart) requestControl({ action: "step" });
@@ -128,13 +130,14 @@ function show() {
   go.textContent = isRunning() ? text("pause") : phase === "paused" ? text("train.go-on") : text("train.start");
   go.disabled = starting;
   $(".one").disabled = starting || isRunning();
-  $(".stop").disabled = starting || !(isRunning() || phase === "paused");
+  $(".stop").disabled = starting || !isUnderWay();
+  $(".anew").disabled = starting;
   $(".reset").disabled = starting || phase === "none";
   $(".takeaways").hidden = !state.curves.steps.length || state.token === null;
   const words = statusText();
   if (!starting && words !== null && $(".status").textContent !== words) showStatus(words);
 }
-on(["phase", "doing", "ahead", "trouble", "refused", "starting", "length", "token"], show);
+on(["phase", "doing", "ahead", "trouble", "refused", "starting", "length", "token", "settings"], show);
 
 function statusText() {
   const { phase, doing, ahead, trouble, refused } = state;
@@ -146,6 +149,7 @@ function statusText() {
     case "waiting": return ahead ? counted("phase.waiting", ahead) : text("phase.waiting");
     case "paused":
       if (stage) return text("phase.paused-in", { stage });
+      if (hasOtherSettings()) return text("phase.paused-others");
       return text(state.curves.steps.length ? "phase.paused" : "phase.at-start");
     default: return (isRunning() && stage) || text(`phase.${phase}`);
   }
@@ -169,6 +173,7 @@ $(".one").addEventListener("click", () => {
 });
 $(".stop").addEventListener("click", () => requestControl({ action: "stop" }));
 $(".reset").addEventListener("click", () => start({ paused: true }));
+$(".anew").addEventListener("click", () => start());
 
 const requestFile = requester("takeaway", (reply) => saveFile(reply, "application/x-ndjson"));
 for (const kind of ["png", "jsonl", "checkpoint"]) {
