@@ -179,6 +179,35 @@ def test_curves_are_drawn_and_scale_logarithmically(page):
     assert [a != b for a, b in zip(after, before, strict=True)] == [True, True, True, False]
 
 
+def test_a_step_far_above_the_mean_is_not_cut_off_and_foreground_has_its_own_band(page):
+    rows = page.evaluate(
+        """async () => {
+          const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+          const { change, newCurves } = await import(
+            loaded.find((name) => name.includes("train/page.js")));
+          const steps = Array.from({ length: 9 }, (_, i) => {
+            const loss = i === 4 ? 5 : 1;
+            return [i + 1, loss, loss, loss, 0.1, 0.1, 30 + 5 * i];
+          });
+          const smooth = steps.map(() => [1, 1, 1]);
+          change({ curves: { ...newCurves(), steps, smooth }, length: 9, iterations: 9 });
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          const canvas = document.querySelector("[data-plot=loc]");
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          const rows = { blue: [], orange: [] };
+          for (let i = 0; i < data.length; i += 4) {
+            const row = Math.floor(i / 4 / width);
+            if (data[i + 2] > data[i] + 60) rows.blue.push(row);
+            if (data[i] > data[i + 2] + 60) rows.orange.push(row);
+          }
+          return rows;
+        }"""
+    )
+    assert min(rows["blue"]) > 8  # the plot's top is row 6
+    assert min(rows["orange"]) > max(rows["blue"])
+
+
 def test_pause_step_go_on_and_stop(page, runs):
     turn(page, **LONG)
     button(page, "Start").click()

@@ -12,6 +12,7 @@ import { $, $$, change, on, root, state } from "./page.js";
 const PLOTS = { loss: 1, cls: 2, loc: 3 }; // the place of each in a step and in a validation
 const HEIGHT = 112;
 const MARGIN = { left: 40, right: 26, top: 6, bottom: 18 };
+const BAND = 30; // pixels below the box loss, for the foreground
 const FOREGROUND = 6; // its place in a step
 
 // The scale of one plot. Its ends only move outwards while a run goes on, so that nothing jumps.
@@ -23,8 +24,9 @@ function scaleOf(plot, runs, width) {
   let log = false;
   if (plot !== "map") {
     const at = PLOTS[plot];
-    const values = runs.flatMap(({ curves: { smooth, validations } }) => [
-      ...smooth.map((means) => means[at - 1]), ...validations.map((losses) => losses[at]),
+    const values = runs.flatMap(({ curves }) => [
+      ...curves.smooth.map((means) => means[at - 1]), ...curves.validations.map((losses) => losses[at]),
+      ...(showsSteps(curves) ? curves.steps.map((step) => step[at]) : []),
     ]).filter((value) => value > 0);
     const largest = values.length ? Math.max(...sample(values, Math.max)) : 1;
     log = state.log;
@@ -34,7 +36,7 @@ function scaleOf(plot, runs, width) {
       [low, high] = [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(largest) + 1e-9)];
     }
   }
-  const room = HEIGHT - MARGIN.top - MARGIN.bottom;
+  const room = HEIGHT - MARGIN.top - MARGIN.bottom - (plot === "loc" ? BAND : 0);
   const share = log
     ? (value) => (Math.log10(Math.max(value, low)) - Math.log10(low)) / Math.log10(high / low)
     : (value) => (value - low) / (high - low);
@@ -44,6 +46,9 @@ function scaleOf(plot, runs, width) {
     : [0, 0.5, 1].map((part) => part * high);
   return { x, y, ticks, longest };
 }
+
+// Every step is drawn of the present run alone.
+const showsSteps = (curves) => state.raw && curves === state.curves;
 
 // Arrays too long for a function's arguments are reduced first.
 function sample(values, best) {
@@ -104,18 +109,16 @@ function drawAxes(context, { x, y, ticks, longest }, width) {
   }
 }
 
-// How many RoIs the box loss was learned from, on an axis of its own at the right.
+// How many RoIs the box loss was learned from, in a band of its own below it.
 function drawForeground(context, { x }, width) {
   const { steps } = state.curves;
   if (!steps.length) return;
   const counts = steps.map((step) => step[FOREGROUND]);
   const high = niceAbove(Math.max(...sample(counts, Math.max), 1));
-  const y = (count) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - count / high);
+  const y = (count) => HEIGHT - MARGIN.bottom - (0.8 * BAND * count) / high;
   context.strokeStyle = context.fillStyle = ORANGE;
-  context.globalAlpha = 0.8;
   context.lineWidth = 1;
   line(context, steps.map((step, i) => [x(step[0]), y(counts[i])]));
-  context.globalAlpha = 1;
   context.fillStyle = getComputedStyle(root).color;
   context.textAlign = "left";
   for (const count of [0, high]) context.fillText(String(count), width - MARGIN.right + 3, y(count) + (count ? 8 : 0));
@@ -130,7 +133,7 @@ function drawMaps(context, { x, y }, { evaluations }) {
 
 function drawLosses(context, { x, y }, runCurves, at) {
   const { steps, smooth, validations } = runCurves;
-  if (state.raw && runCurves === state.curves) {
+  if (showsSteps(runCurves)) {
     context.globalAlpha = 0.3;
     context.lineWidth = 1;
     line(context, steps.map((step) => [x(step[0]), y(step[at])]));
