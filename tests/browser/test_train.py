@@ -257,6 +257,15 @@ def test_runs_are_kept_to_compare_named_by_what_was_turned(page):
     expect(text.nth(0)).to_contain_text("shapes: iterations 3, 4 pictures, 3 iterations, mAP")
     expect(text.nth(1)).to_contain_text("bbox_reg false")
     expect(text.nth(2)).to_contain_text("now: shapes: iterations 3, loc_weight 0")
+    below = text.nth(2).evaluate(
+        """run => {
+            const words = document.createRange();
+            words.selectNodeContents(run.lastChild);
+            const swatch = run.querySelector(".swatch").getBoundingClientRect();
+            return words.getClientRects()[0].top - swatch.bottom;
+        }"""
+    )
+    assert below < 0  # its colour stands in the same line
     picture = "c => c.toDataURL()"
     plot = page.locator("[data-plot=loss]")
     with_all = plot.evaluate(picture)
