@@ -56,7 +56,8 @@ def test_a_class_is_drawn_taught_found_opened_and_saved(teach, photo, detector, 
     model, _ = load_checkpoint(tmp_path / "taught.safetensors")
     assert model.config.classes == (*detector.classes, "ball")
     teach.get_by_role("button", name="Open in Explore").last.click()
-    expect(teach.locator(".whose")).to_contain_text("ball")
+    whose = teach.locator(".whose")
+    expect(whose).to_contain_text("the detector that ships, and what you taught it: ball.")
 
 
 def test_it_fits_a_phone(teach):

@@ -70,7 +70,7 @@ on(["decisions"], () => {
   showStatus(text("explore.analysed", { name, total: fixed(total, 1), stages: stages.join(", ") }));
 });
 
-// The page may go over to a network that the visitor trained, and back.
+// The page may go over to a network that the visitor trained, or taught a class, and back.
 on(["model"], () => {
   const { model } = state;
   const whose = $(".whose");
@@ -80,13 +80,11 @@ on(["model"], () => {
     showWaiting();
     trigger("untrain", {});
   };
-  refill(
-    whose,
-    ...pieces("explore.whose", {
-      iterations: String(model.trained), classes: model.classes.join(", "),
-      back: make("button", { class: "link", "data-key": "untrain", onclick: goBack }, text("explore.go-back")),
-    }),
-  );
+  const back = make("button", { class: "link", "data-key": "untrain", onclick: goBack }, text("explore.go-back"));
+  const words = model.taught
+    ? pieces("explore.whose.taught", { taught: model.taught.name, back })
+    : pieces("explore.whose", { iterations: String(model.trained), classes: model.classes.join(", "), back });
+  refill(whose, ...words);
 });
 
 // Examples

@@ -62,6 +62,7 @@ def model(detector: Detector) -> dict:
         "fc7": network.config.fc7,
         "ranks": {name: full_rank(getattr(network.head, name)) for name in ("fc6", "fc7")},
         "trained": detector.metadata.get("iterations"),
+        "taught": detector.metadata.get("new_class"),  # {"name", "pictures"}
     }
 
 
