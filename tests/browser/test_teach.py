@@ -38,14 +38,15 @@ def test_a_class_is_drawn_taught_found_opened_and_saved(teach, photo, detector, 
     teach.mouse.down()
     teach.mouse.move(box["x"] + 120, box["y"] + 110, steps=3)
     teach.mouse.up()
+    expect(teach.locator(".teach .status")).to_contain_text("Press Teach")
     words = teach.locator(".photo-text")
-    expect(words.first).to_have_text("1 box: learned from.")
+    expect(words.first).to_have_text("1 box: to learn from.")
     canvas.press("Enter")
-    expect(words.first).to_have_text("2 boxes: learned from.")
+    expect(words.first).to_have_text("2 boxes: to learn from.")
     canvas.press("ArrowRight")
     canvas.press("Delete")
-    expect(words.first).to_have_text("1 box: learned from.")
-    expect(words.nth(1)).to_have_text("No box: looked through.")
+    expect(words.first).to_have_text("1 box: to learn from.")
+    expect(words.nth(1)).to_have_text("No box: to look through.")
     teach.locator(".teach .go").click()
     expect(teach.locator(".teach .status")).to_contain_text("It knows ball now")
     expect(words.nth(1)).to_contain_text("Found: ")
@@ -58,6 +59,29 @@ def test_a_class_is_drawn_taught_found_opened_and_saved(teach, photo, detector, 
     teach.get_by_role("button", name="Open in Explore").last.click()
     whose = teach.locator(".whose")
     expect(whose).to_contain_text("the detector that ships, and what you taught it: ball.")
+
+
+def test_what_is_found_lies_on_top_of_what_was_drawn(teach, photo):
+    teach.locator(".teach .upload input").set_input_files(str(photo))
+    canvas = teach.locator(".teach .photos canvas")
+    canvas.wait_for()
+    teach.wait_for_function("document.querySelector('.teach .photos canvas').clientWidth > 200")
+    red, _, blue = canvas.evaluate(
+        """async (canvas) => {
+          const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+          const { change, state } = await import(
+            loaded.find((name) => name.includes("teach/page.js")));
+          const [{ number, name }] = state.photos;
+          const { width, height } = state.images[number];
+          const box = [0, 0.5 * height, 0.8 * width, 0.9 * height];
+          const found = [{ label: "ball", score: 0.9, box }];
+          change({ boxes: { [number]: [box] }, taught: "ball", photos: [{ number, name, found }] });
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          const at = [0.4 * canvas.width, 0.9 * canvas.height].map(Math.round);
+          return [...canvas.getContext("2d").getImageData(...at, 1, 1).data].slice(0, 3);
+        }"""
+    )
+    assert blue > red + 60  # not orange or black
 
 
 def test_it_fits_a_phone(teach):

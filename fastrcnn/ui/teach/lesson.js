@@ -35,8 +35,8 @@ export function receive(note) {
   change({ token, photos, taught, doing, steps: steps ?? state.steps, waiting: doing !== null });
 }
 
-on(["doing", "waiting", "taught", "photos"], () => {
-  const { doing, waiting, taught, photos } = state;
+on(["doing", "waiting", "taught", "photos", "boxes"], () => {
+  const { doing, waiting, taught, photos, boxes } = state;
   const bar = $(".doing");
   bar.hidden = !doing;
   if (doing) Object.assign(bar, { max: doing.total, value: doing.done });
@@ -45,7 +45,10 @@ on(["doing", "waiting", "taught", "photos"], () => {
   if (doing) showStatus(text(`teach.${doing.stage}`, { done: doing.done, total: doing.total, place: doing.done + 1 }));
   else if (waiting) showStatus(text("teach.waiting"));
   else if (taught) showStatus(text("teach.taught", { taught }));
-  else if (photos.length) showStatus(text("teach.drawn"));
+  else if (photos.length) {
+    const drawn = Object.values(boxes).some((own) => own.length);
+    showStatus(text(drawn ? "teach.to-teach" : "teach.to-draw", { keys: text("teach.keys") }));
+  }
 });
 
 const draw = soon(() => {

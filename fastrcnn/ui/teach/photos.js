@@ -142,12 +142,12 @@ const draw = soon(() => {
     if (!picture || !(width > 0)) continue;
     const { pen } = drawPicture(canvas, picture, Math.min(width / picture.width, TALLEST / picture.height));
     const own = (found ?? []).filter(({ label }) => label === state.taught);
-    for (const { box } of own) pen.outlined(box, SKY, 2.5);
     boxesOf(number).forEach((box, i) => {
       const isChosen = state.chosen?.photo === number && state.chosen.index === i;
       pen.box(box, { colour: "#000000", width: 4 });
       pen.box(box, { colour: ORANGE, width: isChosen ? 3.5 : 2, dash: isChosen ? [] : [6, 4] });
     });
+    for (const { box } of own) pen.outlined(box, SKY, 2.5);
     if (drag?.photo === number) pen.box(boxBetween(drag.from, drag.to), { colour: ORANGE, width: 2, dash: [3, 3] });
     for (const { box, score } of own) pen.label(`${state.taught} ${fixed(score, 2)}`, box[0], box[1], SKY);
     canvas.setAttribute("aria-label", text("teach.photo-label", { name, about: about(number, found) }));
