@@ -89,6 +89,23 @@ def test_korean_in_the_train_tab_and_from_the_server(open_in):
     expect(page.locator(".train .status")).to_have_text(TEXTS["ko"]["server.one-picture"])
 
 
+def test_korean_names_of_what_is_found_in_the_teach_tab(open_in, photo):
+    page = open_in("ko-KR")
+    page.get_by_role("tab", name="가르치기").click()
+    page.locator(".teach .upload input").set_input_files(str(photo))
+    page.locator(".teach .photos canvas").wait_for()
+    page.evaluate(
+        """async () => {
+          const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+          const { change, state } = await import(
+            loaded.find((name) => name.includes("teach/page.js")));
+          const found = [{ label: "dog", score: 0.93, box: [0, 0, 9, 9] }];
+          change({ photos: state.photos.map((photo) => ({ ...photo, found })) });
+        }"""
+    )
+    expect(page.locator(".photo-text")).to_contain_text(f"{TEXTS['ko']['class.dog']} 0.93")
+
+
 @pytest.mark.parametrize("language", ["en-GB", "fr-FR"])
 def test_every_other_browser_gets_english(open_in, language):
     page = open_in(language)

@@ -1,6 +1,7 @@
 // The photographs of the album, with the boxes that were drawn and those that were found.
 
 import { drawPicture } from "../shared/canvas.js";
+import { classText } from "../shared/class-names.js";
 import { ORANGE, SKY } from "../shared/colours.js";
 import { make, refill, soon } from "../shared/dom.js";
 import { area, contains, fixed } from "../shared/numbers.js";
@@ -160,7 +161,7 @@ function about(number, found) {
   const count = boxesOf(number).length;
   const role = count ? counted("teach.learned", count) : text("teach.looked-through");
   if (!found) return role;
-  const list = found.map(({ label, score }) => `${label} ${fixed(score, 2)}`).join(", ");
+  const list = found.map(({ label, score }) => `${classText(label)} ${fixed(score, 2)}`).join(", ");
   return `${role} ${text("teach.found", { list: list || text("teach.nothing") })}`;
 }
 
