@@ -606,8 +606,11 @@ def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trac
     verdict = page.locator(".guess.verdict")
 
     open_station(page, "photo")
-    page.locator(".guess [data-option='4']").click()
-    expect(verdict).to_contain_text(f"There are {160 * 161 * 120 * 121 // 4:,}:")
+    options = page.locator(".guess [data-option]")
+    expect(options).to_have_text(["about 90", "about 90,000", "about 90,000,000"])
+    options.last.click()
+    rectangles = f"{160 * 161 * 120 * 121 // 4:,}"
+    expect(verdict).to_contain_text(f"Right. You said about 90,000,000. There are {rectangles}:")
 
     open_station(page, "pooling")
     page.locator(".scene").press("Enter")
@@ -625,6 +628,15 @@ def test_the_answer_to_a_guess_is_the_networks_own(context, address, photo, trac
     label = int(seen.probabilities[1:].argmax()) + 1
     x1, y1, x2, y2 = (seen.regressed[label] - seen.box).tolist()
     expect(verdict).to_contain_text(f"by {(x1 + x2) / 2:.1f} across and {(y1 + y2) / 2:.1f} down")
+
+
+def test_the_lessons_count_the_boxes_of_the_picture_at_hand(shapes, trace):
+    lesson = shapes.locator(".lessons dl")
+    open_station(shapes, "proposals")
+    expect(lesson).to_contain_text(f"has {160 * 161 * 120 * 121 // 4:,} boxes.")
+    expect(lesson).to_contain_text(f"To look at {len(trace.boxes):,} of them")
+    open_station(shapes, "result")
+    expect(lesson).to_contain_text(f"one of the {len(trace.boxes):,} boxes")
 
 
 def test_terms_explain_themselves_on_focus(page):

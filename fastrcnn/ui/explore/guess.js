@@ -87,15 +87,16 @@ export function markByKey(key) {
 
 // In words
 
-const optionText = (station, option) => {
+const optionText = ({ station, values }, option) => {
   const key = `guess.${station}.option.${option}`;
-  return hasText(key) ? text(key) : option.toUpperCase();
+  return hasText(key) ? text(key, values) : option.toUpperCase();
 };
 
-function inputsOf({ kind, station, options, range, values }) {
+function inputsOf(question) {
+  const { kind, station, options, range, values } = question;
   if (kind === "place") return [make("p", { class: "legend" }, text("guess.place"))];
   if (kind === "choice") {
-    return options.map((option) => make("button", { "data-option": option, onclick: () => answer(option) }, optionText(station, option)));
+    return options.map((option) => make("button", { "data-option": option, onclick: () => answer(option) }, optionText(question, option)));
   }
   const output = make("output", {}, String(range.max / 2));
   const slider = make("input", {
@@ -122,7 +123,7 @@ export function guessWords() {
   if (!verdict) return null;
   const { right, values, given } = verdict;
   const { kind, station, values: own } = verdict.question;
-  const answer = kind === "place" ? "" : text("guess.said", { answer: kind === "choice" ? optionText(station, given) : given });
+  const answer = kind === "place" ? "" : text("guess.said", { answer: kind === "choice" ? optionText(verdict.question, given) : given });
   return make(
     "div", { class: "guess verdict", role: "status" },
     make("b", {}, text(right ? "guess.right" : "guess.wrong")), ` ${answer}`, text(`guess.${station}.truth`, { ...own, ...values }),

@@ -2,11 +2,13 @@
 // lesson's or the visitor's, takes its place.
 
 import { make, refill } from "../shared/dom.js";
+import { grouped } from "../shared/numbers.js";
 import { pieces } from "../shared/terms.js";
 import { hasText, text } from "../shared/texts.js";
 import { guessWords } from "./guess.js";
 import { $, on, state } from "./page.js";
 import { present } from "./presenter.js";
+import { possibleBoxes } from "./questions.js";
 import { openStation, stations } from "./stations.js";
 import { answerWords, whysHere } from "./whys.js";
 
@@ -17,12 +19,19 @@ function count() {
   return hasText(name) ? text(name) : convolutions;
 }
 
+// The numbers in the lessons. Those of the picture may be still to come.
+const values = () => ({
+  count: count(),
+  rectangles: state.picture ? grouped(possibleBoxes()) : "...",
+  boxes: state.proposals ? grouped(state.proposals.boxes.length) : "...",
+});
+
 function part(name, attributes = {}) {
   const station = state.station;
   // VGG16 has a name that students may know.
   const own = name === "what" && state.model.backbone.startsWith("vgg16") && `lesson.${station}.what.vgg16`;
   const key = own && hasText(own) ? own : `lesson.${station}.${name}`;
-  return [make("dt", {}, text(`lesson.${name}`)), make("dd", attributes, ...pieces(key, { count: count() }))];
+  return [make("dt", {}, text(`lesson.${name}`)), make("dd", attributes, ...pieces(key, values()))];
 }
 
 const stationLesson = () => make("dl", {}, ...part("what"), ...part("why"), ...part("formula", { class: "rule" }), ...part("try"));
@@ -47,7 +56,7 @@ export function showLesson() {
     ),
   );
 }
-on(["model", "station", "view", "question", "verdict", "presenting", "why"], showLesson);
+on(["model", "station", "view", "question", "verdict", "presenting", "why", "picture", "proposals"], showLesson);
 // The numbers in an answer are the present box's.
 on(["box", "decisions"], () => {
   if (state.why !== null) showLesson();

@@ -9,7 +9,7 @@
 //   show(context, pen): what is on the photograph afterwards, beside what the station draws.
 
 import { ORANGE, SKY, VERMILION } from "../shared/colours.js";
-import { area, contains, fixed, iou, percent } from "../shared/numbers.js";
+import { area, contains, fixed, grouped, iou, percent } from "../shared/numbers.js";
 import { drawChosen } from "./chosen-box.js";
 import { chosenDetection, suppressedBy } from "./detections.js";
 import { rectangleOf, winnerOf } from "./feature-map.js";
@@ -24,15 +24,23 @@ const REGIONS_LEFT = 12; // when it is asked which join next
 
 const drawBox = (context, pen) => drawChosen(pen);
 
+// How many boxes could be drawn on the picture.
+export function possibleBoxes() {
+  const { width, height } = state.picture;
+  return (width * (width + 1) * height * (height + 1)) / 4;
+}
+
 export const QUESTIONS = {
   photo() {
     const { width, height } = state.picture;
-    const count = (width * (width + 1) * height * (height + 1)) / 4;
-    const options = ["4", "7", "10"];
-    const nearest = options.toSorted((a, b) => Math.abs(a - Math.log10(count)) - Math.abs(b - Math.log10(count)))[0];
+    const count = possibleBoxes();
+    const rounded = Number(count.toPrecision(1));
+    if (rounded < 1e6) return null; // too few for two smaller options
+    const options = { low: rounded / 1e6, middle: rounded / 1e3, high: rounded };
+    for (const name of Object.keys(options)) options[name] = grouped(options[name]);
     return {
-      kind: "choice", options, values: { width, height }, draw: drawBox,
-      judge: (answer) => ({ right: answer === nearest, values: { count: Math.round(count).toLocaleString("en") } }),
+      kind: "choice", options: Object.keys(options), values: { width, height, ...options }, draw: drawBox,
+      judge: (answer) => ({ right: answer === "high", values: { count: grouped(count) } }),
     };
   },
 

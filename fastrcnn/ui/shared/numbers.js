@@ -2,6 +2,7 @@
 
 export const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0*)?)$/, "$1");
 export const percent = (value) => `${fixed(100 * value, 1)}\u00a0%`;
+export const grouped = (count) => count.toLocaleString("en"); // 43,093,530,000
 export const cornersOf = (box, digits = 0) => box.map((value) => fixed(value, digits)).join(", ");
 
 export const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
