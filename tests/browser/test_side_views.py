@@ -112,6 +112,11 @@ def test_the_gradient_is_that_of_the_loss_for_the_visitors_own_truth(shapes, tra
     expect(words).to_contain_text("of bin (4, 4)")
     shown = numbers(words.inner_text())[2]
     assert shown == pytest.approx(found.cells[channel, row, column].item(), rel=0.01, abs=1e-9)
+    # The numbers of the loss are not those of the head, so they say what they are.
+    table = shapes.locator(".gradient-targets tr")
+    assert numbers(table.nth(1).inner_text()) == pytest.approx(found.predicted.tolist(), abs=6e-4)
+    table.first.locator(".term").focus()
+    expect(shapes.get_by_role("tooltip")).to_contain_text("divided by their deviation")
 
 
 def test_a_nudged_box_has_the_scores_of_its_place_with_each_pooling(shapes, trace, detector):

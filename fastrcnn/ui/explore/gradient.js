@@ -6,6 +6,7 @@ import { ORANGE, SKY, heat, rgb, signed } from "../shared/colours.js";
 import { classText } from "../shared/class-names.js";
 import { make, refill, soon } from "../shared/dom.js";
 import { fixed, iou } from "../shared/numbers.js";
+import { pieces } from "../shared/terms.js";
 import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { rectangleOf } from "./feature-map.js";
@@ -104,10 +105,10 @@ const f = (value, digits = 3) => fixed(value, digits);
 
 function lossTable({ predicted, target, loss }) {
   const smooth = (x) => (Math.abs(x) < 1 ? 0.5 * x * x : Math.abs(x) - 0.5);
-  const heads = ["", "tx", "ty", "tw", "th", text("gradient.sum")];
+  const heads = [pieces("gradient.normalised"), ["tx"], ["ty"], ["tw"], ["th"], [text("gradient.sum")]];
   const row = (name, values, sum) => make("tr", {}, make("th", { scope: "row" }, name), ...values.map((v) => make("td", {}, f(v))), make("td", {}, sum));
   return [
-    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
+    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, ...head)))),
     make(
       "tbody", {},
       row(text("gradient.predicted"), predicted, ""), row(text("gradient.target"), target, ""),
