@@ -251,6 +251,17 @@ def test_typed_corners_are_a_box_too(shapes, trace, detector):
     check_head(shapes, probabilities[0], deltas[0], trace, detector)
 
 
+def test_what_was_said_of_a_refused_box_goes_with_the_next_that_is_accepted(shapes):
+    open_station(shapes, "proposals")
+    accepted = (20, 20, 70, 80), "analysed in"
+    refused = ((70, 80, 20, 20), "x2 must be"), ((300, 300, 400, 400), "At least one")
+    for corners, text in (refused[0], accepted, refused[1], accepted):
+        for name, value in zip(("x1", "y1", "x2", "y2"), corners, strict=True):
+            shapes.locator(f".typed [name={name}]").fill(str(value))
+        shapes.get_by_role("button", name="Use these corners").click()
+        expect(shapes.locator(".status")).to_contain_text(text)
+
+
 def test_only_what_lies_on_the_photograph_counts(shapes):
     open_station(shapes, "proposals")
     for tool in ("scores a box of your own", "marks a true object"):

@@ -45,7 +45,8 @@ export function receive(note) {
   change({ stage: note.stage });
 }
 
-const setBusy = (busy) => $(".desk").setAttribute("aria-busy", String(busy));
+const desk = $(".desk");
+const setBusy = (busy) => desk.setAttribute("aria-busy", String(busy));
 
 on(["stage", "token"], () => {
   const { stage } = state;
@@ -57,12 +58,10 @@ on(["stage", "token"], () => {
   if (stage === "features") requestActivity({});
 });
 
-// How long each stage took, once a picture.
-let timedToken = null;
-on(["decisions"], () => {
-  const { decisions, token, name } = state;
-  if (!decisions || timedToken === token) return;
-  timedToken = token;
+// How long each stage took. What was said of an input that was refused goes when another is accepted.
+on(["decisions", "chosen", "truth", "channel", "experiment"], () => {
+  const { decisions, name } = state;
+  if (!decisions || desk.getAttribute("aria-busy") === "true") return;
   const stages = Object.entries(decisions.seconds).map(([stage, seconds]) =>
     text("explore.stage-time", { stage: text(`stage.${stage}`), seconds: fixed(seconds, 2) }),
   );
