@@ -766,8 +766,15 @@ def test_the_presenters_keys_walk_the_stations_and_the_address_follows(page):
         assert parse_qs(urlsplit(page.url).fragment)["station"] == [station]
     page.reload()
     page.locator(".explore.presenting #explore-features").wait_for()
+    open_station(page, "nms")
+    page.locator(".score-threshold").fill("0.2")
+    page.locator(".vote").uncheck()
+    shown = parse_qs(urlsplit(page.url).fragment)
+    assert (shown["score_threshold"], shown["vote"]) == (["0.2"], ["off"])
     page.keyboard.press("Escape")
     expect(page.locator(".examples")).to_be_visible()
+    # A reload shows the page as it was left.
+    assert "present=" not in page.url and "station=nms" in page.url
 
 
 def test_the_keyboard_alone_reaches_everything(shapes):

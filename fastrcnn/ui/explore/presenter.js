@@ -15,9 +15,11 @@ on(["presenting"], () => {
   window.scrollTo({ top: 0 });
 });
 
-// The address is that of the step that is shown.
-on(["presenting", "station", "view", "chosen"], () => {
-  if (state.presenting && state.example && state.model.ships) history.replaceState(null, "", link());
+// The address is that of the step that is shown. Leaving writes it a last time, without the mode.
+const LINKED = ["station", "view", "chosen", "channel", "pooling", "score_threshold", "nms_threshold", "vote"];
+on(["presenting", ...LINKED], (changed) => {
+  if (!state.presenting && !changed.includes("presenting")) return;
+  if (state.example && state.model.ships) history.replaceState(null, "", link());
 });
 
 document.addEventListener("keydown", (event) => {
