@@ -665,6 +665,21 @@ def test_terms_explain_themselves_on_focus(page):
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
 
 
+def test_a_phone_shows_the_photograph_with_the_question_then_the_panel_then_the_box(
+    context, address
+):
+    page = open_page(context, address, asks=True)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for station in STATIONS:
+        open_station(page, station)
+        page.locator(".strip").evaluate("strip => scrollTo(0, 0)")
+        parts = (".scene", ".lessons", f"#explore-{station}", ".life")
+        tops = [page.locator(part).bounding_box()["y"] for part in parts]
+        assert tops == sorted(tops), station
+        if page.locator(".guess").count():
+            assert page.locator(".guess").bounding_box()["y"] < 844, station
+
+
 def test_a_button_that_is_drawn_anew_keeps_the_focus(shapes):
     open_station(shapes, "photo")
     button = shapes.get_by_role("button", name="Next", exact=True)
