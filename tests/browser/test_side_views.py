@@ -228,6 +228,10 @@ def test_every_question_opens_its_view_with_an_answer_about_this_picture(shapes,
     questions = shapes.locator(".index [data-why]")
     expect(questions).to_have_count(7)
     expect(shapes.locator(".index li")).to_have_count(15)  # the Train tab's too
+    looks = shapes.locator(".index li > *").evaluate_all(
+        "all => all.map((e) => [getComputedStyle(e).color, getComputedStyle(e).textDecorationLine])"
+    )
+    assert all(look == looks[0] and look[1] == "underline" for look in looks)
     for name in questions.evaluate_all("all => all.map((button) => button.dataset.why)"):
         question = shapes.locator(f".index [data-why='{name}']")
         question.press("Enter")

@@ -143,7 +143,7 @@ $(".index").addEventListener(
   "toggle",
   () => $(".index ul").append(
     ...Object.keys(WHYS).map(item),
-    ...Object.keys(QUESTIONS).map((name) => make("li", {}, make("a", { href: questionLink(name) }, text(`question.${name}.ask`)))),
+    ...Object.keys(QUESTIONS).map((name) => make("li", {}, make("a", { class: "link", href: questionLink(name) }, text(`question.${name}.ask`)))),
   ),
   { once: true },
 );
