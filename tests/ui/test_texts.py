@@ -74,6 +74,10 @@ def test_no_korean_particle_is_left_to_the_reader():
     assert not [
         key for key, value in TEXTS["ko"].items() if re.search("\\((으|는|가|를)\\)", value)
     ]
+    # "16로", "0.53로": the same of a number. A percentage always ends in the same sound, and so do
+    # 1/{stride}, which is read "of {stride} one", and the words in {best}.
+    particle = r"(?<!1/)\{(?!best|silent|score)\w+\}(으로|로|이|가|은|는|을|를|와|과)(?![가-힣])"
+    assert not [key for key, value in TEXTS["ko"].items() if re.search(particle, value)]
 
 
 def test_every_text_is_used_and_every_text_that_is_used_is_there():
