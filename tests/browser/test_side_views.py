@@ -186,6 +186,10 @@ def test_r_cnn_counts_its_crops_and_stops_when_left(shapes, trace, detector):
     for probabilities in (crop.probabilities, trace.probabilities[done - 1]):
         assert f"{100 * probabilities.max():.1f}\u00a0%" in words
     assert numbers(shapes.locator(".rcnn-times tbody tr").nth(1).inner_text())[0] == done
+    # The lesson of the station has the paper's figure too.
+    expect(shapes.locator(".rcnn-times td").last).to_have_text("146 times as long")
+    shapes.locator("#explore-features .views button").first.click()
+    expect(shapes.locator(".lessons")).to_contain_text("146 times faster")
 
 
 def test_a_link_opens_a_view(context, address):

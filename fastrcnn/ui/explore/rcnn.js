@@ -14,8 +14,9 @@ addView({ station: "features", name: "rcnn", draw });
 
 const LISTED = 6; // crops
 
-// Table 4 of the paper, VGG16 (L), in seconds a photograph without proposals.
-const PAPER = { fast: 0.32, rcnn: 47.0 };
+// Table 4 of the paper, VGG16 (L), in seconds a photograph without proposals. It rounds the seconds
+// and says 146 times, not 147.
+const PAPER = { fast: 0.32, rcnn: 47.0, times: 146 };
 
 let runs = false;
 let done = []; // {src, rcnn, fast, seconds}, by rank
@@ -90,7 +91,7 @@ function times() {
       "tbody", {},
       row(text("rcnn.fast"), "1", seconds(once), seconds(once), seconds(PAPER.fast)),
       row(text("rcnn.rcnn"), String(done.length), seconds(spent), seconds(all), seconds(PAPER.rcnn)),
-      row(text("rcnn.ratio"), "", "", text("rcnn.times", { times: fixed(all / once, 0) }), text("rcnn.times", { times: fixed(PAPER.rcnn / PAPER.fast, 0) })),
+      row(text("rcnn.ratio"), "", "", text("rcnn.times", { times: fixed(all / once, 0) }), text("rcnn.times", { times: PAPER.times })),
     ),
   ];
 }
