@@ -294,6 +294,7 @@ def test_recall_of_marked_objects_is_shown_live(shapes, trace):
         expect(recall).to_contain_text("recall 0.0 %")
     drag(shapes, (130, 2, 158, 8), SIZE)
     expect(shapes.locator(".truth li")).to_have_count(2)
+    expect(recall).to_contain_text(re.compile(r"among the first \d+: \d of 2, recall"))
     shapes.get_by_role("button", name="Remove object 2").click()
     expect(shapes.locator(".truth li")).to_have_count(1)
 

@@ -74,7 +74,7 @@ on(["truth", "covered", "shown", "decisions"], () => {
   );
   refill(
     $(".truth"),
-    make("p", { class: "recall" }, ...pieces(counted.length === 1 ? "truth.recall.one" : "truth.recall.other", {
+    make("p", { class: "recall" }, ...pieces("truth.recall", {
       count: String(counted.length), hit: make("b", {}, String(hit)), shown: String(shown),
       recall: counted.length ? percent(hit / counted.length) : "-",
     })),
