@@ -593,6 +593,9 @@ def test_a_question_comes_before_each_lesson_and_its_answer_after_the_guess(cont
         if not guess.is_visible():
             continue  # nothing to ask of this picture there
         expect(what).to_have_count(0)
+        if station == "features":  # the place that is asked for is nowhere to be seen
+            maps = ".whole-map, .channels canvas, #explore-station-features canvas"
+            assert page.locator(f":is({maps}):visible").count() == 0
         if page.locator(".guess [data-option]").count():
             page.locator(".guess [data-option]").first.click()
         elif page.locator(".guess .answer").count():
@@ -602,6 +605,8 @@ def test_a_question_comes_before_each_lesson_and_its_answer_after_the_guess(cont
             page.locator(".scene").press("Enter")
         expect(guess).to_contain_text(re.compile("Right|Not quite"))
         expect(what).to_be_visible()
+        if station == "features":
+            expect(page.locator(".whole-map")).to_be_visible()
     open_station(page, "photo")
     expect(guess).to_have_count(0)  # each is asked once
     page.reload()
