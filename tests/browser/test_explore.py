@@ -299,6 +299,30 @@ def test_recall_of_marked_objects_is_shown_live(shapes, trace):
     expect(shapes.locator(".truth li")).to_have_count(1)
 
 
+def test_no_line_goes_through_the_name_of_a_true_object(page):
+    page.evaluate(
+        """() => {
+            window.drawn = [];
+            for (const name of ["drawImage", "strokeRect", "fillText"]) {
+                const own = CanvasRenderingContext2D.prototype[name];
+                CanvasRenderingContext2D.prototype[name] = function (...given) {
+                    if (this.canvas.classList.contains("scene")) {
+                        if (name === "drawImage") window.drawn = []; // the next frame
+                        window.drawn.push(name);
+                    }
+                    return own.apply(this, given);
+                };
+            }
+        }"""
+    )
+    for station in ("photo", "proposals"):
+        page.evaluate("window.drawn = []")
+        open_station(page, station)
+        page.wait_for_function("window.drawn.includes('fillText')")
+        drawn = page.evaluate("window.drawn")
+        assert "strokeRect" not in drawn[drawn.index("fillText") :], station
+
+
 # 3. RoI pooling
 
 

@@ -12,9 +12,15 @@ import { addStation } from "./stations.js";
 addStation({ name: "photo", stage: "read", draw, hovers: false, shape });
 
 export function drawTruth(pen) {
-  for (const { box, label } of state.truth) {
+  for (const { box } of state.truth) {
     pen.box(box, { colour: "#ffffff", width: 4 });
     pen.box(box, { colour: GREEN, width: 2.5, dash: [7, 4] });
+  }
+}
+
+// Drawn last: no line goes through a name.
+export function nameTruth(pen) {
+  for (const { box, label } of state.truth) {
     pen.label(label === null ? text("proposals.true-object") : classText(label), box[0], box[1], GREEN);
   }
 }
@@ -22,6 +28,7 @@ export function drawTruth(pen) {
 function draw(context, pen) {
   drawTruth(pen);
   drawChosen(pen);
+  nameTruth(pen);
 }
 
 function shape() {

@@ -7,7 +7,7 @@ import { text } from "../shared/texts.js";
 import { drawChosen } from "./chosen-box.js";
 import { runName } from "./names.js";
 import { useBox } from "./own-boxes.js";
-import { drawTruth } from "./photo-station.js";
+import { drawTruth, nameTruth } from "./photo-station.js";
 import { $, $$, change, chosenBox, on, showStatus, state } from "./page.js";
 import { shownProposals } from "./shown-proposals.js";
 import { addStation } from "./stations.js";
@@ -31,6 +31,7 @@ function draw(context, pen) {
   drawTruth(pen);
   if (state.hovered !== null) pen.outlined(boxes[state.hovered], SKY, 2);
   drawChosen(pen);
+  nameTruth(pen);
 }
 
 function shape() {
