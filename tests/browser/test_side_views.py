@@ -141,6 +141,10 @@ def test_a_nudged_box_has_the_scores_of_its_place_with_each_pooling(shapes, trac
         expect(shapes.locator(".explore .curve-text")).to_contain_text(
             f"{name}: {len({round(score, 4) for score in scores.tolist()})} different values"
         )
+    # On the photograph neither kind of whole cells has the colour of the chosen box.
+    swatches = shapes.locator(".explore .curve-text .swatch")
+    colours = swatches.evaluate_all("all => all.map((e) => e.style.background)")
+    assert len({*colours, "rgb(230, 159, 0)"}) == 4 and "rgb(213, 94, 0)" not in colours
     chain = shapes.locator(".chain tbody tr")
     exact = box * torch.tensor(trace.scale * 2) / 16
     assert numbers(chain.nth(2).inner_text())[1:] == pytest.approx(exact.tolist(), abs=6e-4)

@@ -2,7 +2,7 @@
 // and the score as a curve over the shift.
 
 import { canvasContext, drawCells } from "../shared/canvas.js";
-import { BLUE, ORANGE, VERMILION, rgb, signed } from "../shared/colours.js";
+import { BLUE, GREEN, PURPLE, rgb, signed } from "../shared/colours.js";
 import { make, refill, soon } from "../shared/dom.js";
 import { fixed, percent } from "../shared/numbers.js";
 import { same } from "../shared/requests.js";
@@ -19,7 +19,7 @@ import { addView } from "./stations.js";
 addView({ station: "pooling", name: "rounding", draw, mover });
 
 const KINDS = ["paper", "walkthrough", "align"];
-const COLOURS = { paper: VERMILION, walkthrough: ORANGE, align: BLUE };
+const COLOURS = { paper: PURPLE, walkthrough: GREEN, align: BLUE }; // the chosen box is orange
 const GRID = 56; // screen pixels of a grid of bins
 const CURVE = 100; // screen pixels of the curve's height
 const MARGIN = { left: 56, bottom: 20, top: 8, right: 8 };
@@ -219,7 +219,9 @@ function draw(context, pen) {
   const found = experimentOf("rounding");
   if (!found) return;
   const { forms } = found;
-  for (const kind of ["paper", "walkthrough"]) {
-    pen.box(rectangleOf(box, forms[kind].cells), { colour: COLOURS[kind], width: 2, dash: [6, 4] });
-  }
+  const [paper, walkthrough] = ["paper", "walkthrough"].map((kind) => rectangleOf(box, forms[kind].cells));
+  for (const cells of [paper, walkthrough]) pen.box(cells, { colour: "#000000", width: 4 });
+  // Where the sides are the same, both are seen.
+  pen.box(paper, { colour: COLOURS.paper, width: 2.5 });
+  pen.box(walkthrough, { colour: COLOURS.walkthrough, width: 2.5, dash: [6, 6] });
 }
