@@ -97,9 +97,9 @@ class RoIPool(nn.Module):
         """
         check_rois(rois, len(features))
         rois = _at_map_precision(rois, features)
+        exact = features.to(rois.dtype)  # PyTorch 2.10 finds the wrong cells of a bfloat16 map
         if self.pooling == "paper":
-            exact, scale = features.to(rois.dtype), 1 / self.stride
-            largest, where = roi_pool(exact, rois, self.size, scale)
+            largest, where = roi_pool(exact, rois, self.size, 1 / self.stride)
             return largest.to(features.dtype), where.long()
         # The sparse table does not keep which cell had the maximum. A mini-batch has few RoIs, and
         # hardly two of the same size, so pooling one after another is as fast.
@@ -108,10 +108,10 @@ class RoIPool(nn.Module):
         argmax = [pooled[0].long()]
         cells = torch.cat([rois[:, :1].long(), self.cells(rois[:, 1:], height, width)], dim=1)
         for image, x1, y1, x2, y2 in cells.tolist():
-            crop = features[image, None, :, y1:y2, x1:x2]
+            crop = exact[image, None, :, y1:y2, x1:x2]
             values, places = F.adaptive_max_pool2d(crop, self.size, return_indices=True)
             rows, columns = places // (x2 - x1), places % (x2 - x1)
-            pooled.append(values)
+            pooled.append(values.to(features.dtype))
             argmax.append((rows + y1) * width + columns + x1)
         return torch.cat(pooled), torch.cat(argmax)
 
