@@ -3,7 +3,7 @@
 import { make } from "../shared/dom.js";
 import { same } from "../shared/requests.js";
 import { text } from "../shared/texts.js";
-import { $, $$, change, isUnderWay, on, props, showStatus, state } from "./page.js";
+import { $, $$, change, isUnderWay, on, props, state } from "./page.js";
 
 const form = $(".knobs");
 const recipeSelect = form.elements.recipe;
@@ -124,7 +124,7 @@ export const hasOtherSettings = () => isUnderWay() && !same(state.settings, stat
 
 // What to do about new settings. While a run is under way, the status tells of it.
 export function tellOfSettings(key) {
-  if (!isUnderWay()) showStatus(text(key));
+  if (!isUnderWay()) change({ told: key });
 }
 
 // The form as a link names it: {recipe, pictures} and values of knobs. What does not fit is left out.

@@ -22,6 +22,7 @@ export const state = {
   phase: "none", // waiting, preparing, training, paused, finished, stopped, failed; none: no run
   trouble: null, // why it failed
   refused: null, // why a start was not possible
+  told: null, // the text about new settings, until a run starts with them
   ahead: 0, // how many trainings come first
   doing: null, // {stage, done, total}: a longer stage between steps
   iterations: 0,

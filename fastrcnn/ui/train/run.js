@@ -23,7 +23,7 @@ function start({ paused = false, step = false } = {}) {
   if (state.starting) return;
   stepAfterStart = step;
   asked = settings();
-  change({ starting: true, refused: null });
+  change({ starting: true, refused: null, told: null });
   showStatus(text("train.starting"));
   trigger("start", { ...asked, paused });
 }
@@ -137,11 +137,13 @@ function show() {
   const words = statusText();
   if (!starting && words !== null && $(".status").textContent !== words) showStatus(words);
 }
-on(["phase", "doing", "ahead", "trouble", "refused", "starting", "length", "token", "settings"], show);
+on(["phase", "doing", "ahead", "trouble", "refused", "starting", "length", "token", "settings", "told"], show);
+show(); // a link may have brought settings already
 
 function statusText() {
-  const { phase, doing, ahead, trouble, refused } = state;
+  const { phase, doing, ahead, trouble, refused, told } = state;
   if (refused !== null) return refused;
+  if (told !== null && !isUnderWay()) return text(told);
   const stage = doing && text(doing.total > 1 ? "doing.counted" : "doing", { ...doing, stage: text(`doing.${doing.stage}`) });
   switch (phase) {
     case "none": return null;
