@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,11 @@ from torch import nn
 
 from fastrcnn.data import VOC_CLASSES
 from fastrcnn.model import FastRCNN, ModelConfig, Resize, save_checkpoint
+
+# Gradio looks for a free port from here on. Each process of pytest-xdist looks among ports of its
+# own: where two find the same one free at once, the page of one of them starts twice.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["GRADIO_SERVER_PORT"] = str(7860 + 100 * _WORKER)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
